@@ -1,0 +1,247 @@
+"""The typed records of the comparison: what a run was asked to do, and what came out. Imports no torch.
+
+A record is one JSON file. It carries everything that a report needs, titles and units included, so that tables and
+figures are a pure function of the records and can be rebuilt on a machine without torch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeInt, PositiveInt
+
+SCHEMA = 1
+HARNESS_REVISION = 1
+"""Raised when the training or measuring code changes results; records of another revision are listed as stale."""
+
+CURVE_STEPS = 512
+"""Certified radii are counted at k/255 for k = 0 .. CURVE_STEPS."""
+
+Status = Literal["ok", "diverged", "oom", "timeout", "error"]
+PaddingChoice = Literal["paper", "circular", "zeros"]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class Model(BaseModel):
+    """Base of all records: frozen, and strict about unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Recipe(Model):
+    """How a network is trained; shared by every cell of a comparison, except for the learning rate and weight decay.
+
+    Attributes:
+        learning_rate: Peak learning rate of the one-cycle schedule.
+        weight_decay: L2 penalty on every parameter.
+        batch_size: Images per step.
+        momentum: (lowest, highest) momentum of the cycle; the highest stands at the lowest learning rate.
+        margin: Margin m of the loss, in logits: 2 sqrt(2) 36/255 in the paper.
+        temperature: Temperature tau of the loss.
+        warmup: Share of the steps in which the learning rate rises.
+        augment: Whether the data set's own augmentation is applied.
+    """
+
+    learning_rate: Positive = 0.1
+    weight_decay: NonNegative = 1e-5
+    batch_size: PositiveInt = 256
+    momentum: tuple[NonNegative, NonNegative] = (0.85, 0.95)
+    margin: NonNegative = 2 * 2**0.5 * 36 / 255
+    temperature: Positive = 0.25
+    warmup: Annotated[float, Field(gt=0, lt=1)] = 0.3
+    augment: bool = True
+
+
+class DataInfo(Model):
+    """Which images: the data set's name, the digest of its content, and its sizes."""
+
+    name: str
+    title: str
+    digest: str
+    image: tuple[PositiveInt, PositiveInt, PositiveInt]
+    classes: PositiveInt
+    train: PositiveInt
+    test: PositiveInt
+
+
+class MethodInfo(Model):
+    """What a report needs to know of a method, so that it does not import it."""
+
+    name: str
+    title: str
+    cite: str
+    revision: PositiveInt
+    slack: NonNegative
+    constrained: bool
+    orthogonal: bool
+    padding: Literal["circular", "zeros"]
+
+
+class Cell(Model):
+    """One cell of the comparison: everything that determines a training run.
+
+    Attributes:
+        evaluate_on: "test": train on all training images, evaluate on the test images; "validation": train on nine
+            tenths of the training images and evaluate on the fixed held-out tenth (used to choose a learning rate).
+    """
+
+    method: str
+    revision: PositiveInt
+    model: Literal["convnet"] = "convnet"
+    size: str
+    width: PositiveInt
+    data: str
+    padding: PaddingChoice
+    budget: str
+    recipe: Recipe
+    seed: NonNegativeInt
+    evaluate_on: Literal["test", "validation"] = "test"
+
+    @property
+    def id(self) -> str:
+        """A readable and unique name for files: the method, the main facts, and ten digits of a digest of it all."""
+        content = json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()
+        digest = hashlib.sha256(content).hexdigest()[:10]
+        where = "" if self.evaluate_on == "test" else "-validation"
+        data = "".join(c if c.isalnum() else "_" for c in self.data)[-24:]
+        return f"{self.method}-{self.size}-{data}-{self.budget}-s{self.seed}{where}-{digest}"
+
+
+class Machine(Model):
+    """Where a record comes from: processor, device, threads and versions."""
+
+    processor: str
+    cores: PositiveInt
+    threads: PositiveInt
+    memory_bytes: PositiveInt
+    device: str
+    device_name: str
+    system: str
+    python: str
+    torch: str
+    onelip: str
+    commit: str | None = None
+
+
+class Epoch(Model):
+    """Progress at the end of one epoch (or at the run's end): means over the training images of that epoch.
+
+    `nominal_cra36` is the certified accuracy at 36/255 if every layer were exactly 1-Lipschitz: for watching only.
+    """
+
+    epoch: NonNegativeInt
+    step: NonNegativeInt
+    seconds: NonNegative
+    learning_rate: NonNegative
+    loss: FiniteFloat
+    accuracy: NonNegative
+    nominal_cra36: NonNegative
+    images_per_second: NonNegative
+
+
+class Evaluation(Model):
+    """What a trained network achieves on the evaluation images.
+
+    Attributes:
+        images: Number of images.
+        correct: Number classified correctly.
+        certified: `certified[k]` is the number of images that are correct with a certified radius > k/255.
+        lipschitz: The proved upper bound of the network's Lipschitz constant.
+        arithmetic: What the radii speak of; "real": rounding of the network's evaluation is not paid for.
+        seconds: Time of evaluation and bound.
+    """
+
+    images: PositiveInt
+    correct: NonNegativeInt
+    certified: tuple[NonNegativeInt, ...]
+    lipschitz: Positive
+    arithmetic: Literal["real"] = "real"
+    seconds: NonNegative
+
+
+class TrainRecord(Model):
+    """The result of training one cell, also when it failed.
+
+    Attributes:
+        seconds: Wall-clock time that the budget counts: calibration, construction, steps, progress and checkpoints.
+        planned_steps: Steps that the schedule was fitted to; `steps` is what was taken.
+        message: Why the status is not "ok".
+    """
+
+    kind: Literal["train"] = "train"
+    schema_version: int = SCHEMA
+    harness: int = HARNESS_REVISION
+    cell: Cell
+    method: MethodInfo
+    data: DataInfo
+    machine: Machine
+    status: Status
+    message: str = ""
+    started: str
+    seconds: NonNegative
+    budget_seconds: float | None
+    planned_steps: NonNegativeInt
+    steps: NonNegativeInt
+    parameters: NonNegativeInt
+    history: tuple[Epoch, ...]
+    evaluation: Evaluation | None
+
+
+class CostEntry(Model):
+    """Costs of one method with one padding, raw samples in seconds and bytes.
+
+    Attributes:
+        train_step: Seconds per training step (forward, loss, backward, optimiser) on one batch.
+        inference: Seconds per forward pass of one batch in eval mode, weights already constructed.
+        latency: Seconds per forward pass of a single image, weights already constructed.
+        construction: Seconds to construct all weights of the network in training mode, forward only.
+        train_bytes: Peak memory of a training step: parameters, gradients, optimiser state, activations.
+        inference_bytes: Peak memory of a batch's inference, weights already constructed.
+        forward_macs: Multiply-accumulates of one batch's forward pass by the method's own formula, weights given.
+        construction_macs: Multiply-accumulates of constructing the weights once, by the method's own formula.
+        counted_forward_macs: The same as counted operation by operation, for comparison.
+    """
+
+    method: MethodInfo
+    padding: Literal["circular", "zeros"]
+    status: Status
+    message: str = ""
+    train_step: tuple[Positive, ...] = ()
+    inference: tuple[Positive, ...] = ()
+    latency: tuple[Positive, ...] = ()
+    construction: tuple[NonNegative, ...] = ()
+    train_bytes: NonNegativeInt = 0
+    inference_bytes: NonNegativeInt = 0
+    forward_macs: NonNegativeInt = 0
+    construction_macs: NonNegativeInt = 0
+    counted_forward_macs: NonNegativeInt = 0
+
+
+class CostRecord(Model):
+    """One measuring session: all methods interleaved with the unconstrained network of the same padding."""
+
+    kind: Literal["cost"] = "cost"
+    schema_version: int = SCHEMA
+    harness: int = HARNESS_REVISION
+    model: Literal["convnet"] = "convnet"
+    size: str
+    width: PositiveInt
+    image: tuple[PositiveInt, PositiveInt, PositiveInt]
+    classes: PositiveInt
+    batch_size: PositiveInt
+    machine: Machine
+    started: str
+    seconds: NonNegative
+    entries: tuple[CostEntry, ...]
+
+    @property
+    def id(self) -> str:
+        """A readable name for files."""
+        image = "x".join(map(str, self.image))
+        return f"cost-{self.size}-{image}-b{self.batch_size}-{self.machine.device}"
+
+
+Record = Annotated[TrainRecord | CostRecord, Field(discriminator="kind")]

@@ -1,0 +1,5 @@
+"""Certificates: proved Lipschitz bounds of whole models, and the radii that follow from them."""
+
+from .lipschitz import lipschitz_bound as lipschitz_bound
+from .lipschitz import register_bound as register_bound
+from .radius import certified_radius as certified_radius

@@ -1,0 +1,195 @@
+"""The Lipschitz bound of a model: each module by its own proved rule, composed; an unknown module is refused.
+
+Shapes are those of one input without the batch: (C, H, W) for images, (N,) for vectors.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TypeVar, cast
+
+import torch
+from torch import Tensor, nn
+
+from ..bound import Bound
+from ..errors import UnsoundError, UnsupportedShapeError
+from ..linalg.conv import Padding
+from ..linalg.norms import conv_norm_bound, norm_bound
+from ..nn.activations import Abs, GroupSort, MaxMin
+from ..nn.base import LipschitzModule, PointwiseLinear
+from ..nn.freeze import CircularConv2d, FrozenLayer
+from ..nn.reshape import Center, FitChannels
+
+Shape = tuple[int, ...]
+Rule = Callable[[nn.Module, Shape], tuple[Bound, Shape]]
+M = TypeVar("M", bound=nn.Module)
+
+_RULES: dict[type[nn.Module], Rule] = {}
+
+
+def register_bound(kind: type[M]) -> Callable[[Callable[[M, Shape], tuple[Bound, Shape]]], Rule]:
+    """Registers the rule that bounds a module of exactly this type; subclasses need a rule of their own.
+
+    Args:
+        kind: The module's type.
+
+    Returns:
+        A decorator for a function `rule(module, shape) -> (bound, shape of the output)`; the bound must hold for every
+        input of that shape in eval mode.
+
+    >>> class Negate(nn.Module):
+    ...     def forward(self, x): return -x
+    >>> @register_bound(Negate)
+    ... def negate(module, shape): return Bound(1.0, "an isometry"), shape
+    >>> float(lipschitz_bound(Negate(), (3, 8, 8)))
+    1.0
+    """
+
+    def register(rule: Callable[[M, Shape], tuple[Bound, Shape]]) -> Rule:
+        _RULES[kind] = cast("Rule", rule)
+        return _RULES[kind]
+
+    return register
+
+
+@torch.no_grad()
+def lipschitz_bound(model: nn.Module, image: tuple[int, ...]) -> Bound:
+    """Proved upper bound of a model's Lipschitz constant in the L2 norm, in eval mode, in real arithmetic.
+
+    Every layer is bounded by the norm of the operator that its constructed weights realise, at the image size that it
+    sees in the model; kept weights are not read. Modules are composed through `nn.Sequential` and the models of
+    onelip.
+
+    Args:
+        model: A layer or a model of known modules.
+        image: Shape of one input: (C, H, W), or (N,) for vectors.
+
+    Returns:
+        The bound; `float(bound)` is its value, `bound.parts` those of the layers, `bound.why` what it rests on.
+
+    Raises:
+        UnsoundError: If a module has no rule, or a weight is not finite.
+        UnsupportedShapeError: If the image does not fit the model.
+    """
+    return bound_and_shape(model, tuple(image))[0]
+
+
+def bound_and_shape(module: nn.Module, shape: Shape) -> tuple[Bound, Shape]:
+    """The bound of a module on inputs of one shape, and the shape of its output."""
+    if isinstance(module, LipschitzModule):
+        return _layer(module, shape)
+    rule = _RULES.get(type(module))
+    if rule is None:
+        raise UnsoundError(
+            f"no proved Lipschitz bound is known for {type(module).__module__}.{type(module).__qualname__}; "
+            "register one with onelip.register_bound"
+        )
+    return rule(module, shape)
+
+
+def _spatial(module: nn.Module, shape: Shape, channels: int) -> tuple[int, int]:
+    if len(shape) != 3 or shape[0] != channels:
+        raise UnsupportedShapeError(f"{type(module).__name__} takes images ({channels}, H, W), not {shape}")
+    return shape[1], shape[2]
+
+
+def _layer(module: LipschitzModule, shape: Shape) -> tuple[Bound, Shape]:
+    if isinstance(module, PointwiseLinear):
+        if shape[-1:] != (module.in_channels,):
+            raise UnsupportedShapeError(f"{type(module).__name__} takes vectors ({module.in_channels},), not {shape}")
+        return _named(module, module.bound((1, 1))), (*shape[:-1], module.out_channels)
+    image = _spatial(module, shape, module.in_channels)
+    height, width = module.inner_image(image)
+    return _named(module, module.bound(image)), (module.out_channels, height, width)
+
+
+def _named(module: nn.Module, bound: Bound) -> Bound:
+    return Bound(bound.value, f"{type(module).__name__}: {bound.why}", bound.parts)
+
+
+@register_bound(FrozenLayer)
+def _frozen(module: FrozenLayer, shape: Shape) -> tuple[Bound, Shape]:
+    layer = module.skeleton
+    if isinstance(layer, PointwiseLinear):
+        return _named(layer, module.bound((1, 1))), (*shape[:-1], layer.out_channels)
+    image = _spatial(layer, shape, layer.in_channels)
+    return _named(layer, module.bound(image)), (layer.out_channels, *layer.inner_image(image))
+
+
+@register_bound(nn.Sequential)
+def sequential(module: nn.Sequential, shape: Shape) -> tuple[Bound, Shape]:
+    """The product of the children's bounds, in order."""
+    parts = []
+    for child in module:
+        bound, shape = bound_and_shape(child, shape)
+        parts.append(bound)
+    return Bound.product(parts), shape
+
+
+def _isometric(why: str) -> Rule:
+    return lambda _, shape: (Bound(1.0, why), shape)
+
+
+for _kind, _why in {
+    MaxMin: "sorts pairs of channels",
+    GroupSort: "sorts groups of channels",
+    Abs: "slopes of absolute value 1",
+    nn.ReLU: "slopes 0 and 1",
+    nn.Identity: "the identity",
+    nn.Dropout: "the identity in eval mode",
+    Center: "subtracts a constant",
+}.items():
+    _RULES[_kind] = _isometric(_why)
+
+
+@register_bound(FitChannels)
+def _fit(module: FitChannels, shape: Shape) -> tuple[Bound, Shape]:
+    return Bound(1.0, "appends zeros or selects channels"), (module.channels, *shape[1:])
+
+
+@register_bound(nn.Flatten)
+def _flatten(module: nn.Flatten, shape: Shape) -> tuple[Bound, Shape]:
+    if (module.start_dim, module.end_dim) != (1, -1):
+        raise UnsoundError("nn.Flatten is known with start_dim=1 and end_dim=-1 only")
+    return Bound(1.0, "reorders values"), (math.prod(shape),)
+
+
+@register_bound(nn.PixelUnshuffle)
+def _unshuffle(module: nn.PixelUnshuffle, shape: Shape) -> tuple[Bound, Shape]:
+    factor = module.downscale_factor
+    if len(shape) != 3 or shape[1] % factor or shape[2] % factor:
+        raise UnsupportedShapeError(f"PixelUnshuffle({factor}) takes images of sides divisible by it, not {shape}")
+    return Bound(1.0, "reorders values"), (shape[0] * factor**2, shape[1] // factor, shape[2] // factor)
+
+
+@register_bound(nn.Linear)
+def _linear(module: nn.Linear, shape: Shape) -> tuple[Bound, Shape]:
+    if shape[-1:] != (module.in_features,):
+        raise UnsupportedShapeError(f"nn.Linear takes vectors ({module.in_features},), not {shape}")
+    value = float(norm_bound(module.weight.to(torch.float64)))
+    return Bound(value, "nn.Linear: spectral norm by Gram iteration"), (*shape[:-1], module.out_features)
+
+
+def _conv_bound(kernel: Tensor, image: tuple[int, int], padding: Padding) -> Bound:
+    value = float(conv_norm_bound(kernel, image, padding))
+    return Bound(value, f"spectral norm of the kernel ({padding} padding, {image[0]}x{image[1]}) by Gram iteration")
+
+
+@register_bound(CircularConv2d)
+def _circular(module: CircularConv2d, shape: Shape) -> tuple[Bound, Shape]:
+    image = _spatial(module, shape, module.in_channels)
+    return _named(module, _conv_bound(module.weight, image, "circular")), (module.out_channels, *image)
+
+
+@register_bound(nn.Conv2d)
+def _conv2d(module: nn.Conv2d, shape: Shape) -> tuple[Bound, Shape]:
+    image = _spatial(module, shape, module.in_channels)
+    size = module.kernel_size[0]
+    same = module.padding in ("same", (size // 2, size // 2))
+    plain = module.stride == (1, 1) and module.dilation == (1, 1) and module.groups == 1
+    square = module.kernel_size == (size, size) and size % 2 == 1
+    if not (same and plain and square and module.padding_mode in ("zeros", "circular")):
+        raise UnsoundError(f"no proved bound is known for this nn.Conv2d: {module.extra_repr()}")
+    padding: Padding = "circular" if module.padding_mode == "circular" else "zeros"
+    return _named(module, _conv_bound(module.weight, image, padding)), (module.out_channels, *image)

@@ -1,0 +1,1 @@
+"""Pure functions on tensors with leading batch dimensions: kernels, orthogonal matrices, norms."""

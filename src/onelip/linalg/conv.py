@@ -1,0 +1,131 @@
+"""Kernels of convolutions: their spectral matrices, transposes and compositions.
+
+Shapes: O output channels, I input channels, K kernel side, H x W image, F = H (W // 2 + 1) frequencies of the half
+spectrum, `...` any leading dimensions. A kernel acts as `torch.nn.functional.conv2d` does, centred (odd K).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor
+
+Padding = Literal["circular", "zeros"]
+Image = tuple[int, int]
+
+
+def transpose_kernel(kernel_OIKK: Tensor) -> Tensor:
+    """Kernel of the transposed operator: channels exchanged, both axes reversed; shape (..., I, O, K, K)."""
+    return kernel_OIKK.transpose(-4, -3).flip(-2, -1)
+
+
+def torus(image: Image, kernel_size: int, padding: Padding) -> Image:
+    """Torus whose circular convolution covers the operator on an image.
+
+    With circular padding it is the image itself. With zero padding the operator is a compression of the circular
+    one on any torus that leaves room for half a kernel between the image and its next copy: side + K // 2.
+
+    Returns:
+        Height and width of the torus.
+    """
+    if padding == "circular":
+        return image
+    return image[0] + kernel_size // 2, image[1] + kernel_size // 2
+
+
+def phases(size: int, image: Image, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Cosines and sines of the DFT that takes a K x K kernel to the half spectrum of an H x W torus.
+
+    Angles are reduced to [0, 2 pi) in integers before they are rounded; each entry errs by at most 40 units of
+    roundoff.
+
+    Returns:
+        Two tensors of shape (F, K * K).
+    """
+    height, width = image
+    offset = torch.arange(size, device=device) - size // 2
+    rows = torch.outer(torch.arange(height, device=device), offset) % height
+    columns = torch.outer(torch.arange(width // 2 + 1, device=device), offset) % width
+    turns = rows.to(torch.float64)[:, None, :, None] / height + columns.to(torch.float64)[None, :, None, :] / width
+    angle = (2 * math.pi * (turns % 1.0)).reshape(-1, size * size)
+    return angle.cos().to(dtype), angle.sin().to(dtype)
+
+
+def spectral_matrices(kernel_OIKK: Tensor, image: Image) -> Tensor:
+    """Spectral matrices of the circular convolution with a kernel, at every frequency of the half spectrum.
+
+    The kernel is folded onto the torus where it is larger. The singular values of the operator are exactly those of
+    these matrices (the other half of the spectrum holds their conjugates).
+
+    Args:
+        kernel_OIKK: Real kernel, shape (..., O, I, K, K).
+        image: Height and width of the torus.
+
+    Returns:
+        Complex matrices, shape (..., F, O, I).
+    """
+    *_, out_channels, in_channels, size, _ = kernel_OIKK.shape
+    cosines_FK, sines_FK = phases(size, image, kernel_OIKK.dtype, kernel_OIKK.device)
+    taps = kernel_OIKK.flatten(-2).flatten(-3, -2).transpose(-2, -1)
+    spectrum = torch.complex(cosines_FK @ taps, sines_FK @ taps)
+    return spectrum.unflatten(-1, (out_channels, in_channels))
+
+
+def apply_spectral(x_BIHW: Tensor, matrices_FOI: Tensor) -> Tensor:
+    """Applies a circular convolution given by its spectral matrices on the half spectrum.
+
+    Args:
+        x_BIHW: Real images.
+        matrices_FOI: One complex matrix per frequency of `rfft2(x)`, row by row.
+
+    Returns:
+        Real images of shape (B, O, H, W).
+    """
+    height, width = x_BIHW.shape[-2:]
+    half = width // 2 + 1
+    spectrum_FIB = torch.fft.rfft2(x_BIHW).flatten(-2).permute(2, 1, 0)
+    product_FOB = matrices_FOI @ spectrum_FIB
+    product_BOHW = product_FOB.permute(2, 1, 0).unflatten(-1, (height, half))
+    return torch.fft.irfft2(product_BOHW, s=(height, width))
+
+
+def self_correlation(kernel_OIKK: Tensor) -> Tensor:
+    """Kernel of A A^T, where A is the convolution on an unbounded image: shape (..., O, O, 2K - 1, 2K - 1)."""
+    *batch, out_channels, in_channels, size, _ = kernel_OIKK.shape
+    stack = kernel_OIKK.reshape(-1, out_channels, in_channels, size, size)
+    count = stack.shape[0]
+    images = stack.transpose(0, 1).reshape(out_channels, count * in_channels, size, size)
+    filters = stack.reshape(count * out_channels, in_channels, size, size)
+    product = F.conv2d(images, filters, padding=size - 1, groups=count)
+    product = product.unflatten(1, (count, out_channels)).permute(1, 2, 0, 3, 4)
+    return product.reshape(*batch, out_channels, out_channels, 2 * size - 1, 2 * size - 1)
+
+
+def circular_pad(x_BIHW: Tensor, padding: int) -> Tensor:
+    """Pads images circularly on all four sides, by any amount, also more than a side."""
+    if padding == 0:
+        return x_BIHW
+    height, width = x_BIHW.shape[-2:]
+    if padding <= min(height, width):
+        return F.pad(x_BIHW, (padding,) * 4, mode="circular")
+    rows = torch.arange(-padding, height + padding, device=x_BIHW.device) % height
+    columns = torch.arange(-padding, width + padding, device=x_BIHW.device) % width
+    return x_BIHW.index_select(-2, rows).index_select(-1, columns)
+
+
+def convolve(x_BIHW: Tensor, kernel_OIKK: Tensor, bias_O: Tensor | None, padding: Padding) -> Tensor:
+    """Convolution with "same" padding: images of shape (B, O, H, W)."""
+    half = kernel_OIKK.shape[-1] // 2
+    if padding == "circular":
+        return F.conv2d(circular_pad(x_BIHW, half), kernel_OIKK, bias_O)
+    return F.conv2d(x_BIHW, kernel_OIKK, bias_O, padding=half)
+
+
+def convolve_transposed(x_BOHW: Tensor, kernel_OIKK: Tensor, padding: Padding) -> Tensor:
+    """The transposed operator of `convolve` with the same kernel and padding: images of shape (B, I, H, W)."""
+    if padding == "circular":
+        return convolve(x_BOHW, transpose_kernel(kernel_OIKK), None, padding)
+    return F.conv_transpose2d(x_BOHW, kernel_OIKK, padding=kernel_OIKK.shape[-1] // 2)

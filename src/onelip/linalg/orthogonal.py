@@ -1,0 +1,84 @@
+"""Matrices with orthonormal rows or columns: polar factors and Cayley transforms, real and complex, batched.
+
+Shapes: M x N matrices, `...` any leading dimensions. "Semi-orthogonal" means Q^H Q = I where M >= N, else Q Q^H = I.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+
+class _Polar(torch.autograd.Function):
+    """Polar factor U W^H of V = U S W^H, with the derivative taken analytically.
+
+    Note [derivative of the polar factor]: with M = U^H G W for an incoming gradient G, the gradient of V is
+    U [(M - M^H) / (s_i + s_j)] W^H, and for tall V also (I - U U^H) G W S^-1 W^H: the part of G that moves the range.
+    Repeated singular values do no harm, as sums stand in the denominators where the derivative of an SVD has
+    differences. At a rank deficiency the factor is not unique and no derivative exists; a floor of the singular values
+    keeps the result finite there.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, matrices: Tensor) -> Tensor:
+        left, singular, right = torch.linalg.svd(matrices, full_matrices=False)
+        ctx.save_for_backward(left, singular, right)
+        return left @ right
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        left, singular, right = ctx.saved_tensors
+        gradient = gradients[0]
+        floor = torch.finfo(singular.dtype).eps * singular.amax(-1, keepdim=True)
+        singular = singular.clamp(min=torch.finfo(singular.dtype).tiny).maximum(floor)
+        inner = left.mH @ gradient @ right.mH
+        core = (inner - inner.mH) / (singular[..., :, None] + singular[..., None, :])
+        if left.shape[-2] > right.shape[-1]:
+            moved = gradient @ right.mH - left @ inner
+            return (left @ core + moved / singular[..., None, :]) @ right
+        if left.shape[-2] < right.shape[-1]:
+            moved = left.mH @ gradient - inner @ right
+            return left @ (core @ right + moved / singular[..., :, None])
+        return left @ core @ right
+
+
+def polar(matrices: Tensor) -> Tensor:
+    """Polar factor: the nearest semi-orthogonal matrix, V (V^H V)^(-1/2) where V has full column rank.
+
+    It is the limit of the Bjorck-Bowie iteration (1971) and of coupled Newton iterations.
+
+    Args:
+        matrices: Real or complex, shape (..., M, N).
+
+    Returns:
+        Semi-orthogonal matrices of the same shape. For a rank-deficient V one of the several factors.
+    """
+    result: Tensor = _Polar.apply(matrices)  # type: ignore[no-untyped-call]
+    return result
+
+
+def cayley(matrices: Tensor) -> Tensor:
+    """Cayley transform of U (square) or [U; V] (tall): semi-orthogonal matrices; wide ones by their adjoint.
+
+    With A = U - U^H + V^H V it is [(I + A)^-1 (I - A); -2 V (I + A)^-1] (Trockman & Kolter, ICLR 2021,
+    arXiv 2104.07167). I + A is always invertible, since its Hermitian part is at least I. Computed as
+    [2 B - I; -2 V B] with B = (I + A)^-1.
+
+    Args:
+        matrices: Real or complex, shape (..., M, N).
+
+    Returns:
+        Semi-orthogonal matrices of the same shape.
+    """
+    rows, columns = matrices.shape[-2:]
+    if rows < columns:
+        return cayley(matrices.mH).mH
+    identity = torch.eye(columns, dtype=matrices.dtype, device=matrices.device)
+    square, rest = matrices[..., :columns, :], matrices[..., columns:, :]
+    inverse = torch.linalg.inv(identity + square - square.mH + rest.mH @ rest)
+    top = 2 * inverse - identity
+    return top if rows == columns else torch.cat([top, -2 * rest @ inverse], dim=-2)

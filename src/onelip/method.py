@@ -1,0 +1,133 @@
+"""The record that a method's file fills in: what it is, what it guarantees, what it costs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from .linalg.conv import Padding
+from .nn.base import LipschitzModule, PointwiseLinear
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traits:
+    """Facts about a method that other code may ask for; never its name.
+
+    Attributes:
+        constrained: Every layer is 1-Lipschitz (False only for the yardstick).
+        orthogonal: With circular padding and as many output as input channels, the layer keeps norms.
+        nonlinear: The layer is not affine: it holds an activation.
+        image_bound: The constructed weights depend on the image size.
+    """
+
+    constrained: bool = True
+    orthogonal: bool = False
+    nonlinear: bool = False
+    image_bound: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConvShape:
+    """The shape of one stride-1 convolution in use.
+
+    Attributes:
+        batch: Images.
+        height: Of the images.
+        width: Of the images.
+        in_channels: Inner input channels (after the pixel unshuffle of stride 2).
+        out_channels: Output channels.
+        kernel_size: Side of the kernel.
+        padding: Padding mode.
+    """
+
+    batch: int
+    height: int
+    width: int
+    in_channels: int
+    out_channels: int
+    kernel_size: int
+    padding: Padding
+
+    @property
+    def conv(self) -> int:
+        """Multiply-accumulates of the unconstrained convolution."""
+        return self.batch * self.height * self.width * self.in_channels * self.out_channels * self.kernel_size**2
+
+    @property
+    def square(self) -> int:
+        """The same with max(in, out) channels on both sides."""
+        return (
+            self.batch * self.height * self.width * max(self.in_channels, self.out_channels) ** 2 * self.kernel_size**2
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """Real multiply-accumulates of one layer, as implemented; a complex product counts as four.
+
+    Attributes:
+        training: Forward pass of a batch in training mode, weights given.
+        inference: Forward pass of a batch in eval mode, weights given.
+        construction: Construction of the weights once, in training mode, forward only.
+    """
+
+    training: int
+    inference: int
+    construction: int
+
+
+def spectral_cost(shape: ConvShape, per_frequency: int) -> Cost:
+    """Cost of a layer that acts per frequency.
+
+    Counted are the Fourier transforms of the images (N log2 N per real image of N pixels) and one complex product per
+    frequency; a 1x1 kernel is one real matrix and needs neither.
+
+    Args:
+        shape: The layer's shape.
+        per_frequency: Products of numbers that the construction takes at one frequency.
+    """
+    if shape.kernel_size == 1:
+        return Cost(training=shape.conv, inference=shape.conv, construction=per_frequency)
+    extra = 2 * (shape.kernel_size // 2) if shape.padding == "zeros" else 0
+    height, width = shape.height + extra, shape.width + extra
+    frequencies = height * (width // 2 + 1)
+    channels = shape.in_channels + shape.out_channels
+    transforms = shape.batch * channels * round(height * width * math.log2(height * width))
+    forward = transforms + 4 * frequencies * shape.batch * shape.in_channels * shape.out_channels
+    kernel = 2 * shape.kernel_size**2 * frequencies * shape.in_channels * shape.out_channels
+    return Cost(training=forward, inference=forward, construction=kernel + 4 * frequencies * per_frequency)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Method:
+    """One way to build 1-Lipschitz layers.
+
+    Attributes:
+        name: Key in the command line and in results.
+        title: Name in tables.
+        cite: Key in references.bib.
+        summary: The construction in one line, for the table of methods.
+        conv2d: The convolution.
+        linear: The linear layer, with which a network ends.
+        cost: The cost formula.
+        traits: Facts that other code may ask for.
+        slack: How far above 1 the bound of a float32 layer may lie through rounding.
+        revision: Raised when results change.
+    """
+
+    name: str
+    title: str
+    cite: str
+    summary: str
+    conv2d: type[LipschitzModule]
+    linear: type[PointwiseLinear]
+    cost: Callable[[ConvShape], Cost]
+    traits: Traits
+    slack: float = 1e-6
+    revision: int = 1
+
+    @property
+    def padding(self) -> Padding:
+        """The padding mode that the method's paper uses."""
+        return self.conv2d.default_padding

@@ -1,0 +1,79 @@
+"""CPL, convex potential layers: Meunier, Delattre, Araujo & Allauzen, ICML 2022, arXiv 2110.12690.
+
+The layer is x - (2 / ||K||^2) K^T relu(K x + b), a step of gradient descent on a convex potential; it is 1-Lipschitz
+because its Jacobian I - (2 / ||K||^2) K^T D K, 0 <= D <= 1, has eigenvalues in [-1, 1].
+
+||K|| is the norm at the real image size: in eval mode a proved upper bound, in training mode a power iteration from a
+fixed start (no state is kept). With zero padding both speak of the covering torus, see `onelip.linalg.conv.torus`.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from ..linalg.conv import Image, Padding, torus
+from ..linalg.norms import LOOSE_SQUARINGS, conv_norm_bound, conv_norm_estimate
+from ..method import ConvShape, Cost, Method, Traits
+from ..nn.base import PointwiseLinear, Role, Weights
+from ..nn.kernel import uniform_bias
+from ..nn.residual import ResidualConv2d
+
+LARGEST_SCALE = 1e30
+POWER_STEPS, REFINING_SQUARINGS = 8, 6
+
+
+def cpl_scale(norm: Tensor) -> Tensor:
+    """2 / ||K||^2, rounded so that it is never too large, and finite for a zero kernel."""
+    squared = norm.square().clamp(min=2 / LARGEST_SCALE)
+    return (2 / squared) * (1 - 4 * torch.finfo(norm.dtype).eps)
+
+
+class CPLConv2d(ResidualConv2d):
+    """Convex potential layer; bias inside the activation."""
+
+    default_padding: ClassVar[Padding] = "zeros"
+
+    def reset_parameters(self, role: Role = "block") -> None:
+        """Xavier normal kernels, bias uniform."""
+        nn.init.xavier_normal_(self.weight)
+        uniform_bias(self, self.channels * self.kernel_size**2)
+
+    def scale(self, raw: Weights, image: Image) -> Tensor:
+        """One number per layer, shape (..., 1)."""
+        if self.training:
+            norm = conv_norm_estimate(raw[0], image, self.padding_mode, steps=POWER_STEPS)
+        else:
+            norm = conv_norm_bound(raw[0], image, self.padding_mode, squarings=LOOSE_SQUARINGS)
+        scale = cpl_scale(norm) * (1 - 2 * torch.finfo(raw[0].dtype).eps)
+        return scale[..., None].to(raw[0].dtype)
+
+
+class CPLLinear(PointwiseLinear, CPLConv2d):
+    """Convex potential layer on vectors."""
+
+
+def cost(shape: ConvShape) -> Cost:
+    """Two convolutions; construction is a power iteration at every frequency and its refinement at one."""
+    channels = max(shape.in_channels, shape.out_channels)
+    height, width = torus((shape.height, shape.width), shape.kernel_size, shape.padding)
+    frequencies = height * (width // 2 + 1) if shape.kernel_size > 1 else 1
+    transform = 2 * shape.kernel_size**2 * frequencies * channels**2
+    power = (2 * POWER_STEPS + 1) * frequencies * 4 * channels**2
+    refining = (1 + REFINING_SQUARINGS) * 4 * channels**3 + 2 * 4 * channels**2
+    construction = transform + power + refining
+    return Cost(training=2 * shape.square, inference=2 * shape.square, construction=construction)
+
+
+CPL = Method(
+    name="cpl",
+    title="CPL",
+    cite="meunier2022dynamical",
+    summary="x - (2 / ||K||^2) K^T relu(K x + b) with the kernel's norm",
+    conv2d=CPLConv2d,
+    linear=CPLLinear,
+    cost=cost,
+    traits=Traits(nonlinear=True, image_bound=True),
+)

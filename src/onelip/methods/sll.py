@@ -1,0 +1,75 @@
+"""SLL, SDP-based Lipschitz layers: Araujo, Havens, Delattre, Allauzen & Hu, ICLR 2023, arXiv 2303.03169.
+
+The layer is x - K^T T relu(K x + b) with the diagonal T_ii = 2 / (sum_j |K K^T|_ij q_j / q_i) for any q > 0
+(learnable); the sum runs over channels and positions of the self-convolution. By diagonal dominance
+||sqrt(T) K||^2 <= 2 (Theorem 3 there), on images of any size with either padding. Epsilons stand where they make T
+smaller.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from ..linalg.conv import Image, Padding, self_correlation
+from ..method import ConvShape, Cost, Method, Traits
+from ..nn.base import PointwiseLinear, Role, Weights
+from ..nn.kernel import uniform_bias
+from ..nn.residual import ResidualConv2d
+
+EPSILON = 1e-6
+
+
+def sll_scale(kernel_OIKK: Tensor, q_O: Tensor) -> Tensor:
+    """The diagonal of T, shape (..., O), from kernels (..., O, I, K, K) and raw q (..., O) of any sign."""
+    q_O = q_O.abs() + EPSILON
+    absolute_OO = self_correlation(kernel_OIKK).abs().sum((-2, -1))
+    return 2 / ((absolute_OO @ q_O[..., None])[..., 0] / q_O + EPSILON)
+
+
+class SLLConv2d(ResidualConv2d):
+    """SDP-based Lipschitz layer; bias inside the activation."""
+
+    default_padding: ClassVar[Padding] = "zeros"
+    q: nn.Parameter
+
+    def raw_shapes(self) -> dict[str, tuple[int, ...]]:
+        """The kernel and q."""
+        return {**super().raw_shapes(), "q": (self.channels,)}
+
+    def reset_parameters(self, role: Role = "block") -> None:
+        """Xavier normal kernels, q normal, bias uniform."""
+        nn.init.xavier_normal_(self.weight)
+        nn.init.normal_(self.q)
+        uniform_bias(self, self.channels * self.kernel_size**2)
+
+    def scale(self, raw: Weights, image: Image) -> Tensor:
+        """The diagonal of T, shape (..., C); in eval mode taken in float64."""
+        kernel, q = raw if self.training else (tensor.to(torch.float64) for tensor in raw)
+        return (sll_scale(kernel, q) * (1 - 2 * torch.finfo(raw[0].dtype).eps)).to(raw[0].dtype)
+
+
+class SLLLinear(PointwiseLinear, SLLConv2d):
+    """SDP-based Lipschitz layer on vectors."""
+
+
+def cost(shape: ConvShape) -> Cost:
+    """Two convolutions; construction is the self-convolution of the kernel and a product with q."""
+    channels = max(shape.in_channels, shape.out_channels)
+    taps = (2 * shape.kernel_size - 1) ** 2 * shape.kernel_size**2
+    construction = channels**3 * taps + channels**2
+    return Cost(training=2 * shape.square, inference=2 * shape.square, construction=construction)
+
+
+SLL = Method(
+    name="sll",
+    title="SLL",
+    cite="araujo2023unified",
+    summary="x - K^T T relu(K x + b) with a diagonal T from the self-convolution of K and a learnable q",
+    conv2d=SLLConv2d,
+    linear=SLLLinear,
+    cost=cost,
+    traits=Traits(nonlinear=True),
+)

@@ -1,0 +1,135 @@
+"""SOC, skew orthogonal convolutions: Singla & Feizi, ICML 2021, arXiv 2105.11417.
+
+The layer is the exponential series exp(L) x = sum_i L^i x / i! of a skew-symmetric convolution L, the skew part
+(K - K^T) / 2 of a free kernel; skewness survives zero padding, so exp(L) keeps norms with either padding. The series is
+cut after degree 5 in training and 12 in eval mode.
+
+L is scaled by s / sigma. Here sigma is the smaller norm of the kernel reshaped to (c k) x (c k) and to c x (c k^2), and
+||L|| <= k sigma (Singla & Feizi, ICLR 2021; of the four matrices there, two and two agree for a skew kernel);
+s = min(0.7, 3.3 / k), and 1 for 1x1 kernels. So ||L|| <= 3.3, where the series of degree 12 does not exceed norm 1 (it
+does from 3.379 on). In eval mode sigma is a proved bound, in training mode a power iteration from a fixed start. A 1x1
+kernel is exponentiated once, as a matrix.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from ..bound import Bound
+from ..linalg.conv import Image, Padding, convolve, transpose_kernel
+from ..linalg.norms import LOOSE_SQUARINGS, conv_norm_bound, norm_bound, norm_estimate
+from ..linalg.series import exponential_series, exponential_series_bound
+from ..method import ConvShape, Cost, Method, Traits
+from ..nn.base import LipschitzModule, PointwiseLinear, Role, Weights
+from ..nn.kernel import uniform_bias
+from ..nn.reshape import fit_channels
+
+TRAINING_DEGREE, EVAL_DEGREE = 5, 12
+POWER_STEPS = 20
+
+
+def reshaped_kernels(kernel_OIKK: Tensor) -> tuple[Tensor, Tensor]:
+    """Two reshapings of a kernel whose spectral norms, times K, bound that of the convolution."""
+    taps = kernel_OIKK.movedim(-2, -3)
+    return taps.flatten(-4, -3).flatten(-2), kernel_OIKK.flatten(-3)
+
+
+class SOCConv2d(LipschitzModule):
+    """Skew orthogonal convolution on C = max(inner input, output) channels.
+
+    Fewer input channels are padded with zeros; of more, the first `out_channels` outputs are kept.
+    """
+
+    default_padding: ClassVar[Padding] = "zeros"
+    weight: nn.Parameter
+
+    @property
+    def channels(self) -> int:
+        """Channels of the square construction."""
+        return max(self.inner_channels, self.out_channels)
+
+    @property
+    def degree(self) -> int:
+        """Degree of the series."""
+        return TRAINING_DEGREE if self.training else EVAL_DEGREE
+
+    def raw_shapes(self) -> dict[str, tuple[int, ...]]:
+        """The free kernel."""
+        return {"weight": (self.channels, self.channels, self.kernel_size, self.kernel_size)}
+
+    def reset_parameters(self, role: Role = "block") -> None:
+        """Normal kernels of variance 1 / channels, bias uniform."""
+        nn.init.normal_(self.weight, std=self.channels**-0.5)
+        uniform_bias(self, self.channels)
+
+    def skew_kernel(self, raw: Weights) -> Tensor:
+        """The scaled skew kernel L, exactly skew in floating point."""
+        skew = (raw[0] - transpose_kernel(raw[0])) / 2
+        if self.training:
+            norms = [norm_estimate(matrix, steps=POWER_STEPS) for matrix in reshaped_kernels(skew)]
+        else:
+            wide = skew.to(torch.float64)
+            norms = [norm_bound(matrix, squarings=LOOSE_SQUARINGS) for matrix in reshaped_kernels(wide)]
+        target = 1.0 if self.kernel_size == 1 else min(0.7, 3.3 / self.kernel_size)
+        sigma = torch.minimum(*norms).clamp(min=torch.finfo(raw[0].dtype).tiny * 1e4)
+        return skew * (target / sigma).to(skew.dtype)[..., None, None, None, None]
+
+    def construct(self, raw: Weights, image: Image) -> Weights:
+        """L, or for 1x1 kernels the series of the matrix itself."""
+        skew = self.skew_kernel(raw)
+        if self.kernel_size == 1:
+            return (exponential_series(skew.flatten(-3), self.degree)[..., None, None],)
+        return (skew,)
+
+    def apply_weights(self, x_BIHW: Tensor, weights: Weights) -> Tensor:
+        """The series, one convolution per term."""
+        total = fit_channels(x_BIHW, self.channels)
+        if self.kernel_size == 1:
+            total = convolve(total, weights[0], None, "zeros")
+        else:
+            term = total
+            for order in range(1, self.degree + 1):
+                term = convolve(term, weights[0] / order, None, self.padding_mode)
+                total = total + term
+        total = total[:, : self.out_channels]
+        return total if self.bias is None else total + self.bias[:, None, None]
+
+    def realised_bound(self, weights: Weights, image: Image) -> Bound:
+        """The series' largest modulus on the spectrum of L, or the norm of the realised matrix for 1x1 kernels."""
+        norm = float(conv_norm_bound(weights[0], image, self.padding_mode))
+        if self.kernel_size == 1:
+            return Bound(norm, "spectral norm of the exponentiated matrix by Gram iteration")
+        if not torch.equal(weights[0], -transpose_kernel(weights[0])):
+            return Bound(float("nan"), "the kernel is not skew")
+        value = exponential_series_bound(norm, EVAL_DEGREE)
+        return Bound(value, f"series of degree {EVAL_DEGREE} of a skew operator of norm <= {norm:.9f}")
+
+
+class SOCLinear(PointwiseLinear, SOCConv2d):
+    """Orthogonal linear layer by the exponential of a skew matrix."""
+
+
+def cost(shape: ConvShape) -> Cost:
+    """One convolution per term of the series; construction is two power iterations."""
+    channels, size = max(shape.in_channels, shape.out_channels), shape.kernel_size
+    construction = 2 * (2 * POWER_STEPS + 1) * channels**2 * size**2
+    if size == 1:
+        construction += (TRAINING_DEGREE - 1) * channels**3
+        return Cost(training=shape.square, inference=shape.square, construction=construction)
+    training, inference = TRAINING_DEGREE * shape.square, EVAL_DEGREE * shape.square
+    return Cost(training=training, inference=inference, construction=construction)
+
+
+SOC = Method(
+    name="soc",
+    title="SOC",
+    cite="singla2021skew",
+    summary="exponential series of a skew-symmetric convolution",
+    conv2d=SOCConv2d,
+    linear=SOCLinear,
+    cost=cost,
+    traits=Traits(orthogonal=True),
+)

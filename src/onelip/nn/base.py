@@ -1,0 +1,304 @@
+"""The base of all layers: parameters, construction of weights, memo, forward, bound, freezing.
+
+A layer holds raw parameters. `construct` turns them into weights: a pure function that takes a leading dimension over
+layers, so that a network builds all weights of one shape in one call. `apply_weights` uses them. In eval mode every
+normalising constant inside a construction is a proved upper bound; in training mode it may be an estimate.
+
+Shapes: B images, I inner input channels, O output channels, H x W image.
+"""
+
+from __future__ import annotations
+
+import abc
+import math
+from collections.abc import Hashable, Sequence
+from typing import Any, ClassVar, Literal, cast
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+
+from ..bound import Bound
+from ..errors import UnsupportedShapeError
+from ..linalg.conv import Image, Padding
+from .memo import Memo
+
+Weights = tuple[Tensor, ...]
+Role = Literal["first", "block", "head"]
+KERNEL_SIZES = (1, 3, 5)
+PADDINGS: tuple[Padding, ...] = ("circular", "zeros")
+
+
+def _allowed(name: str, value: object, allowed: Sequence[object]) -> None:
+    if value not in allowed or isinstance(value, bool):
+        raise UnsupportedShapeError(f"{name}={value!r} is not supported; allowed: {', '.join(map(repr, allowed))}")
+
+
+def _positive(name: str, value: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise UnsupportedShapeError(f"{name}={value!r} must be a positive integer")
+
+
+class LipschitzModule(nn.Module, abc.ABC):
+    """A convolution-like layer whose weights are constructed from raw parameters.
+
+    Stride 2 is a pixel unshuffle by 2, then the stride-1 construction on four times the input channels.
+
+    Args:
+        in_channels: Channels of the input images.
+        out_channels: Channels of the output images.
+        kernel_size: 1, 3 or 5.
+        stride: 1 or 2; 2 needs images of even height and width.
+        padding: "same", the only one.
+        padding_mode: "circular" or "zeros"; None takes the one that the method's paper uses.
+        groups: 1, the only one.
+        dilation: 1, the only one.
+        bias: Whether a bias is added to the output (inside the activation for residual layers).
+        device: Of the parameters.
+        dtype: Of the parameters.
+
+    Raises:
+        UnsupportedShapeError: If an argument is not one of the allowed.
+    """
+
+    default_padding: ClassVar[Padding] = "circular"
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        *,
+        stride: int = 1,
+        padding: str = "same",
+        padding_mode: Padding | None = None,
+        groups: int = 1,
+        dilation: int = 1,
+        bias: bool = True,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        _positive("in_channels", in_channels)
+        _positive("out_channels", out_channels)
+        _allowed("kernel_size", kernel_size, KERNEL_SIZES)
+        _allowed("stride", stride, (1, 2))
+        _allowed("padding", padding, ("same",))
+        _allowed("groups", groups, (1,))
+        _allowed("dilation", dilation, (1,))
+        if padding_mode is not None:
+            _allowed("padding_mode", padding_mode, PADDINGS)
+        self.in_channels, self.out_channels = in_channels, out_channels
+        self.kernel_size, self.stride, self.padding = kernel_size, stride, padding
+        self.padding_mode: Padding = padding_mode or self.default_padding
+        self._memo = Memo()
+        factory = {"device": device, "dtype": dtype}
+        for name, shape in self.raw_shapes().items():
+            self.register_parameter(name, nn.Parameter(torch.empty(shape, **factory)))  # type: ignore[arg-type]
+        self.bias = nn.Parameter(torch.empty(self.bias_channels, **factory)) if bias else None  # type: ignore[arg-type]
+        self.reset_parameters()
+
+    # What an author writes
+
+    @abc.abstractmethod
+    def raw_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Names and shapes of the raw parameters, in the order in which `construct` takes them."""
+
+    @abc.abstractmethod
+    def reset_parameters(self, role: Role = "block") -> None:
+        """Initialises the parameters as the method's paper does for a layer of this role in a network."""
+
+    @abc.abstractmethod
+    def construct(self, raw: Weights, image: Image) -> Weights:
+        """Weights from raw parameters that are stacked along a leading dimension; pure, differentiable."""
+
+    @abc.abstractmethod
+    def apply_weights(self, x_BIHW: Tensor, weights: Weights) -> Tensor:
+        """Output images from images that are already unshuffled, given this layer's weights."""
+
+    @abc.abstractmethod
+    def realised_bound(self, weights: Weights, image: Image) -> Bound:
+        """Proved bound of `apply_weights` with these weights as they are, in exact arithmetic."""
+
+    # What the base supplies
+
+    @property
+    def inner_channels(self) -> int:
+        """Input channels of the stride-1 construction."""
+        return self.in_channels * self.stride**2
+
+    @property
+    def bias_channels(self) -> int:
+        """Length of the bias."""
+        return self.out_channels
+
+    def raw(self) -> Weights:
+        """The raw parameters that the weights depend on."""
+        return tuple(cast("Tensor", getattr(self, name)) for name in self.raw_shapes())
+
+    def construction_key(self, image: Image) -> Hashable:
+        """Layers of equal keys can be constructed in one call on stacked raw parameters."""
+        first = self.raw()[0]
+        shapes = tuple(self.raw_shapes().values())
+        return type(self), shapes, self.padding_mode, image, self.training, first.dtype, first.device
+
+    def inner_image(self, image: Image) -> Image:
+        """Height and width after the pixel unshuffle of stride 2.
+
+        Raises:
+            UnsupportedShapeError: If a side is odd and the stride is 2.
+        """
+        height, width = image
+        if height % self.stride or width % self.stride:
+            raise UnsupportedShapeError(f"stride=2 needs an even height and width, not {height}x{width}")
+        return height // self.stride, width // self.stride
+
+    def weights(self, image: Image) -> Weights:
+        """This layer's weights for inner images of one size, from the memo where it may be used."""
+        kept = self._memo.get(self.raw(), image) if self.memo_allowed() else None
+        if kept is not None:
+            return kept
+        with torch.autocast(self.raw()[0].device.type, enabled=False):
+            stacked = tuple(tensor[None] for tensor in self.raw())
+            weights = tuple(tensor[0] for tensor in self.construct(stacked, image))
+        return self.remember(weights, image)
+
+    def memo_allowed(self) -> bool:
+        """Whether constructed weights may be kept: eager eval mode, and no gradient is asked of the weights."""
+        if self.training or torch.compiler.is_compiling():
+            return False
+        raw = self.raw()
+        plain = all(type(tensor) is nn.Parameter and not tensor.is_inference() for tensor in raw)
+        return plain and not (torch.is_grad_enabled() and any(tensor.requires_grad for tensor in raw))
+
+    def remember(self, weights: Weights, image: Image) -> Weights:
+        """Keeps weights for the next forward where the memo may be used; returns them."""
+        if self.memo_allowed() and not any(tensor.is_inference() for tensor in weights):
+            self._memo.put(self.raw(), image, weights)
+        return weights
+
+    def recall(self, image: Image) -> Weights | None:
+        """The kept weights, if they are still those of the present parameters."""
+        return self._memo.get(self.raw(), image) if self.memo_allowed() else None
+
+    def forward(self, x_BCHW: Tensor, weights: Weights | None = None) -> Tensor:
+        """Applies the layer.
+
+        Args:
+            x_BCHW: Images of shape (B, in_channels, H, W), of any height and width (even ones for stride 2).
+            weights: This layer's weights where the caller constructed them; else they are constructed here.
+
+        Returns:
+            Images of shape (B, out_channels, H / stride, W / stride).
+        """
+        if x_BCHW.dim() != 4 or x_BCHW.shape[1] != self.in_channels:
+            raise UnsupportedShapeError(
+                f"expected images of shape (B, {self.in_channels}, H, W), got {tuple(x_BCHW.shape)}"
+            )
+        image = self.inner_image((x_BCHW.shape[2], x_BCHW.shape[3]))
+        if weights is None:
+            weights = self.weights(image)
+        if self.stride > 1:
+            x_BCHW = F.pixel_unshuffle(x_BCHW, self.stride)
+        return self.apply_weights(x_BCHW, weights)
+
+    @torch.no_grad()
+    def realise(self, image: Image) -> Weights:
+        """The weights of eval mode for images of one size, constructed anew from the parameters; reads no memo."""
+        training = self.training
+        self.training = False
+        try:
+            stacked = tuple(tensor.detach()[None] for tensor in self.raw())
+            with torch.autocast(stacked[0].device.type, enabled=False):
+                return tuple(tensor[0] for tensor in self.construct(stacked, self.inner_image(image)))
+        finally:
+            self.training = training
+
+    def bound(self, image: Image) -> Bound:
+        """Proved upper bound of this layer's Lipschitz constant in eval mode on images of one size.
+
+        The weights are constructed anew in the layer's own dtype, and the operator that they realise is bounded in
+        float64; the memo is not read.
+
+        Args:
+            image: Height and width of the input images.
+
+        Raises:
+            UnsoundError: If the weights are not finite.
+        """
+        return self.realised_bound(self.realise(image), self.inner_image(image))
+
+    def frozen(self, image: Image) -> nn.Module:
+        """An inference module with the weights of eval mode for images of one size; see `onelip.freeze`."""
+        from .freeze import FrozenLayer
+
+        return FrozenLayer(self, self.realise(image))
+
+    def forget(self) -> None:
+        """Drops the kept weights; call it (or `eval()`) after editing parameters through `.data`."""
+        self._memo.clear()
+
+    def train(self, mode: bool = True) -> LipschitzModule:
+        """Sets training or eval mode and drops the kept weights."""
+        self.forget()
+        return super().train(mode)
+
+    def _apply(self, *args: Any, **kwargs: Any) -> LipschitzModule:
+        self.forget()
+        return super()._apply(*args, **kwargs)
+
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        self.forget()
+        super()._load_from_state_dict(*args, **kwargs)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_memo": Memo()}
+
+    def extra_repr(self) -> str:
+        """The arguments that the layer was made with."""
+        return (
+            f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}, "
+            f"padding_mode={self.padding_mode!r}, bias={self.bias is not None}"
+        )
+
+
+class PointwiseLinear(LipschitzModule):
+    """A linear layer as the convolution with a 1x1 kernel on a 1x1 image; mixed in before a method's convolution.
+
+    Args:
+        in_features: Length of the input vectors.
+        out_features: Length of the output vectors.
+        bias: Whether a bias is added.
+        device: Of the parameters.
+        dtype: Of the parameters.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        *,
+        bias: bool = True,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        _positive("in_features", in_features)
+        _positive("out_features", out_features)
+        super().__init__(in_features, out_features, 1, bias=bias, device=device, dtype=dtype)
+
+    def forward(self, x: Tensor, weights: Weights | None = None) -> Tensor:
+        """Applies the layer to vectors of shape (..., in_features); returns (..., out_features)."""
+        if x.dim() < 1 or x.shape[-1] != self.in_channels:
+            raise UnsupportedShapeError(f"expected vectors of shape (..., {self.in_channels}), got {tuple(x.shape)}")
+        images = x.reshape(math.prod(x.shape[:-1]), self.in_channels, 1, 1)
+        return super().forward(images, weights).reshape(*x.shape[:-1], self.out_channels)
+
+    def frozen(self, image: Image) -> nn.Module:
+        """As the convolution's, with an `nn.Linear` in the place of a plain 1x1 `nn.Conv2d`."""
+        from .freeze import as_linear
+
+        return as_linear(super().frozen((1, 1)))
+
+    def extra_repr(self) -> str:
+        """The arguments that the layer was made with."""
+        return f"{self.in_channels}, {self.out_channels}, bias={self.bias is not None}"

@@ -1,0 +1,146 @@
+"""Inference models: constructed weights in plain modules, without the construction."""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, cast
+
+import torch
+from torch import Tensor, nn
+
+from ..bound import Bound
+from ..linalg.conv import Image, Padding, circular_pad
+
+if TYPE_CHECKING:
+    from .base import LipschitzModule
+
+
+class CircularConv2d(nn.Conv2d):
+    """`nn.Conv2d` with circular padding of any amount, also for kernels larger than the image."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Images of the same height and width."""
+        return super().forward(circular_pad(input, self.kernel_size[0] // 2))
+
+
+def frozen_conv2d(kernel_OIKK: Tensor, bias_O: Tensor | None, *, padding_mode: Padding, stride: int) -> nn.Module:
+    """A plain convolution with a given kernel; a pixel unshuffle goes before it where the stride is not 1."""
+    out_channels, in_channels, size, _ = kernel_OIKK.shape
+    kind = CircularConv2d if padding_mode == "circular" and size > 1 else nn.Conv2d
+    padding = size // 2 if kind is nn.Conv2d else 0
+    conv = kind(in_channels, out_channels, size, padding=padding, bias=bias_O is not None, device="meta")
+    conv.weight = nn.Parameter(kernel_OIKK.detach().clone(), requires_grad=False)
+    if bias_O is not None:
+        conv.bias = nn.Parameter(bias_O.detach().clone(), requires_grad=False)
+    return conv if stride == 1 else nn.Sequential(nn.PixelUnshuffle(stride), conv)
+
+
+def as_linear(module: nn.Module) -> nn.Module:
+    """The `nn.Linear` that does on vectors what a 1x1 `nn.Conv2d` does on 1x1 images; other modules as they are."""
+    if not isinstance(module, nn.Conv2d):
+        return module
+    linear = nn.Linear(module.in_channels, module.out_channels, bias=module.bias is not None, device="meta")
+    linear.weight = nn.Parameter(module.weight.detach().flatten(1), requires_grad=False)
+    linear.bias = cast("nn.Parameter", module.bias)
+    return linear
+
+
+class FrozenLayer(nn.Module):
+    """A layer with its constructed weights as buffers, for images of one size (any size where none was needed).
+
+    Args:
+        layer: The layer that the weights belong to; it is copied without its raw parameters.
+        weights: Its constructed weights.
+    """
+
+    def __init__(self, layer: LipschitzModule, weights: tuple[Tensor, ...]) -> None:
+        super().__init__()
+        skeleton = copy.copy(layer)
+        skeleton.__dict__.update(_parameters={}, _buffers={}, _modules={})
+        bias = layer.bias
+        skeleton.register_parameter("bias", None if bias is None else nn.Parameter(bias.detach().clone(), False))
+        skeleton.train(False)
+        self.skeleton = skeleton
+        for index, tensor in enumerate(weights):
+            self.register_buffer(f"weight{index}", tensor.detach().clone())
+        self.count = len(weights)
+
+    def weights(self) -> tuple[Tensor, ...]:
+        """The constructed weights."""
+        return tuple(self.get_buffer(f"weight{index}") for index in range(self.count))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """As the layer itself in eval mode."""
+        result: Tensor = self.skeleton(x, self.weights())
+        return result
+
+    def bound(self, image: Image) -> Bound:
+        """Proved bound of the operator that the buffers realise, on images of one size."""
+        return self.skeleton.realised_bound(self.weights(), self.skeleton.inner_image(image))
+
+
+class ImageModel(nn.Module):
+    """Base of models that know the shape of the images they take."""
+
+    image: tuple[int, int, int]
+
+
+def freeze(model: nn.Module, image: tuple[int, ...] | None = None) -> nn.Module:
+    """Turns a model into an inference model of plain layers with constructed weights.
+
+    Kernel methods become `nn.Conv2d` (with our circular padding where needed); other layers keep their constructed
+    weights as buffers. The result is a copy in eval mode, exportable, without parameters that require gradients.
+
+    Args:
+        model: A layer, `ConvNet`, or any module that contains layers.
+        image: Shape (C, H, W) of the images, or (C,) of vectors; needed where the model does not know it.
+
+    Returns:
+        The inference model.
+
+    Raises:
+        ValueError: If the image shape is needed and not given, or a layer is used at two image sizes.
+    """
+    from .base import LipschitzModule
+
+    if image is None:
+        if not isinstance(model, ImageModel):
+            raise ValueError("freeze(model, image=...) needs the shape (C, H, W) of the images for this model")
+        image = model.image
+    copied = copy.deepcopy(model).eval()
+    layers = [module for module in copied.modules() if isinstance(module, LipschitzModule)]
+    images = _image_sizes(copied, layers, image)
+    frozen = {id(layer): layer.frozen(images[id(layer)]) for layer in layers}
+    result = _replace(copied, frozen).eval()
+    return result.requires_grad_(False)
+
+
+def _image_sizes(model: nn.Module, layers: list[LipschitzModule], image: tuple[int, ...]) -> dict[int, Image]:
+    sizes: dict[int, Image] = {}
+
+    def record(layer: nn.Module, arguments: tuple[Tensor, ...]) -> None:
+        shape = arguments[0].shape
+        size = (shape[2], shape[3]) if len(shape) == 4 else (1, 1)
+        if sizes.setdefault(id(layer), size) != size:
+            raise ValueError(f"a layer is used at two image sizes, {sizes[id(layer)]} and {size}; freeze needs one")
+
+    hooks = [layer.register_forward_pre_hook(record) for layer in layers]
+    first = next(iter(model.parameters()), torch.empty(0))
+    try:
+        with torch.no_grad():
+            model(torch.zeros(1, *image, dtype=first.dtype, device=first.device))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    unused = [layer for layer in layers if id(layer) not in sizes]
+    if unused:
+        raise ValueError(f"freeze: {len(unused)} layers were not used in a forward pass on images {tuple(image)}")
+    return sizes
+
+
+def _replace(module: nn.Module, frozen: dict[int, nn.Module]) -> nn.Module:
+    if id(module) in frozen:
+        return frozen[id(module)]
+    for name, child in module.named_children():
+        setattr(module, name, _replace(child, frozen))
+    return nn.Sequential(*module.children()) if isinstance(module, ImageModel) else module

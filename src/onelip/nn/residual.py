@@ -1,0 +1,64 @@
+"""Residual layers x - K^T T relu(K x + b) with a diagonal T >= 0: 1-Lipschitz where ||sqrt(T) K||^2 <= 2."""
+
+from __future__ import annotations
+
+import abc
+
+import torch
+from torch import Tensor, nn
+
+from ..bound import Bound
+from ..linalg.conv import Image, convolve, convolve_transposed
+from ..linalg.norms import conv_norm_bound
+from .base import LipschitzModule, Weights
+from .reshape import fit_channels
+
+
+class ResidualConv2d(LipschitzModule):
+    """A residual layer with a square kernel of C = max(inner input channels, output channels).
+
+    Fewer input channels are padded with zeros; of more, the first `out_channels` outputs are kept. Both are
+    compressions, so the bound stands. The bias sits inside the activation.
+
+    The Jacobian is I - K^T T D K with a diagonal 0 <= D <= 1, whose eigenvalues lie in [1 - ||sqrt(T) K||^2, 1].
+    """
+
+    weight: nn.Parameter
+
+    @property
+    def channels(self) -> int:
+        """Channels of the square construction."""
+        return max(self.inner_channels, self.out_channels)
+
+    @property
+    def bias_channels(self) -> int:
+        """One bias per hidden channel."""
+        return self.channels
+
+    @abc.abstractmethod
+    def scale(self, raw: Weights, image: Image) -> Tensor:
+        """The diagonal of T, shape (..., C), or (..., 1) for a multiple of the identity, from stacked parameters."""
+
+    def raw_shapes(self) -> dict[str, tuple[int, ...]]:
+        """The kernel K."""
+        return {"weight": (self.channels, self.channels, self.kernel_size, self.kernel_size)}
+
+    def construct(self, raw: Weights, image: Image) -> Weights:
+        """Two weights: K and the diagonal of T."""
+        return raw[0], self.scale(raw, image)
+
+    def apply_weights(self, x_BIHW: Tensor, weights: Weights) -> Tensor:
+        """The residual step."""
+        kernel, scale = weights
+        x_BCHW = fit_channels(x_BIHW, self.channels)
+        hidden = torch.relu(convolve(x_BCHW, kernel, self.bias, self.padding_mode))
+        update = convolve_transposed(hidden, kernel * scale[:, None, None, None], self.padding_mode)
+        return (x_BCHW - update)[:, : self.out_channels]
+
+    def realised_bound(self, weights: Weights, image: Image) -> Bound:
+        """The bound max(1, ||sqrt(T) K||^2 - 1), K and T as realised."""
+        kernel, scale = (tensor.to(torch.float64) for tensor in weights)
+        root = scale.clamp(min=0).sqrt()[:, None, None, None]
+        norm = float(conv_norm_bound(kernel * root, image, self.padding_mode)) * (1 + 1e-15)
+        value = max(1.0, norm**2 * (1 + 1e-15) - 1.0)
+        return Bound(value, f"max(1, ||sqrt(T) K||^2 - 1) with ||sqrt(T) K|| <= {norm:.9f}")

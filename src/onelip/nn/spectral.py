@@ -1,0 +1,84 @@
+"""Layers that act per frequency: one small complex matrix at each frequency of the image."""
+
+from __future__ import annotations
+
+import abc
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+
+from ..bound import Bound
+from ..linalg.conv import Image, apply_spectral, spectral_matrices
+from ..linalg.norms import contract, norm_bound
+from .base import LipschitzModule, Weights
+
+
+class SpectralConv2d(LipschitzModule):
+    """A circular convolution whose spectral matrices are a function of those of a free kernel.
+
+    With zero padding the image is padded by K // 2 zeros on all sides, convolved circularly at that size, and cropped:
+    a compression of the circular operator. A 1x1 kernel has one real spectral matrix, whatever the image: no Fourier
+    transform is taken then. The weights depend on the image size otherwise.
+
+    The one weight is a stack of spectral matrices with real and imaginary part along a last dimension, so that a
+    change of dtype reaches it; for 1x1 kernels it is the real kernel.
+    """
+
+    @abc.abstractmethod
+    def spectral(self, matrices: Tensor, raw: Weights) -> Tensor:
+        """Matrices of norm at most 1 from the free kernel's spectral matrices (..., F, O, I) and raw parameters."""
+
+    @abc.abstractmethod
+    def free_kernel(self, raw: Weights) -> Tensor:
+        """The free kernel, (..., O, I, K, K), from stacked raw parameters."""
+
+    def spectral_image(self, image: Image) -> Image:
+        """Height and width at which the Fourier transform is taken."""
+        extra = 2 * (self.kernel_size // 2) if self.padding_mode == "zeros" else 0
+        return image[0] + extra, image[1] + extra
+
+    def construct(self, raw: Weights, image: Image) -> Weights:
+        """The spectral matrices; in eval mode divided by a proved bound of their norm where it exceeds 1."""
+        kernel = self.free_kernel(raw)
+        if self.kernel_size == 1:
+            matrices = self.spectral(kernel.flatten(-3), raw)
+            matrices = matrices if self.training else contract(matrices)
+            return (matrices[..., None, None],)
+        matrices = self.spectral(spectral_matrices(kernel, self.spectral_image(image)), raw)
+        return (torch.view_as_real(matrices if self.training else contract(matrices)),)
+
+    def apply_weights(self, x_BIHW: Tensor, weights: Weights) -> Tensor:
+        """The convolution: by Fourier transforms, in at least float32, or directly for 1x1 kernels."""
+        if self.kernel_size == 1:
+            return F.conv2d(x_BIHW, weights[0], self.bias)
+        pad = self.kernel_size // 2 if self.padding_mode == "zeros" else 0
+        with torch.autocast(x_BIHW.device.type, enabled=False):
+            x_BIHW = F.pad(x_BIHW.to(weights[0].dtype), (pad,) * 4)
+            y_BOHW = apply_spectral(x_BIHW, torch.view_as_complex(weights[0]))
+            height, width = y_BOHW.shape[-2:]
+            y_BOHW = y_BOHW[..., pad : height - pad, pad : width - pad]
+            return y_BOHW if self.bias is None else y_BOHW + self.bias[:, None, None]
+
+    def realised_bound(self, weights: Weights, image: Image) -> Bound:
+        """The largest norm of a spectral matrix as realised."""
+        if self.kernel_size == 1:
+            matrices, count = weights[0].flatten(-3).to(torch.float64), 1
+        else:
+            matrices = torch.view_as_complex(weights[0].to(torch.float64).contiguous())
+            count = matrices.shape[0]
+        return Bound(float(norm_bound(matrices).amax()), f"norms of {count} spectral matrices by Gram iteration")
+
+
+class WeightSpectralConv2d(SpectralConv2d):
+    """A spectral method whose first raw parameter is the free kernel, `weight`."""
+
+    weight: nn.Parameter
+
+    def raw_shapes(self) -> dict[str, tuple[int, ...]]:
+        """The free kernel."""
+        return {"weight": (self.out_channels, self.inner_channels, self.kernel_size, self.kernel_size)}
+
+    def free_kernel(self, raw: Weights) -> Tensor:
+        """The first raw parameter."""
+        return raw[0]
