@@ -100,7 +100,7 @@ def self_correlation(kernel_OIKK: Tensor) -> Tensor:
     images = stack.transpose(0, 1).reshape(out_channels, count * in_channels, size, size)
     filters = stack.reshape(count * out_channels, in_channels, size, size)
     product = F.conv2d(images, filters, padding=size - 1, groups=count)
-    product = product.unflatten(1, (count, out_channels)).permute(1, 2, 0, 3, 4)
+    product = product.unflatten(1, (count, out_channels)).permute(1, 0, 2, 3, 4)
     return product.reshape(*batch, out_channels, out_channels, 2 * size - 1, 2 * size - 1)
 
 

@@ -35,7 +35,7 @@ def frobenius(matrices: Tensor) -> Tensor:
     """Upper bound of the Frobenius norm of each float64 matrix, shape (...)."""
     real = torch.view_as_real(matrices).flatten(-2) if matrices.is_complex() else matrices
     flat = real.flatten(-2)
-    return flat.square().sum(-1).sqrt() * (1 + _gamma(flat.shape[-1] + 8))
+    return (flat.square().sum(-1) + UNDERFLOW).sqrt() * (1 + _gamma(flat.shape[-1] + 8))
 
 
 def _gram(matrices: Tensor) -> Tensor:
@@ -62,10 +62,11 @@ def norm_bound(matrices: Tensor, *, squarings: int = TIGHT_SQUARINGS) -> Tensor:
     """Proved upper bound of the spectral norm of each matrix, by repeated squaring of its Gram matrix.
 
     With H_0 = A^H A and H_{i+1} = H_i^H H_i / s_i it holds that ||A||^2 = ||H_0|| and ||H_i||^2 = s_i ||H_{i+1}||, and
-    the last norm is at most its Frobenius norm; the bound exceeds the norm by a factor of at most
-    rank^(1 / 2^(squarings + 2)) (Gram iteration: Delattre et al., ICML 2023, arXiv 2305.16173). Each product is charged
-    its rounding error gamma ||H_i||_F^2; the scalings s_i are powers of two, hence exact. No branch depends on the
-    data, and the bound is differentiable. Entries below 2^-500 are cut off, and charged, so that none underflows.
+    the last norm is at most its Frobenius norm. The bound exceeds the norm by a factor of at most
+    rank^(1 / 2^(squarings + 2)), and is never above the Frobenius norm (Gram iteration: Delattre et al., ICML 2023,
+    arXiv 2305.16173). Each product is charged its rounding error gamma ||H_i||_F^2; the scalings s_i are powers of two,
+    hence exact; entries below 2^-500 are cut off, and charged, so that none underflows. No branch depends on the data,
+    and the bound is differentiable.
 
     Args:
         matrices: float64 or complex128, shape (..., M, N).
@@ -87,7 +88,7 @@ def norm_bound(matrices: Tensor, *, squarings: int = TIGHT_SQUARINGS) -> Tensor:
     bound = frobenius(current)
     for error, scale in zip(reversed(errors[1:]), reversed(scales), strict=True):
         bound = scale * _up(_up(_up(bound + error).sqrt()) + CUT)
-    return _up(_up(bound + errors[0] + UNDERFLOW).sqrt())
+    return torch.minimum(_up(_up(bound + errors[0] + UNDERFLOW).sqrt()), frobenius(matrices))
 
 
 def isometry_defect(matrices: Tensor) -> Tensor:

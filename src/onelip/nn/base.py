@@ -19,7 +19,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from ..bound import Bound
-from ..errors import UnsupportedShapeError
+from ..errors import UnsoundError, UnsupportedShapeError
 from ..linalg.conv import Image, Padding
 from .memo import Memo
 
@@ -226,6 +226,9 @@ class LipschitzModule(nn.Module, abc.ABC):
         Raises:
             UnsoundError: If the weights are not finite.
         """
+        for name, tensor in self.named_parameters():
+            if not bool(torch.isfinite(tensor).all()):
+                raise UnsoundError(f"no bound of {type(self).__name__}: its parameter {name} holds NaN or inf")
         return self.realised_bound(self.realise(image), self.inner_image(image))
 
     def frozen(self, image: Image) -> nn.Module:

@@ -60,5 +60,5 @@ class ResidualConv2d(LipschitzModule):
         kernel, scale = (tensor.to(torch.float64) for tensor in weights)
         root = scale.clamp(min=0).sqrt()[:, None, None, None]
         norm = float(conv_norm_bound(kernel * root, image, self.padding_mode)) * (1 + 1e-15)
-        value = max(1.0, norm**2 * (1 + 1e-15) - 1.0)
-        return Bound(value, f"max(1, ||sqrt(T) K||^2 - 1) with ||sqrt(T) K|| <= {norm:.9f}")
+        why = f"max(1, ||sqrt(T) K||^2 - 1) with ||sqrt(T) K|| <= {norm:.9f}"
+        return Bound(max(1.0, float(Bound(norm, why)) ** 2 * (1 + 1e-15) - 1.0), why)

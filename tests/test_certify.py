@@ -1,0 +1,137 @@
+"""Model bounds and radii: hand-computed cases, refusals, ties, NaN."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+import onelip
+from onelip.errors import UnsoundError, UnsupportedShapeError
+
+IMAGE = (3, 8, 8)
+
+
+def linear(rows):
+    layer = nn.Linear(len(rows[0]), len(rows), bias=False)
+    layer.weight.data = torch.tensor(rows)
+    return layer
+
+
+def test_the_bound_of_a_chain_is_the_product_of_known_norms():
+    model = nn.Sequential(nn.Flatten(), linear([[3.0, 0.0], [0.0, 1.0]]), nn.ReLU(), linear([[0.0, 2.0]]))
+    bound = onelip.lipschitz_bound(model, (2, 1, 1))
+    assert 6.0 <= float(bound) <= 6.0 * (1 + 4e-6)
+    assert len(bound.parts) == 4
+    assert "Gram iteration" in bound.parts[1].why
+
+
+@pytest.mark.parametrize("module", [nn.BatchNorm2d(3), nn.Softmax(1), nn.Conv2d(3, 3, 3), nn.Conv2d(3, 3, 3, 2, 1)])
+def test_an_unknown_module_is_refused_by_name(module):
+    with pytest.raises(UnsoundError, match=type(module).__name__):
+        onelip.lipschitz_bound(nn.Sequential(nn.Identity(), module), IMAGE)
+
+
+def test_a_subclass_with_its_own_forward_is_not_taken_for_its_base():
+    class Doubling(nn.Sequential):
+        def forward(self, x):
+            return 2 * super().forward(x)
+
+    with pytest.raises(UnsoundError, match="Doubling"):
+        onelip.lipschitz_bound(Doubling(nn.Identity()), IMAGE)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_weights_that_are_not_finite_have_no_bound(bad):
+    for name in onelip.METHODS:
+        model = onelip.ConvNet(name, size=4, classes=4, image=(1, 8, 8))
+        next(iter(model.layers[3].parameters())).data.view(-1)[0] = bad
+        with pytest.raises(UnsoundError, match="NaN or inf"):
+            onelip.lipschitz_bound(model, (1, 8, 8))
+
+
+@pytest.mark.parametrize("padding_mode", ["zeros", "circular"])
+def test_torch_convolutions_are_bounded_by_their_own_norm(padding_mode):
+    torch.manual_seed(0)
+    layer = nn.Conv2d(2, 3, 3, padding=1, padding_mode=padding_mode, bias=False).double().requires_grad_(False)
+    basis = torch.eye(2 * 36, dtype=torch.float64).unflatten(1, (2, 6, 6))
+    truth = float(torch.linalg.matrix_norm(layer(basis).flatten(1), 2))
+    assert truth <= float(onelip.lipschitz_bound(layer, (2, 6, 6))) <= truth * 1.06
+
+
+def test_shapes_that_do_not_fit_are_refused():
+    with pytest.raises(UnsupportedShapeError, match="takes images"):
+        onelip.lipschitz_bound(onelip.AOLConv2d(3, 4, 3), (2, 8, 8))
+    with pytest.raises(UnsupportedShapeError, match="takes vectors"):
+        onelip.lipschitz_bound(onelip.AOLLinear(3, 4), (5,))
+
+
+def test_radius_of_a_linear_classifier_is_at_most_its_distance_to_the_boundary():
+    """For orthonormal rows the true distance is the margin over sqrt(2), which the certificate attains."""
+    model = nn.Sequential(linear([[1.0, 0.0], [0.0, 1.0]])).double()
+    x, y = torch.tensor([[3.0, 1.0], [1.0, 3.0]], dtype=torch.float64), torch.tensor([0, 0])
+    radius = onelip.certified_radius(model, x, y)
+    assert radius[0] == pytest.approx(math.sqrt(2), rel=4e-6)
+    assert radius[0] <= math.sqrt(2)
+    assert radius[1] == 0
+
+
+@pytest.mark.parametrize("row", [[1.0, 1.0], [0.0, 1.0], [math.nan, 0.0], [math.inf, 0.0], [0.0, -math.inf]])
+def test_ties_wrong_answers_and_non_finite_logits_are_never_robust(row):
+    x = torch.tensor([row], dtype=torch.float64)
+    assert onelip.certified_radius(nn.Identity(), x, torch.tensor([0])).tolist() == [0.0]
+
+
+def test_a_single_class_certifies_nothing():
+    assert onelip.certified_radius(nn.Identity(), torch.ones(2, 1), torch.zeros(2, dtype=torch.long)).sum() == 0
+
+
+def test_labels_must_exist():
+    for label in (2, -1):
+        with pytest.raises(ValueError, match="labels must lie"):
+            onelip.certified_radius(nn.Identity(), torch.ones(1, 2), torch.tensor([label]))
+
+
+def test_certification_evaluates_in_eval_mode_and_restores_the_mode_of_every_module():
+    model = nn.Sequential(nn.Dropout(0.9), nn.Identity()).train()
+    model[1].eval()
+    x = torch.eye(4) * 5
+    radius = onelip.certified_radius(model, x, torch.arange(4))
+    torch.testing.assert_close(radius, torch.full((4,), 5 / math.sqrt(2), dtype=torch.float64))
+    assert [module.training for module in model.modules()] == [True, True, False]
+
+
+def test_certification_never_reads_a_memo():
+    """An edit through `.data` is seen by no counter; the bound is nevertheless that of the present weights."""
+    layer = onelip.StandardConv2d(2, 2, 1, bias=False).eval()
+    with torch.no_grad():
+        layer(torch.zeros(1, 2, 4, 4))
+    before = float(onelip.lipschitz_bound(layer, (2, 4, 4)))
+    layer.weight.data.mul_(3)
+    assert float(onelip.lipschitz_bound(layer, (2, 4, 4))) == pytest.approx(3 * before)
+
+
+def test_perturbations_within_the_radius_do_not_change_the_answer():
+    torch.manual_seed(0)
+    for name in onelip.METHODS:
+        model = onelip.ConvNet(name, size=4, classes=4, image=(1, 8, 8)).double().eval()
+        x = torch.rand(32, 1, 8, 8, dtype=torch.float64, requires_grad=True)
+        logits = model(x)
+        y = logits.argmax(1)
+        margin = logits.gather(1, y[:, None])[:, 0] - logits.scatter(1, y[:, None], -math.inf).amax(1)
+        (gradient,) = torch.autograd.grad(margin.sum(), x)
+        radius = onelip.certified_radius(model, x.detach(), y)
+        assert (radius > 0).all()
+        direction = gradient / gradient.flatten(1).norm(dim=1)[:, None, None, None]
+        attacked = x.detach() - 0.999 * radius[:, None, None, None] * direction
+        assert torch.equal(model(attacked).argmax(1), y)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_frozen_weights_that_are_not_finite_have_no_bound(bad):
+    for name in onelip.METHODS:
+        frozen = onelip.freeze(onelip.ConvNet(name, size=4, classes=4, image=(1, 8, 8)))
+        tensor = next(value for key, value in frozen[4].state_dict().items() if "bias" not in key)
+        tensor[(0,) * tensor.dim()] = bad
+        with pytest.raises(UnsoundError):
+            onelip.lipschitz_bound(frozen, (1, 8, 8))
