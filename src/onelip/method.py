@@ -77,7 +77,7 @@ class Cost:
     construction: int
 
 
-def spectral_cost(shape: ConvShape, per_frequency: int) -> Cost:
+def spectral_cost(shape: ConvShape, per_frequency: int, *, kernel_channels: int | None = None) -> Cost:
     """Cost of a layer that acts per frequency.
 
     Counted are the Fourier transforms of the images (N log2 N per real image of N pixels) and one complex product per
@@ -86,6 +86,7 @@ def spectral_cost(shape: ConvShape, per_frequency: int) -> Cost:
     Args:
         shape: The layer's shape.
         per_frequency: Products of numbers that the construction takes at one frequency.
+        kernel_channels: Entries of the free kernel's spectral matrix, where they are not inputs times outputs.
     """
     if shape.kernel_size == 1:
         return Cost(training=shape.conv, inference=shape.conv, construction=per_frequency)
@@ -95,7 +96,8 @@ def spectral_cost(shape: ConvShape, per_frequency: int) -> Cost:
     channels = shape.in_channels + shape.out_channels
     transforms = shape.batch * channels * round(height * width * math.log2(height * width))
     forward = transforms + 4 * frequencies * shape.batch * shape.in_channels * shape.out_channels
-    kernel = 2 * shape.kernel_size**2 * frequencies * shape.in_channels * shape.out_channels
+    entries = shape.in_channels * shape.out_channels if kernel_channels is None else kernel_channels
+    kernel = 2 * shape.kernel_size**2 * frequencies * entries
     return Cost(training=forward, inference=forward, construction=kernel + 4 * frequencies * per_frequency)
 
 

@@ -1,0 +1,105 @@
+import pytest
+import torch
+from torch.nn.functional import pad
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from onelip.bench.data import crop_and_flip
+
+PADDING = 2
+SIDES = (5, 6)
+
+
+def image() -> torch.Tensor:
+    """One image of two channels, no two pixels of which are equal or zero."""
+    return torch.arange(1, 61, dtype=torch.uint8).view(2, *SIDES)
+
+
+def every_outcome() -> torch.Tensor:
+    """By definition: all 5 x 5 shifts, each mirrored or not."""
+    padded = pad(image(), [PADDING] * 4)
+    height, width = SIDES
+    crops = [padded[:, y : y + height, x : x + width] for y in range(5) for x in range(5)]
+    return torch.stack([side for crop in crops for side in (crop, crop.flip(-1))])
+
+
+def outcomes(batch: int, seed: int) -> torch.Tensor:
+    """Which of the outcomes each image of a batch of equal images became."""
+    generator = torch.Generator().manual_seed(seed)
+    augmented = crop_and_flip(image().expand(batch, -1, -1, -1), padding=PADDING, flip=True, generator=generator)
+    equal = (augmented[:, None] == every_outcome()[None]).all((2, 3, 4))
+    assert equal.sum(1).eq(1).all(), "an image is no crop of the padded image, or not unambiguously"
+    return equal.int().argmax(1)
+
+
+def test_shifts_and_flips_are_uniform_and_independent() -> None:
+    batch = 10_000
+    drawn = outcomes(batch, seed=0)
+    counts = drawn.bincount(minlength=50)
+    # Five standard deviations of a binomial count; the seed is fixed.
+    assert (counts - batch / 50).abs().max() < 5 * (batch / 50) ** 0.5
+    neighbours = (drawn[:-1] % 2 * 2 + drawn[1:] % 2).bincount(minlength=4)
+    assert (neighbours - batch / 4).abs().max() < 5 * (batch / 4) ** 0.5
+
+
+def test_each_image_stays_in_its_place() -> None:
+    images = torch.arange(1, 65, dtype=torch.uint8).view(64, 1, 1, 1).expand(-1, 3, 8, 8)
+    augmented = crop_and_flip(images, padding=3, flip=True, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(augmented.amax((2, 3)), images[:, :, 0, 0])
+
+
+def test_the_generator_alone_decides() -> None:
+    torch.manual_seed(0)
+    first = outcomes(64, seed=3)
+    torch.manual_seed(1)
+    assert torch.equal(outcomes(64, seed=3), first)
+    assert not torch.equal(outcomes(64, seed=4), first)
+
+
+def test_batches_in_sequence_differ() -> None:
+    generator = torch.Generator().manual_seed(0)
+    images = image().expand(32, -1, -1, -1)
+    first, second = (crop_and_flip(images, padding=PADDING, flip=True, generator=generator) for _ in range(2))
+    assert not torch.equal(first, second)
+
+
+def test_nothing_asked_changes_nothing() -> None:
+    images = torch.randint(0, 256, (16, 3, 8, 8), dtype=torch.uint8)
+    assert torch.equal(crop_and_flip(images, padding=0, flip=False, generator=torch.Generator()), images)
+
+
+def test_flip_alone_and_crop_alone() -> None:
+    images, generator = image().expand(200, -1, -1, -1), torch.Generator().manual_seed(0)
+    flipped = crop_and_flip(images, padding=0, flip=True, generator=generator)
+    mirrored = (flipped == image().flip(-1)).all((1, 2, 3))
+    assert ((flipped == image()).all((1, 2, 3)) ^ mirrored).all()
+    assert 50 < mirrored.sum() < 150
+    crops = crop_and_flip(images, padding=PADDING, flip=False, generator=generator)
+    assert (crops[:, None] == every_outcome()[::2]).all((2, 3, 4)).any(1).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+def test_keeps_shape_type_and_input(dtype: torch.dtype) -> None:
+    images = torch.randint(0, 256, (4, 3, 8, 6)).to(dtype)
+    before = images.clone()
+    augmented = crop_and_flip(images, padding=4, flip=True, generator=torch.Generator())
+    assert (augmented.shape, augmented.dtype) == (images.shape, dtype)
+    assert torch.equal(images, before)
+
+
+def test_takes_as_many_operations_for_any_batch() -> None:
+    class Counter(TorchDispatchMode):
+        def __init__(self) -> None:
+            super().__init__()
+            self.count = 0
+
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            self.count += 1
+            return func(*args, **(kwargs or {}))
+
+    def operations(batch: int) -> int:
+        images = torch.zeros(batch, 3, 8, 8, dtype=torch.uint8)
+        with Counter() as counter:
+            crop_and_flip(images, padding=4, flip=True, generator=torch.Generator())
+        return counter.count
+
+    assert 0 < operations(2) == operations(256)
