@@ -1,0 +1,1 @@
+"""Tables, figures and pages built from records; imports no torch."""

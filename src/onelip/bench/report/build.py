@@ -1,0 +1,46 @@
+"""Write the report beside its records."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from onelip.bench.report.html import to_html
+from onelip.bench.report.markdown import to_markdown
+from onelip.bench.report.page import page
+from onelip.bench.report.svg import standalone
+from onelip.bench.results import load_records, write_text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportPaths:
+    """What was written.
+
+    Attributes:
+        radar: The first comparison's radar as a file of its own; None where there is nothing to compare.
+    """
+
+    html: Path
+    markdown: Path
+    radar: Path | None
+
+
+def build_report(folder: Path) -> ReportPaths:
+    """Build `report.html`, `report.md` and `report-radar.svg` from the records below a folder, and nothing else.
+
+    The same records give the same bytes, on a machine without torch too.
+
+    Raises:
+        RecordError: There are no records, or the folder cannot be written.
+    """
+    content = page(load_records(folder))
+    sheet = content.sections[0].sheet if content.sections else ""
+    radar = folder / "report-radar.svg"
+    if sheet:
+        write_text(radar, standalone(sheet) + "\n")
+    else:
+        radar.unlink(missing_ok=True)
+    paths = ReportPaths(html=folder / "report.html", markdown=folder / "report.md", radar=radar if sheet else None)
+    write_text(paths.markdown, to_markdown(content, radar.name if sheet else None))
+    write_text(paths.html, to_html(content))
+    return paths

@@ -1,0 +1,214 @@
+"""The figures over shared axes: certified accuracy by radius, accuracy against cost, learning curves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, NullFormatter
+
+from onelip.bench.records import CURVE_STEPS, Epoch, TrainRecord
+from onelip.bench.report.groups import Group, Row
+from onelip.bench.report.metrics import METRICS, RADII, SIX, interval, judged, percent, two_decimals
+from onelip.bench.report.palette import COLOURS, YARDSTICK, Style, styles
+from onelip.bench.report.placement import Box, place
+from onelip.bench.report.svg import Drawing, drawing, to_svg
+
+_SIZE = (5.1, 3.6)
+"""Inches of 72 points: as wide as a phone, so that the text is never scaled down below its size."""
+
+
+def group_styles(groups: Sequence[Group]) -> Mapping[str, Style]:
+    """One style per method for the whole page."""
+    rows = [row for group in groups for row in group.rows]
+    drawn = styles(row.label for row in rows if row.method.constrained)
+    return drawn | {row.label: YARDSTICK for row in rows if not row.method.constrained}
+
+
+def curves(group: Group, look: Mapping[str, Style], name: str) -> Drawing | None:
+    """Certified accuracy over the radius; None where no run succeeded."""
+    rows = [row for row in group.rows if row.evaluations]
+    if not rows:
+        return None
+    with drawing():
+        figure = Figure(figsize=_SIZE, layout="constrained")
+        axes = figure.add_subplot()
+        last = min(CURVE_STEPS, max(RADII[-1] + 15, *(_last_certified(row) for row in rows)))
+        for row in reversed(rows):
+            _draw_curve(axes, row, look[row.label], last)
+        for radius in RADII:
+            axes.axvline(radius, color=COLOURS["muted"][0], linewidth=0.6, dashes=(2, 2), zorder=0.5)
+        axes.set(xlim=(0, last), ylim=(0, None), xlabel="radius, in multiples of 1/255", ylabel="certified, %")
+        axes.set_xticks([0, *RADII, *range(400, last + 1, 100)])
+        axes.grid(visible=False, axis="x")
+        _legend(figure, rows, look)
+        svg = to_svg(figure, name, f"Certified accuracy over the radius. {_said_shares(rows)}")
+    band = " The band spans the seeds." if any(len(row.evaluations) > 1 for row in rows) else ""
+    caption = f"Share of the test images that are correct with a certified radius above the given one.{band}"
+    return Drawing(title="Certified accuracy by radius", svg=svg, caption=caption)
+
+
+def accuracy_against_cost(group: Group, look: Mapping[str, Style], name: str) -> Drawing | None:
+    """CRA at 36/255 against the training step's ratio; None where no row has both."""
+    cost = judged(METRICS["train_step_seconds"])
+    found = [(row, cost.of(row).value, interval(row, 36)) for row in group.constrained]
+    points = [(row, x, y) for row, x, y in found if x is not None and y is not None]
+    if not points:
+        return None
+    with drawing():
+        figure = Figure(figsize=_SIZE)
+        axes = figure.add_axes((0.1, 0.13, 0.87, 0.84))
+        for row, x, (low, share, high) in points:
+            _draw_point(axes, x, (100 * low, 100 * share, 100 * high), look[row.label])
+        _cost_axis(axes, [1.0, *(x for _, x, _ in points)])
+        axes.set_ylim(*_roomy([100 * end for _, _, (low, _, high) in points for end in (low, high)]))
+        axes.set(xlabel="training step, in multiples of the unconstrained network's", ylabel="CRA at 36/255, %")
+        _label_points(axes, points)
+        said = "; ".join(f"{row.label} {two_decimals(x)} times, {percent(y[1])} %" for row, x, y in points)
+        svg = to_svg(figure, name, f"Certified accuracy at 36/255 against the cost of a training step. {said}.")
+    left_out = [row.label for row, x, y in found if x is None or y is None]
+    missing = f" Not drawn, for want of a number: {', '.join(left_out)}." if left_out else ""
+    caption = (
+        "Up and to the left is better. Bars: 95 % Wilson intervals over the test images. Grey: the cost of the "
+        f"unconstrained network.{missing}"
+    )
+    return Drawing(title="Certified accuracy against training cost", svg=svg, caption=caption)
+
+
+def learning(group: Group, look: Mapping[str, Style], name: str) -> tuple[Drawing, ...]:
+    """Training loss and training accuracy over the course of the runs."""
+    if not any(run.history for run in group.runs):
+        return ()
+    loss = _learning(group, look, f"{name}-loss", "training loss", lambda epoch: epoch.loss)
+    accuracy = _learning(group, look, f"{name}-accuracy", "training accuracy, %", lambda epoch: 100 * epoch.accuracy)
+    ends = " A cross marks where a run failed." if any(run.status != "ok" for run in group.runs) else ""
+    return (
+        Drawing(
+            title="Training loss",
+            svg=loss,
+            caption=f"Mean over the training images of each epoch, one line per seed.{ends}",
+        ),
+        Drawing(
+            title="Training accuracy",
+            svg=accuracy,
+            caption="On the training images as the network saw them, while it learned: not the accuracy of the tables.",
+        ),
+    )
+
+
+def _said_shares(rows: Sequence[Row]) -> str:
+    metric = METRICS[SIX[0]]
+    values = [(row.label, metric.of(row).value) for row in rows]
+    return "At 36/255: " + ", ".join(f"{label} {percent(v)} %" for label, v in values if v is not None) + "."
+
+
+def _curve(row: Row) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+    """Certified accuracy in percent: one line per seed, one column per radius."""
+    return np.array([[100 * c / evaluation.images for c in evaluation.certified] for evaluation in row.evaluations])
+
+
+def _last_certified(row: Row) -> int:
+    """The largest radius at which a constrained method still certifies half a percent of the images."""
+    if not row.method.constrained:
+        return 0
+    return int(np.flatnonzero(_curve(row).mean(0) >= 0.5).max(initial=0))
+
+
+def _draw_curve(axes: Axes, row: Row, style: Style, last: int) -> None:
+    shares = _curve(row)[:, : last + 1]
+    radii = np.arange(last + 1)
+    axes.plot(radii, shares.mean(0), color=style.colour, dashes=style.dashes)
+    if len(shares) > 1:
+        axes.fill_between(radii, shares.min(0), shares.max(0), color=style.colour, alpha=0.18, linewidth=0)
+
+
+def _draw_point(axes: Axes, x: float, y: tuple[float, float, float], style: Style) -> None:
+    low, share, high = y
+    axes.errorbar(
+        [x],
+        [share],
+        yerr=[[share - low], [high - share]],
+        color=style.colour,
+        marker=style.marker,
+        markersize=6,
+        elinewidth=1.1,
+        capsize=2.5,
+        linestyle="none",
+    )
+
+
+def _cost_axis(axes: Axes, ratios: Sequence[float]) -> None:
+    """A logarithmic axis with round marks, which matplotlib's own logarithmic axis lacks within one decade."""
+    low, high = min(ratios) / 1.15, max(ratios) * 1.3
+    axes.set_xscale("log")
+    axes.set_xlim(low, high)
+    axes.axvline(1.0, color=YARDSTICK.colour, linewidth=1.4, dashes=YARDSTICK.dashes)
+    marks = [m * 10.0**e for e in range(-3, 6) for m in (1, 1.5, 2, 3, 5, 7)]
+    axes.set_xticks([mark for mark in marks if low <= mark <= high])
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda mark, _: f"{mark:g}\u00d7"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+
+
+def _roomy(values: Sequence[float]) -> tuple[float, float]:
+    low, high = min(values), max(values)
+    room = 0.06 * (high - low) + 0.5
+    return low - room, high + room
+
+
+def _label_points(
+    axes: Axes,
+    points: Sequence[tuple[Row, float, tuple[float, float, float]]],
+) -> None:
+    def at(x: float, y: float) -> tuple[float, float]:
+        across, up = axes.transData.transform((x, 100 * y))
+        return float(across), float(up)
+
+    labels = [axes.text(0, 0, row.label, fontsize=8.5) for row, _, _ in points]
+    extents = [label.get_window_extent() for label in labels]
+    marks = [at(x, share) for _, x, (_, share, _) in points]
+    bars = [(at(x, low), at(x, high)) for _, x, (low, _, high) in points]
+    obstacles = [Box(x - 5, y - 5, x + 5, y + 5) for x, y in marks]
+    obstacles += [Box(x - 2.5, low, x + 2.5, high) for (x, low), (_, high) in bars]
+    frame = axes.get_window_extent()
+    boxes = place(marks, [(e.width, e.height) for e in extents], obstacles, Box(frame.x0, frame.y0, frame.x1, frame.y1))
+    for label, box in zip(labels, boxes, strict=True):
+        label.set(transform=None, position=(box.left, box.bottom), va="bottom")
+
+
+def _learning(
+    group: Group, look: Mapping[str, Style], name: str, title: str, quantity: Callable[[Epoch], float]
+) -> str:
+    with drawing():
+        figure = Figure(figsize=_SIZE, layout="constrained")
+        axes = figure.add_subplot()
+        rows = [row for row in group.rows if any(run.history for run in row.runs)]
+        by_clock = any(run.budget_seconds is not None for run in group.runs)
+        heights = []
+        for row in reversed(rows):
+            for run in (run for run in row.runs if run.history):
+                _draw_run(axes, run, look[row.label], by_clock, quantity)
+                heights += [quantity(epoch) for epoch in run.history] if run.status == "ok" else []
+        top = max(heights, default=0.0)
+        # A run that diverges leaves the frame: its last values would flatten all others.
+        axes.set(xlim=(0, None), ylim=(0, 1.05 * top if top > 0 else None), ylabel=title)
+        axes.set_xlabel("seconds of training" if by_clock else "epoch")
+        _legend(figure, rows, look)
+        return to_svg(figure, name, f"{title} over the course of training, one line per run")
+
+
+def _draw_run(axes: Axes, run: TrainRecord, style: Style, by_clock: bool, quantity: Callable[[Epoch], float]) -> None:
+    across = [epoch.seconds if by_clock else epoch.epoch for epoch in run.history]
+    up = [quantity(epoch) for epoch in run.history]
+    axes.plot(across, up, color=style.colour, dashes=style.dashes, linewidth=1.3)
+    if run.status != "ok":
+        axes.plot(across[-1:], up[-1:], color=style.colour, marker="x", markersize=8, markeredgewidth=2, zorder=4)
+
+
+def _legend(figure: Figure, rows: Sequence[Row], look: Mapping[str, Style]) -> None:
+    handles = [
+        Line2D([], [], color=look[row.label].colour, dashes=look[row.label].dashes, label=row.label) for row in rows
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=4, handlelength=2.4, columnspacing=1.2)

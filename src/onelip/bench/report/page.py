@@ -1,0 +1,203 @@
+"""The report as data: sections, tables, figures and sentences, which Markdown and HTML then only lay out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from onelip.bench.records import CostRecord
+from onelip.bench.report import figures, sheets
+from onelip.bench.report.cells import Column, Line, Table, text_cell
+from onelip.bench.report.groups import Group, comparisons
+from onelip.bench.report.palette import Style
+from onelip.bench.report.radar import RULE, Radar, radar
+from onelip.bench.report.radar_figure import radar_panels, radar_sheet
+from onelip.bench.report.scans import Scan, scans
+from onelip.bench.report.svg import Drawing
+from onelip.bench.report.verdict import Verdict, group_verdict
+from onelip.bench.report.wording import PADDINGS, joined, plain
+from onelip.bench.results import Records
+
+COMMAND = "onelip report ."
+"""Rebuilds the page, in the folder of the records."""
+
+HOW_TO_READ = (
+    (
+        "CRA",
+        "Certified robust accuracy: the share of test images that are classified correctly and provably keep their "
+        "class under every change of Euclidean length up to the radius. CRA 36 means radius 36/255, with pixels "
+        "between 0 and 1.",
+    ),
+    (
+        "What the proof covers",
+        "The radius of an image is its margin divided by \u221a2 times a proved upper bound of the network's Lipschitz "
+        "constant. It speaks of the network in exact real arithmetic: the rounding errors of evaluating the network "
+        "in floating point are not paid for.",
+    ),
+    (
+        "Steps",
+        "A training step is forward pass, loss, backward pass and optimiser on one batch. An inference step is the "
+        "forward pass of one batch with the weights already constructed; latency is the same for one image. "
+        "Construction is building all weights once. Memory is the peak during a step.",
+    ),
+    (
+        "Ratio",
+        "\u00d7 gives a cost in multiples of the unconstrained network's, with the same padding and in the same "
+        "measuring session. Ratios carry over between machines better than milliseconds do.",
+    ),
+    (
+        "Spread",
+        "Shares of one seed stand with their 95 % Wilson interval over the test images, means of several seeds with "
+        "the lowest and the highest. Times are medians with their quartiles. Memory is counted exactly. The verdict "
+        "counts the test images once, however many seeds there are, because all seeds see the same images.",
+    ),
+    (
+        "Bold",
+        "The best constrained method of a column, as printed. Where the spreads overlap, bold decides nothing.",
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Section:
+    """One comparison.
+
+    Attributes:
+        anchor: Its id in the page.
+        panels: One radar per method; `sheet` has them all in one figure.
+        scores: The radar's numbers as a table.
+        protocol: What all cells share.
+    """
+
+    title: str
+    anchor: str
+    verdict: Verdict
+    six: Table
+    further: Table
+    panels: tuple[Drawing, ...]
+    sheet: str
+    scores: Table | None
+    radar_note: str
+    drawings: tuple[Drawing, ...]
+    failures: Table | None
+    operations: Table | None
+    runs: Table
+    protocol: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """The whole report."""
+
+    title: str
+    sections: tuple[Section, ...]
+    scans: tuple[Scan, ...]
+    set_aside: Table | None
+    machines: Table
+    how_to_read: tuple[tuple[str, str], ...] = HOW_TO_READ
+    command: str = COMMAND
+
+
+def page(records: Records) -> Page:
+    """Everything that the report says: a function of the records alone."""
+    groups = comparisons(records)
+    look = figures.group_styles(groups)
+    return Page(
+        title="1-Lipschitz layers compared",
+        sections=tuple(_section(group, look, f"comparison-{index}") for index, group in enumerate(groups, start=1)),
+        scans=scans(records),
+        set_aside=sheets.set_aside(records),
+        machines=sheets.machines(records),
+    )
+
+
+def _section(group: Group, look: Mapping[str, Style], anchor: str) -> Section:
+    scores = radar(group)
+    # One polygon alone would always be perfect: it is compared with nothing.
+    drawn = len(scores.scores) > 1
+    drawings = (
+        figures.accuracy_against_cost(group, look, f"{anchor}-cost"),
+        figures.curves(group, look, f"{anchor}-curves"),
+        *figures.learning(group, look, f"{anchor}-learning"),
+    )
+    return Section(
+        title=group.title,
+        anchor=anchor,
+        verdict=group_verdict(group),
+        six=sheets.six_metrics(group),
+        further=sheets.further_numbers(group),
+        panels=radar_panels(scores, look, f"{anchor}-radar") if drawn else (),
+        sheet=radar_sheet(scores, look, f"{anchor}-sheet") if drawn else "",
+        scores=_scores(scores) if drawn else None,
+        radar_note=_radar_note(scores),
+        drawings=tuple(drawing for drawing in drawings if drawing is not None),
+        failures=sheets.failures(group),
+        operations=sheets.operations(group),
+        runs=sheets.runs(group),
+        protocol=tuple(_protocol(group)),
+    )
+
+
+def _scores(scores: Radar) -> Table:
+    return Table(
+        caption="The scores of the radar",
+        head="Method",
+        columns=tuple(Column(title=title) for title in scores.axes),
+        lines=tuple(
+            Line(head=row.label, cells=tuple(text_cell(f"{score:.1f}") for score in of_row))
+            for row, of_row in scores.scores
+        ),
+    )
+
+
+def _radar_note(scores: Radar) -> str:
+    left_out = [f"{label} ({reason})" for label, reason in scores.left_out]
+    return RULE + (f" Left out, because a number is missing: {', '.join(left_out)}." if left_out else "")
+
+
+def _protocol(group: Group) -> Iterable[tuple[str, str]]:
+    if group.cell is not None and group.data is not None:
+        cell, data = group.cell, group.data
+        image = "\u00d7".join(map(str, data.image))
+        yield (
+            "Data",
+            f"{plain(data.title)}: {data.train} training and {data.test} test images of {image}, "
+            f"{data.classes} classes; content {plain(data.digest)[:16]}",
+        )
+        yield "Network", f"{cell.model}, size {plain(cell.size)} (width {cell.width}), {PADDINGS[cell.padding]}"
+        yield "Budget", f"{plain(cell.budget)} per run; {_really_taken(group)}"
+        yield "Recipe", _recipe(group)
+    if group.session is not None:
+        yield "Costs", _session(group.session, group)
+
+
+def _really_taken(group: Group) -> str:
+    seconds = [run.seconds for run in group.runs if run.status == "ok"]
+    if not seconds:
+        return "no run finished"
+    low, high = min(seconds), max(seconds)
+    return f"really taken {low:.1f} to {high:.1f} s" if low < high else f"really taken {low:.1f} s"
+
+
+def _recipe(group: Group) -> str:
+    assert group.cell is not None
+    recipe = group.cell.recipe
+    decays = sorted({run.cell.recipe.weight_decay for run in group.runs})
+    decay = joined(f"{value:g}" for value in decays)
+    augmented = "the data set's augmentation" if recipe.augment else "no augmentation"
+    return (
+        f"SGD, batch {recipe.batch_size}, one learning-rate cycle rising for {100 * recipe.warmup:g} % of the steps, "
+        f"momentum {recipe.momentum[1]:g} to {recipe.momentum[0]:g} and back, weight decay {decay}, loss margin "
+        f"{recipe.margin:.4f} and temperature {recipe.temperature:g}, {augmented}; seeds "
+        f"{joined(map(str, sorted({run.cell.seed for run in group.runs})))}"
+    )
+
+
+def _session(session: CostRecord, group: Group) -> str:
+    trained_on = {run.machine.device_name for run in group.runs}
+    elsewhere = bool(trained_on) and session.machine.device_name not in trained_on
+    where = f"on {plain(session.machine.device_name)}" + (", not the machine of the training" if elsewhere else "")
+    return (
+        f"one session of {session.seconds:.0f} s {where}, batch {session.batch_size}, all methods interleaved with the "
+        "unconstrained network"
+    )

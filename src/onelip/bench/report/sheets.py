@@ -1,0 +1,168 @@
+"""The tables of the report: the six metrics, the further numbers, runs, failures, operations, machines."""
+
+from __future__ import annotations
+
+from onelip.bench.records import CostEntry, CostRecord, Machine, TrainRecord
+from onelip.bench.report.cells import Column, Line, Table, TableCell, metric_table, text_cell
+from onelip.bench.report.groups import Group, Row
+from onelip.bench.report.metrics import FURTHER, SIX, three_digits, two_decimals
+from onelip.bench.report.wording import counted, failure, plain, shortened
+from onelip.bench.results import Records, Rejected
+
+
+def six_metrics(group: Group) -> Table:
+    """The main table."""
+    return metric_table(group.rows, SIX, f"The six metrics. {group.title}")
+
+
+def further_numbers(group: Group) -> Table:
+    """Larger radii, latency, construction, the proved bound, and how each method was trained."""
+    table = metric_table(group.rows, FURTHER, f"Further numbers. {group.title}")
+    extra = (Column(title="Learning rate"), Column(title="Seeds", numeric=False))
+    lines = tuple(
+        Line(head=line.head, cells=(*line.cells, _learning_rate(row), _seeds(row)), muted=line.muted)
+        for line, row in zip(table.lines, group.rows, strict=True)
+    )
+    return Table(caption=table.caption, head=table.head, columns=table.columns + extra, lines=lines)
+
+
+def failures(group: Group) -> Table | None:
+    """The runs and measurements that failed, each with its message; None where nothing failed."""
+    lines = [
+        Line(head=row.label, cells=(text_cell(f"training, seed {run.cell.seed}"), *_what_happened(run)))
+        for row in group.rows
+        for run in row.runs
+        if run.status != "ok"
+    ]
+    session = group.session.entries if group.session else ()
+    measured = [entry for entry in session if entry.status != "ok"]
+    lines += [
+        Line(head=plain(entry.method.title), cells=(text_cell(f"measuring, {entry.padding}"), *_what_happened(entry)))
+        for entry in measured
+    ]
+    columns = tuple(Column(title=title, numeric=False) for title in ("What", "Became of it", "Message"))
+    return Table(caption="What failed", head="Method", columns=columns, lines=tuple(lines)) if lines else None
+
+
+def runs(group: Group) -> Table:
+    """Every training run: settings, time really taken, steps, last training loss."""
+    titles = ("Seed", "Learning rate", "Weight decay", "Status", "Seconds", "Steps", "Planned", "Last loss", "Started")
+    return Table(
+        caption="Every run",
+        head="Method",
+        columns=tuple(Column(title=title, numeric=title not in {"Status", "Started"}) for title in titles),
+        lines=tuple(
+            Line(head=row.label, cells=_run_cells(run), muted=not row.method.constrained)
+            for row in group.rows
+            for run in row.runs
+        ),
+    )
+
+
+def operations(group: Group) -> Table | None:
+    """Multiply-accumulates by each method's formula, beside what was counted; None without a session."""
+    measured = [(row, row.cost) for row in group.rows if row.cost is not None]
+    if group.session is None or not measured:
+        return None
+    caption = f"Multiply-accumulates of one forward pass of {group.session.batch_size} images, in millions"
+    titles = ("By formula", "Counted", "Ratio", "Construction, by formula")
+    return Table(
+        caption=caption,
+        head="Method",
+        columns=tuple(Column(title=title) for title in titles),
+        lines=tuple(
+            Line(head=row.label, cells=_operation_cells(row, entry), muted=not row.method.constrained)
+            for row, entry in measured
+        ),
+    )
+
+
+def set_aside(records: Records) -> Table | None:
+    """Files that were found and not used, and runs that were started and not finished."""
+    lines = [_file_line(rejected, "stale") for rejected in records.stale]
+    lines += [_file_line(rejected, "corrupt") for rejected in records.corrupt]
+    lines += [
+        Line(head=plain(cell.id), cells=(text_cell("unfinished"), text_cell("started, without a usable record")))
+        for cell in records.unfinished
+    ]
+    columns = (Column(title="Kind", numeric=False), Column(title="Reason", numeric=False))
+    return Table(caption="Not used", head="File", columns=columns, lines=tuple(lines)) if lines else None
+
+
+def machines(records: Records) -> Table:
+    """Where the records come from, one line per machine and set of versions."""
+    counts: dict[Machine, list[int]] = {}
+    found: list[TrainRecord | CostRecord] = [*records.train, *records.cost]
+    for record in found:
+        counts.setdefault(record.machine, [0, 0])[record.kind == "cost"] += 1
+    titles = ("Processor", "Threads", "Memory", "System", "Python", "torch", "onelip", "Records")
+    return Table(
+        caption="Machine and versions",
+        head="Device",
+        columns=tuple(Column(title=title, numeric=False) for title in titles),
+        lines=tuple(_machine_line(machine, trained, measured) for machine, (trained, measured) in counts.items()),
+    )
+
+
+def _what_happened(result: TrainRecord | CostEntry) -> tuple[TableCell, TableCell]:
+    return text_cell(failure(result)), text_cell(shortened(result.message))
+
+
+def _learning_rate(row: Row) -> TableCell:
+    return text_cell(f"{row.recipe.learning_rate:g}" if row.recipe else "", "" if row.recipe else row.reason)
+
+
+def _seeds(row: Row) -> TableCell:
+    if not row.runs:
+        return text_cell("", row.reason)
+    succeeded = len(row.evaluations)
+    text = f"{succeeded} of {len(row.runs)}" if row.failures else str(succeeded)
+    return TableCell(text=text, note=row.failures)
+
+
+def _run_cells(run: TrainRecord) -> tuple[TableCell, ...]:
+    recipe = run.cell.recipe
+    loss = three_digits(run.history[-1].loss) if run.history else ""
+    texts = (
+        str(run.cell.seed),
+        f"{recipe.learning_rate:g}",
+        f"{recipe.weight_decay:g}",
+        failure(run) or "ok",
+        f"{run.seconds:.1f}",
+        str(run.steps),
+        str(run.planned_steps),
+        loss,
+        plain(run.started),
+    )
+    return tuple(text_cell(text) for text in texts)
+
+
+def _operation_cells(row: Row, entry: CostEntry) -> tuple[TableCell, ...]:
+    unit = row.yardstick.forward_macs if row.yardstick else 0
+    ratio = f"\u00d7{two_decimals(entry.forward_macs / unit)}" if unit and entry.forward_macs else ""
+    counts = (entry.forward_macs, entry.counted_forward_macs)
+    forward, counted_forward = (f"{number / 1e6:,.1f}" if number else "" for number in counts)
+    # An unconstrained network constructs nothing: there, zero is the answer and not a gap.
+    construction = f"{entry.construction_macs / 1e6:,.1f}" if entry.forward_macs else ""
+    return tuple(text_cell(text) for text in (forward, counted_forward, ratio, construction))
+
+
+def _file_line(rejected: Rejected, kind: str) -> Line:
+    return Line(head=plain(rejected.path), cells=(text_cell(kind), text_cell(shortened(rejected.reason))))
+
+
+def _machine_line(machine: Machine, trained: int, measured: int) -> Line:
+    parts = [counted(trained, "run")] * bool(trained) + [counted(measured, "session")] * bool(measured)
+    commit = f" ({machine.commit[:10]})" if machine.commit else ""
+    texts = (
+        f"{machine.processor}, {counted(machine.cores, 'core')}",
+        str(machine.threads),
+        f"{machine.memory_bytes / 1e9:.1f} GB",
+        machine.system,
+        machine.python,
+        machine.torch,
+        machine.onelip + commit,
+        ", ".join(parts),
+    )
+    head = machine.device_name if machine.device in machine.device_name else f"{machine.device_name} ({machine.device})"
+    return Line(head=plain(head), cells=tuple(text_cell(plain(text)) for text in texts))

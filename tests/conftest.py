@@ -1,0 +1,13 @@
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def sample_records():
+    """The module `report_samples`: invented records. Test modules are not importable by name here."""
+    spec = importlib.util.spec_from_file_location("report_samples", Path(__file__).with_name("report_samples.py"))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
