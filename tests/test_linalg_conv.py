@@ -91,3 +91,17 @@ def test_zero_padding_is_a_compression_of_the_covering_torus(image, size):
         return conv.convolve(full, weight, None, "circular")[..., : image[0], : image[1]]
 
     torch.testing.assert_close(dense(embedded, 2, image), zeros)
+
+
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("padding", [1, 2, 3])
+def test_circular_padding_and_its_derivatives_are_torchs(padding, memory_format):
+    x = torch.randn(2, 3, 4, 5, dtype=torch.float64).contiguous(memory_format=memory_format).requires_grad_()
+    expected = torch.nn.functional.pad(x, (padding,) * 4, mode="circular")
+    found = conv.circular_pad(x, padding)
+    assert torch.equal(found, expected)
+    assert found.is_contiguous(memory_format=memory_format)
+    weight = torch.randn_like(expected)
+    grads = [torch.autograd.grad((y * weight).sum(), x)[0] for y in (found, expected)]
+    torch.testing.assert_close(*grads)
+    assert torch.autograd.gradgradcheck(lambda x: conv.circular_pad(x, padding), (x,))

@@ -1,4 +1,6 @@
-"""The errors that onelip raises on purpose; each is a `ValueError`, so that existing handlers keep working."""
+"""The errors that onelip raises on purpose; refused inputs are each a `ValueError`: existing handlers keep working."""
+
+from __future__ import annotations
 
 
 class OnelipError(ValueError):
@@ -27,3 +29,22 @@ class RecordError(OnelipError):
 
 class UnsupportedOperationError(OnelipError):
     """An operation whose multiply-accumulates are not known to the counter; the message names it."""
+
+
+class ContractError(AssertionError):
+    """A method breaks the contract of `onelip.testing`.
+
+    No input is at fault but the code under test, so it is an `AssertionError`: test runners count a failure.
+
+    Attributes:
+        method: Name of the method.
+        check: Name of the check that failed.
+        case: The case (shape, weights, padding, dtype) in which it failed.
+    """
+
+    def __init__(self, method: str, check: str, case: str, reason: str) -> None:
+        super().__init__(f"{method}: {check} [{case}]: {reason}")
+        self.method, self.check, self.case, self.reason = method, check, case, reason
+
+    def __reduce__(self) -> tuple[type[ContractError], tuple[str, str, str, str]]:
+        return type(self), (self.method, self.check, self.case, self.reason)

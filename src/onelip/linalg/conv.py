@@ -7,7 +7,7 @@ spectrum, `...` any leading dimensions. A kernel acts as `torch.nn.functional.co
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -104,13 +104,71 @@ def self_correlation(kernel_OIKK: Tensor) -> Tensor:
     return product.reshape(*batch, out_channels, out_channels, 2 * size - 1, 2 * size - 1)
 
 
+class _CircularPad(torch.autograd.Function):
+    """Circular padding by copies of whole slices; its derivative is `_CircularFold`."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x_BIHW: Tensor, padding: int) -> Tensor:
+        batch, channels, height, width = x_BIHW.shape
+        memory = torch.channels_last if _is_channels_last(x_BIHW) else torch.contiguous_format
+        size = (batch, channels, height + 2 * padding, width + 2 * padding)
+        result = torch.empty(size, dtype=x_BIHW.dtype, device=x_BIHW.device, memory_format=memory)
+        middle = slice(padding, width + padding)
+        result[:, :, padding : height + padding, middle] = x_BIHW
+        result[:, :, :padding, middle] = x_BIHW[:, :, height - padding :]
+        result[:, :, height + padding :, middle] = x_BIHW[:, :, :padding]
+        result[:, :, :, :padding] = result[:, :, :, width : width + padding]
+        result[:, :, :, width + padding :] = result[:, :, :, padding : 2 * padding]
+        return result
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, int], output: Tensor) -> None:
+        ctx.padding = inputs[1]
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return _CircularFold.apply(gradients[0], ctx.padding), None  # type: ignore[no-untyped-call]
+
+
+class _CircularFold(torch.autograd.Function):
+    """Adjoint of `_CircularPad`: adds the margins to the pixels that they were copied from."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x_BIHW: Tensor, padding: int) -> Tensor:
+        height, width = x_BIHW.shape[2] - 2 * padding, x_BIHW.shape[3] - 2 * padding
+        rows = x_BIHW[:, :, padding : height + padding].clone()
+        rows[:, :, height - padding :] += x_BIHW[:, :, :padding]
+        rows[:, :, :padding] += x_BIHW[:, :, height + padding :]
+        result = rows[:, :, :, padding : width + padding].clone()
+        result[:, :, :, width - padding :] += rows[:, :, :, :padding]
+        result[:, :, :, :padding] += rows[:, :, :, width + padding :]
+        return result
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, int], output: Tensor) -> None:
+        ctx.padding = inputs[1]
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return _CircularPad.apply(gradients[0], ctx.padding), None  # type: ignore[no-untyped-call]
+
+
+def _is_channels_last(x_BIHW: Tensor) -> bool:
+    return x_BIHW.stride(1) == 1 and x_BIHW.is_contiguous(memory_format=torch.channels_last)
+
+
 def circular_pad(x_BIHW: Tensor, padding: int) -> Tensor:
     """Pads images circularly on all four sides, by any amount, also more than a side."""
     if padding == 0:
         return x_BIHW
     height, width = x_BIHW.shape[-2:]
     if padding <= min(height, width):
-        return F.pad(x_BIHW, (padding,) * 4, mode="circular")
+        result: Tensor = _CircularPad.apply(x_BIHW, padding)  # type: ignore[no-untyped-call]
+        return result
     rows = torch.arange(-padding, height + padding, device=x_BIHW.device) % height
     columns = torch.arange(-padding, width + padding, device=x_BIHW.device) % width
     return x_BIHW.index_select(-2, rows).index_select(-1, columns)

@@ -33,7 +33,7 @@ def _up(value: Tensor) -> Tensor:
 
 def frobenius(matrices: Tensor) -> Tensor:
     """Upper bound of the Frobenius norm of each float64 matrix, shape (...)."""
-    real = torch.view_as_real(matrices).flatten(-2) if matrices.is_complex() else matrices
+    real = torch.view_as_real(matrices.resolve_conj()).flatten(-2) if matrices.is_complex() else matrices
     flat = real.flatten(-2)
     return (flat.square().sum(-1) + UNDERFLOW).sqrt() * (1 + _gamma(flat.shape[-1] + 8))
 

@@ -34,7 +34,7 @@ class _Polar(torch.autograd.Function):
         left, singular, right = ctx.saved_tensors
         gradient = gradients[0]
         floor = torch.finfo(singular.dtype).eps * singular.amax(-1, keepdim=True)
-        singular = singular.clamp(min=torch.finfo(singular.dtype).tiny).maximum(floor)
+        singular = singular.clamp(min=torch.finfo(singular.dtype).tiny ** 0.5).maximum(floor)
         inner = left.mH @ gradient @ right.mH
         core = (inner - inner.mH) / (singular[..., :, None] + singular[..., None, :])
         if left.shape[-2] > right.shape[-1]:
@@ -68,6 +68,9 @@ def cayley(matrices: Tensor) -> Tensor:
     arXiv 2104.07167). I + A is always invertible, since its Hermitian part is at least I. Computed as
     [2 B - I; -2 V B] with B = (I + A)^-1.
 
+    In floating point I drowns in a huge V^H V and leaves a singular matrix. A ridge of a few units of roundoff of A, as
+    small as the rounding of the sum itself, keeps it regular; it makes the result smaller, never larger.
+
     Args:
         matrices: Real or complex, shape (..., M, N).
 
@@ -79,6 +82,12 @@ def cayley(matrices: Tensor) -> Tensor:
         return cayley(matrices.mH).mH
     identity = torch.eye(columns, dtype=matrices.dtype, device=matrices.device)
     square, rest = matrices[..., :columns, :], matrices[..., columns:, :]
-    inverse = torch.linalg.inv(identity + square - square.mH + rest.mH @ rest)
+    matrix = identity + square - square.mH + rest.mH @ rest
+    inverse = torch.linalg.inv(matrix + _ridge(matrix) * identity)
     top = 2 * inverse - identity
     return top if rows == columns else torch.cat([top, -2 * rest @ inverse], dim=-2)
+
+
+def _ridge(matrices: Tensor) -> Tensor:
+    largest = matrices.detach().abs().amax((-2, -1), keepdim=True)
+    return 4 * torch.finfo(largest.dtype).eps * largest

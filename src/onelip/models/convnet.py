@@ -147,6 +147,7 @@ class ConvNet(ImageModel, nn.Sequential):
         if tuple(x_BCHW.shape[1:]) != self.image:
             raise UnsupportedShapeError(f"expected images of shape (B, {self.image}), got {tuple(x_BCHW.shape)}")
         weights = iter(self.construct())
+        x_BCHW = x_BCHW.contiguous(memory_format=torch.channels_last)
         for module in self:
             x_BCHW = module(x_BCHW, next(weights)) if isinstance(module, LipschitzModule) else module(x_BCHW)
         return x_BCHW

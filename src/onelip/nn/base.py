@@ -95,7 +95,8 @@ class LipschitzModule(nn.Module, abc.ABC):
         factory = {"device": device, "dtype": dtype}
         for name, shape in self.raw_shapes().items():
             self.register_parameter(name, nn.Parameter(torch.empty(shape, **factory)))  # type: ignore[arg-type]
-        self.bias = nn.Parameter(torch.empty(self.bias_channels, **factory)) if bias else None  # type: ignore[arg-type]
+        empty = torch.empty(self.bias_channels if bias else 0, **factory)  # type: ignore[arg-type]
+        self.register_parameter("bias", nn.Parameter(empty) if bias else None)
         self.reset_parameters()
 
     # What an author writes

@@ -39,14 +39,20 @@ class SpectralConv2d(LipschitzModule):
         return image[0] + extra, image[1] + extra
 
     def construct(self, raw: Weights, image: Image) -> Weights:
-        """The spectral matrices; in eval mode divided by a proved bound of their norm where it exceeds 1."""
+        """The spectral matrices.
+
+        In eval mode they are made in float64, divided by a proved bound of their norm where it exceeds 1, and rounded.
+        """
+        if self.training:
+            return (self._matrices(raw, image),)
+        return (self._matrices(tuple(tensor.to(torch.float64) for tensor in raw), image).to(raw[0].dtype),)
+
+    def _matrices(self, raw: Weights, image: Image) -> Tensor:
         kernel = self.free_kernel(raw)
-        if self.kernel_size == 1:
-            matrices = self.spectral(kernel.flatten(-3), raw)
-            matrices = matrices if self.training else contract(matrices)
-            return (matrices[..., None, None],)
-        matrices = self.spectral(spectral_matrices(kernel, self.spectral_image(image)), raw)
-        return (torch.view_as_real(matrices if self.training else contract(matrices)),)
+        free = kernel.flatten(-3) if self.kernel_size == 1 else spectral_matrices(kernel, self.spectral_image(image))
+        matrices = self.spectral(free, raw)
+        matrices = matrices if self.training else contract(matrices)
+        return matrices[..., None, None] if self.kernel_size == 1 else torch.view_as_real(matrices.resolve_conj())
 
     def apply_weights(self, x_BIHW: Tensor, weights: Weights) -> Tensor:
         """The convolution: by Fourier transforms, in at least float32, or directly for 1x1 kernels."""
