@@ -1,0 +1,1 @@
+"""Time, memory and operations of a callable, and the machine it ran on. Knows nothing of Lipschitz layers."""
