@@ -77,6 +77,9 @@ def spectral_matrices(kernel_OIKK: Tensor, image: Image) -> Tensor:
 def apply_spectral(x_BIHW: Tensor, matrices_FOI: Tensor) -> Tensor:
     """Applies a circular convolution given by its spectral matrices on the half spectrum.
 
+    The complex products are taken as real ones of twice the size, [[Re, -Im], [Im, Re]]: batched real products are the
+    ones that libraries do well, forward and backward.
+
     Args:
         x_BIHW: Real images.
         matrices_FOI: One complex matrix per frequency of `rfft2(x)`, row by row.
@@ -85,11 +88,12 @@ def apply_spectral(x_BIHW: Tensor, matrices_FOI: Tensor) -> Tensor:
         Real images of shape (B, O, H, W).
     """
     height, width = x_BIHW.shape[-2:]
-    half = width // 2 + 1
-    spectrum_FIB = torch.fft.rfft2(x_BIHW).flatten(-2).permute(2, 1, 0)
-    product_FOB = matrices_FOI @ spectrum_FIB
-    product_BOHW = product_FOB.permute(2, 1, 0).unflatten(-1, (height, half))
-    return torch.fft.irfft2(product_BOHW, s=(height, width))
+    real, imaginary = torch.view_as_real(matrices_FOI.mT).unbind(-1)
+    blocks = torch.cat([torch.cat([real, imaginary], dim=-1), torch.cat([-imaginary, real], dim=-1)], dim=-2)
+    spectrum_BIFc = torch.view_as_real(torch.fft.rfft2(x_BIHW).flatten(-2))
+    product_FBcO = (spectrum_BIFc.permute(2, 0, 3, 1).flatten(-2) @ blocks).unflatten(-1, (2, -1))
+    product_BOF = torch.view_as_complex(product_FBcO.permute(1, 3, 0, 2).contiguous())
+    return torch.fft.irfft2(product_BOF.unflatten(-1, (height, width // 2 + 1)), s=(height, width))
 
 
 def self_correlation(kernel_OIKK: Tensor) -> Tensor:
