@@ -1,0 +1,1 @@
+"""Training under a budget: the recipe's schedule, the loop, checkpoints and progress."""

@@ -1,0 +1,192 @@
+"""Taking steps until the budget is used, and keeping the books: history, checkpoints, progress, divergence."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from onelip.bench.records import Epoch
+from onelip.bench.train.batches import Batches
+from onelip.bench.train.checkpoint import Checkpoint, Position
+from onelip.bench.train.descent import Descent, Measured
+from onelip.bench.train.pace import Pacer
+from onelip.bench.train.progress import Progress, Snapshot
+from onelip.bench.train.stopwatch import Stopwatch
+
+STEPS_BETWEEN_LOOKS = {"cuda": 16}
+"""Most steps between two looks at the losses and the clock; 1 on devices that do not have to be waited for."""
+
+SECONDS_BETWEEN_LOOKS = 0.1
+SECONDS_BETWEEN_REPORTS = 0.25
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainOutcome:
+    """How a training ended; the trained weights are in the model.
+
+    Attributes:
+        status: "ok"; "diverged": the loss or a weight was not finite; "timeout": the budget had no room for a step.
+        message: Why the status is not "ok".
+        history: One entry per epoch, the last one possibly of a part of an epoch.
+        seconds: Time spent, including that before an interruption up to the checkpoint.
+        planned_steps: Number of steps that the schedule was fitted to in the end.
+        steps: Number of steps taken.
+        schedule_progress: How far the schedule came: 1 unless the time was up before.
+    """
+
+    status: Literal["ok", "diverged", "timeout"]
+    message: str
+    history: tuple[Epoch, ...]
+    seconds: float
+    planned_steps: int
+    steps: int
+    schedule_progress: float
+
+
+class Training:
+    """One training, from a position to the end of its plan or of its time.
+
+    Args:
+        descent: Takes the steps.
+        batches: What they are taken on.
+        watch: The time that counts.
+        start: Where the training stands.
+        limit: The time in seconds at which it must have ended; None for a plan that never changes.
+        progress: Is told how it goes.
+        checkpoint: Is saved at the end of an epoch, if its interval has passed since it was saved and still lies before
+            the limit; None for none.
+    """
+
+    def __init__(
+        self,
+        descent: Descent,
+        batches: Batches,
+        watch: Stopwatch,
+        start: Position,
+        *,
+        limit: float | None,
+        progress: Progress,
+        checkpoint: Checkpoint | None,
+    ) -> None:
+        self._descent = descent
+        self._batches = batches
+        self._watch = watch
+        self._limit = limit
+        self._progress = progress
+        self._pacer = Pacer(start.plan, limit=limit, taken=start.taken, seconds=watch.seconds(), pace=start.pace)
+        self._history = list(start.history)
+        self._reported_at = self._saved_at = watch.seconds()
+        self._checkpoint = checkpoint
+
+    def run(self) -> TrainOutcome:
+        """Trains to the end."""
+        try:
+            while self._pacer.allowance > 0:
+                self._epoch()
+        except _DivergedError as divergence:
+            return self._outcome("diverged", str(divergence))
+        if self._pacer.taken == 0:
+            return self._outcome("timeout", self._no_room())
+        return self._outcome("ok", "")
+
+    def _epoch(self) -> None:
+        """Trains for one epoch, or for the beginning of one if the training ends within it."""
+        began = self._watch.seconds()
+        batches = self._batches.epoch(self._pacer.taken // self._batches.per_epoch)
+        measured: list[Measured] = []
+        while count := min(self._batches.per_epoch - len(measured), self._pacer.allowance, self._stride):
+            measured += self._steps(count, batches)
+            if self._pacer.seconds - self._reported_at >= SECONDS_BETWEEN_REPORTS:
+                self._report(self._summary(measured, began), complete=False)
+        self._check_weights()
+        self._history.append(self._summary(measured, began))
+        self._report(self._history[-1], complete=True)
+        if len(measured) == self._batches.per_epoch:
+            self._save_if_due()
+
+    def _steps(self, count: int, batches: Iterator[tuple[Tensor, Tensor]]) -> list[Measured]:
+        """Takes some steps, then waits for the device and looks at what they found."""
+        first, plan = self._pacer.taken, self._pacer.plan
+        found = [
+            self._descent.step(images_BCHW, labels_B, plan.progress(step))
+            for step, (images_BCHW, labels_B) in zip(range(first, first + count), batches, strict=False)
+        ]
+        measured = [Measured(*numbers) for numbers in torch.stack(found).tolist()]
+        self._pacer.observe(first + count, self._watch.seconds())
+        for step, numbers in enumerate(measured, start=first + 1):
+            if not math.isfinite(numbers.loss):
+                raise _DivergedError(f"the loss was {numbers.loss} at step {step} of {plan.steps}")
+        return measured
+
+    @property
+    def _stride(self) -> int:
+        most = STEPS_BETWEEN_LOOKS.get(self._watch.device.type, 1)
+        return max(1, min(most, math.floor(SECONDS_BETWEEN_LOOKS / self._pacer.pace.mean)))
+
+    def _check_weights(self) -> None:
+        finite = torch.stack([parameter.isfinite().all() for parameter in self._descent.model.parameters()])
+        if not finite.all():
+            raise _DivergedError(f"a weight was not finite after step {self._pacer.taken} of {self._pacer.plan.steps}")
+
+    def _summary(self, measured: list[Measured], began: float) -> Epoch:
+        seconds = self._watch.seconds()
+        return Epoch(
+            epoch=(self._pacer.taken - 1) // self._batches.per_epoch + 1,
+            step=self._pacer.taken,
+            seconds=seconds,
+            learning_rate=self._descent.learning_rate,
+            loss=fmean(numbers.loss for numbers in measured),
+            accuracy=fmean(numbers.accuracy for numbers in measured),
+            nominal_cra36=fmean(numbers.nominal_cra36 for numbers in measured),
+            images_per_second=len(measured) * self._batches.size / max(seconds - began, 1e-9),
+        )
+
+    def _report(self, epoch: Epoch, *, complete: bool) -> None:
+        left = self._pacer.seconds_left
+        steps = self._pacer.plan.steps
+        self._progress(Snapshot(epoch=epoch, planned_steps=steps, seconds_left=left, complete=complete))
+        self._reported_at = epoch.seconds
+
+    def _save_if_due(self) -> None:
+        seconds = self._watch.seconds()
+        left = math.inf if self._limit is None else self._limit - seconds
+        if self._checkpoint is None or min(seconds - self._saved_at, left) < self._checkpoint.interval:
+            return
+        self._checkpoint.save(
+            Position(
+                taken=self._pacer.taken,
+                seconds=seconds,
+                pace=self._pacer.pace.mean,
+                plan=self._pacer.plan,
+                history=tuple(self._history),
+            )
+        )
+        self._saved_at = self._watch.seconds()
+
+    def _outcome(self, status: Literal["ok", "diverged", "timeout"], message: str) -> TrainOutcome:
+        taken, plan = self._pacer.taken, self._pacer.plan
+        return TrainOutcome(
+            status=status,
+            message=message,
+            history=tuple(self._history),
+            seconds=self._watch.seconds(),
+            planned_steps=plan.steps,
+            steps=taken,
+            schedule_progress=plan.progress(taken - 1) if taken else 0.0,
+        )
+
+    def _no_room(self) -> str:
+        return (
+            f"the budget of {self._limit:g} s has no room for a step, which takes about {self._pacer.pace.mean:.2g} s"
+            f" here; {self._pacer.seconds:.2g} s went into preparing and timing"
+        )
+
+
+class _DivergedError(Exception):
+    """The loss or a weight is not finite: training on is pointless."""
