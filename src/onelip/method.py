@@ -93,8 +93,8 @@ def spectral_cost(shape: ConvShape, per_frequency: int, *, kernel_channels: int 
     extra = 2 * (shape.kernel_size // 2) if shape.padding == "zeros" else 0
     height, width = shape.height + extra, shape.width + extra
     frequencies = height * (width // 2 + 1)
-    channels = shape.in_channels + shape.out_channels
-    transforms = shape.batch * channels * round(height * width * math.log2(height * width))
+    transform = shape.batch * height * width * math.log2(height * width)
+    transforms = round(shape.in_channels * transform) + round(shape.out_channels * transform)
     forward = transforms + 4 * frequencies * shape.batch * shape.in_channels * shape.out_channels
     entries = shape.in_channels * shape.out_channels if kernel_channels is None else kernel_channels
     kernel = 2 * shape.kernel_size**2 * frequencies * entries

@@ -13,6 +13,7 @@ Shapes: O output, I input channels, R = I // 2 the rank of the projectors, K x K
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
@@ -66,8 +67,16 @@ class BCOPConv2d(KernelConv2d):
         uniform_bias(self, self.inner_channels)
 
     def kernel(self, raw: Weights) -> Tensor:
-        """The kernel; in eval mode every polar factor is divided by a proved bound of its norm where it exceeds 1."""
-        factors = [polar(tensor) if self.training else contract(polar(tensor)) for tensor in raw]
+        """The kernel.
+
+        In eval mode it is made in float64, where contracting every polar factor costs no more than rounding, so that
+        the kernel that is rounded in the end keeps norms up to that one rounding.
+        """
+        if self.training:
+            return self._compose([polar(tensor) for tensor in raw])
+        return self._compose([contract(polar(tensor.to(torch.float64))) for tensor in raw]).to(raw[0].dtype)
+
+    def _compose(self, factors: list[Tensor]) -> Tensor:
         if len(factors) == 2:
             return bcop_kernel(factors[0], factors[1])
         size = self.kernel_size

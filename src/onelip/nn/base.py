@@ -30,7 +30,7 @@ PADDINGS: tuple[Padding, ...] = ("circular", "zeros")
 
 
 def _allowed(name: str, value: object, allowed: Sequence[object]) -> None:
-    if value not in allowed or isinstance(value, bool):
+    if value not in allowed or type(value) is not type(allowed[0]):
         raise UnsupportedShapeError(f"{name}={value!r} is not supported; allowed: {', '.join(map(repr, allowed))}")
 
 
@@ -62,6 +62,7 @@ class LipschitzModule(nn.Module, abc.ABC):
     """
 
     default_padding: ClassVar[Padding] = "circular"
+    bias: nn.Parameter | None
 
     def __init__(
         self,
@@ -249,7 +250,7 @@ class LipschitzModule(nn.Module, abc.ABC):
 
     def _apply(self, *args: Any, **kwargs: Any) -> LipschitzModule:
         self.forget()
-        return super()._apply(*args, **kwargs)
+        return super()._apply(*args, **kwargs)  # type: ignore[no-untyped-call]
 
     def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
         self.forget()

@@ -69,6 +69,12 @@ class FrozenLayer(nn.Module):
         """The constructed weights."""
         return tuple(self.get_buffer(f"weight{index}") for index in range(self.count))
 
+    def train(self, mode: bool = True) -> FrozenLayer:
+        """Sets the mode of the module; what it computes is that of eval mode in either."""
+        super().train(mode)
+        self.skeleton.train(False)
+        return self
+
     def forward(self, x: Tensor) -> Tensor:
         """As the layer itself in eval mode."""
         result: Tensor = self.skeleton(x, self.weights())

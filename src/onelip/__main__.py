@@ -1,0 +1,20 @@
+"""`python -m onelip`, and the program `onelip`."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Runs the command line, or says what it needs."""
+    try:
+        from onelip.cli import app
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] == "onelip":
+            raise
+        sys.exit(f'onelip: the command line needs {error.name}, which is not installed: pip install "onelip[bench]"')
+    app(prog_name="onelip")
+
+
+if __name__ == "__main__":
+    main()

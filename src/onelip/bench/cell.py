@@ -1,0 +1,169 @@
+"""One cell of the comparison: trained, evaluated and recorded; a failure is a result too."""
+
+from __future__ import annotations
+
+import gc
+import time
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+
+import torch
+
+from onelip.bench.data.base import ImageData
+from onelip.bench.evaluate import evaluate
+from onelip.bench.failure import failure
+from onelip.bench.measure.machine import describe_machine
+from onelip.bench.records import Cell, Epoch, Evaluation, Status, TrainRecord
+from onelip.bench.results import RECORD_NAME, RUN_NAME, write_record, write_text
+from onelip.bench.saved import WEIGHTS_NAME, build_network, save_network
+from onelip.bench.selection import method_info
+from onelip.bench.train.budget import Budget
+from onelip.bench.train.checkpoint import remove_checkpoint
+from onelip.bench.train.loop import train
+from onelip.bench.train.progress import Progress, Snapshot, silent
+from onelip.bench.train.training import TrainOutcome
+from onelip.errors import RecordError
+from onelip.method import Method
+
+
+def run_cell(
+    cell: Cell,
+    method: Method,
+    data: ImageData,
+    folder: Path,
+    *,
+    device: torch.device,
+    progress: Progress = silent,
+    resume: bool = False,
+) -> TrainRecord:
+    """Trains, evaluates and records one cell; whatever the network raises becomes the record's status.
+
+    The record is written last: a folder without one holds a run that is not finished.
+
+    Args:
+        cell: What to do.
+        method: The cell's method.
+        data: Trained on its training images, evaluated on its test images; for a cell that is evaluated on
+            "validation", the `validation_split` of a data set.
+        folder: Of the run; it may not hold a record.
+        device: Where to train and evaluate.
+        progress: Is told how it goes.
+        resume: Continue from the folder's checkpoint if it has one.
+
+    Raises:
+        RecordError: The folder holds a record, cannot be written, or has a checkpoint that cannot be continued.
+    """
+    if (folder / RECORD_NAME).exists():
+        raise RecordError(f"{folder} holds a finished run, which is not overwritten")
+    course = _Course(show=progress)
+    started, began = datetime.now(timezone.utc), time.perf_counter()
+    write_text(folder / RUN_NAME, cell.model_dump_json(indent=2) + "\n")
+    try:
+        _run(cell, method, data, folder, course, device=device, resume=resume)
+    except RecordError:
+        raise
+    except Exception as error:  # noqa: BLE001  # one cell's failure must not end the others
+        course.fail(error, time.perf_counter() - began)
+    finally:
+        _release(device)
+    record = TrainRecord(
+        cell=cell,
+        method=method_info(method),
+        data=data.info(),
+        machine=describe_machine(device),
+        status=course.status,
+        message=course.message,
+        started=started.isoformat(timespec="seconds"),
+        seconds=course.seconds,
+        budget_seconds=Budget.parse(cell.budget).seconds,
+        planned_steps=course.planned_steps,
+        steps=course.steps,
+        parameters=course.parameters,
+        history=tuple(course.history),
+        evaluation=course.evaluation,
+    )
+    write_record(record, folder / RECORD_NAME)
+    remove_checkpoint(folder)
+    return record
+
+
+def clear_run(folder: Path) -> None:
+    """Deletes what a run left in its folder, its record first, so that it never stands beside foreign weights."""
+    try:
+        for name in (RECORD_NAME, WEIGHTS_NAME, RUN_NAME):
+            (folder / name).unlink(missing_ok=True)
+        remove_checkpoint(folder)
+    except OSError as error:
+        raise RecordError(f"cannot clear {folder}: {error.strerror or error}") from error
+
+
+@dataclass(slots=True)
+class _Course:
+    """What is known of a run while it goes on, so that a failure keeps it."""
+
+    show: Progress
+    status: Status = "ok"
+    message: str = ""
+    seconds: float = 0.0
+    planned_steps: int = 0
+    steps: int = 0
+    parameters: int = 0
+    history: list[Epoch] = field(default_factory=list)
+    evaluation: Evaluation | None = None
+
+    def report(self, snapshot: Snapshot) -> None:
+        """Notes where the training stands, and passes it on."""
+        self.seconds, self.steps = snapshot.epoch.seconds, snapshot.epoch.step
+        self.planned_steps = snapshot.planned_steps
+        if snapshot.complete:
+            self.history.append(snapshot.epoch)
+        self.show(snapshot)
+
+    def finish(self, outcome: TrainOutcome) -> None:
+        """Notes how the training ended."""
+        self.status, self.message = outcome.status, outcome.message
+        self.seconds, self.steps, self.planned_steps = outcome.seconds, outcome.steps, outcome.planned_steps
+        self.history = list(outcome.history)
+
+    def fail(self, error: Exception, seconds: float) -> None:
+        """Notes what was raised."""
+        self.status, self.message = failure(error)
+        self.seconds = self.seconds or seconds
+
+
+def _run(
+    cell: Cell,
+    method: Method,
+    data: ImageData,
+    folder: Path,
+    course: _Course,
+    *,
+    device: torch.device,
+    resume: bool,
+) -> None:
+    torch.manual_seed(cell.seed)
+    model = build_network(cell, method, data)
+    course.parameters = sum(parameter.numel() for parameter in model.parameters())
+    outcome = train(
+        model,
+        data,
+        cell.recipe,
+        Budget.parse(cell.budget),
+        seed=cell.seed,
+        device=device,
+        progress=course.report,
+        folder=folder,
+        resume=resume,
+    )
+    course.finish(outcome)
+    if outcome.status == "ok":
+        save_network(model, cell, folder)
+        course.evaluation = evaluate(model, data, batch_size=cell.recipe.batch_size, device=device)
+
+
+def _release(device: torch.device) -> None:
+    """Gives a network's memory back before the next one is built."""
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()

@@ -1,0 +1,30 @@
+"""Which of several training runs of one method was best; the rule of the learning-rate scan. Imports no torch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterable
+
+from onelip.bench.records import TrainRecord
+
+RADIUS = 36
+"""In multiples of 1/255."""
+
+
+def best_run(runs: Iterable[TrainRecord]) -> TrainRecord | None:
+    """The run with the highest certified accuracy at 36/255; of equal ones that with the lowest last loss.
+
+    None where no run succeeded.
+    """
+    return max((run for run in runs if run.evaluation is not None), key=_merit, default=None)
+
+
+def at_border(rate: float, tried: Collection[float]) -> bool:
+    """Whether a better learning rate may lie outside of those tried."""
+    return rate in (min(tried), max(tried))
+
+
+def _merit(run: TrainRecord) -> tuple[float, float]:
+    assert run.evaluation is not None
+    last = run.history[-1].loss if run.history else math.inf
+    return run.evaluation.certified[RADIUS] / run.evaluation.images, -last

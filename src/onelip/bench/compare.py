@@ -1,0 +1,209 @@
+"""Runs a comparison: skips what is done, does what is missing, and keeps every result as soon as it is there."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+from onelip.bench.cell import clear_run, run_cell
+from onelip.bench.choice import at_border, best_run
+from onelip.bench.comparison import Comparison, Job, Setting
+from onelip.bench.costs import Case, Note, measure_costs
+from onelip.bench.measure.machine import describe_machine
+from onelip.bench.records import HARNESS_REVISION, Machine, TrainRecord
+from onelip.bench.results import RECORD_NAME, place, read_record, write_record, write_text
+from onelip.bench.sessions import covers, find_sessions, free_path, together
+from onelip.bench.subject import Workload
+from onelip.bench.train.progress import Progress
+from onelip.errors import RecordError
+from onelip.methods import METHODS
+
+COST_ROUNDS = 30
+COST_SECONDS = 45.0
+"""Of a measuring session, which may take a few rounds longer."""
+
+Say = Callable[[str], None]
+Show = Callable[[str], AbstractContextManager[Progress]]
+Watch = Callable[[str], AbstractContextManager[Note]]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a job's record belongs, and the record if it is there."""
+
+    folder: Path
+    record: TrainRecord | None
+
+
+class ComparisonRun:
+    """One run of a comparison in a folder.
+
+    Args:
+        asked: What is compared.
+        out: The folder of the records.
+        costs: Whether to measure costs.
+        force: Whether to do again, and replace, what is there.
+        say: Is told, line by line, what happens.
+        show: Opens the progress display of one training.
+        watch: Opens the progress display of one measuring session.
+
+    Attributes:
+        total: Number of trainings, those that are done included.
+
+    Raises:
+        OnelipError: A network cannot be built.
+    """
+
+    def __init__(
+        self, asked: Comparison, out: Path, *, costs: bool, force: bool, say: Say, show: Show, watch: Watch
+    ) -> None:
+        self._asked, self._out, self._costs, self._force = asked, out, costs, force
+        self._say, self._show, self._watch = say, show, watch
+        asked.check()
+        self._machine = describe_machine(asked.device)
+        self._trials = asked.trials()
+        self.total = len(self._trials) + len(asked.finals({}))
+        self._number = 0
+
+    def check(self) -> None:
+        """Finds out what would stop the run later.
+
+        Raises:
+            RecordError: The folder cannot be written, or a record in it is in the way.
+        """
+        check_writable(self._out)
+        for job in (*self._trials, *self._asked.finals({})):
+            self._locate(job)
+
+    def execute(self) -> tuple[TrainRecord, ...]:
+        """Does everything that is missing.
+
+        Returns:
+            The records of the comparison itself, those that were there before included.
+        """
+        if self._costs:
+            for workload in self._asked.workloads():
+                self._measure(workload)
+        rates = self._scan()
+        return tuple(self._train(job) for job in self._asked.finals(rates))
+
+    def missing(self) -> tuple[Job, ...]:
+        """The trainings that remain, as far as it is known before a scan."""
+        jobs = (*self._trials, *self._asked.finals({}))
+        return tuple(job for job in jobs if self._force or self._locate(job).record is None)
+
+    def _train(self, job: Job) -> TrainRecord:
+        self._number += 1
+        where = self._locate(job)
+        count = f"[{self._number}/{self.total}]"
+        if where.record is not None and not self._force:
+            self._say(f"{count} {job.title}: {outcome(where.record)} (done before)")
+            return where.record
+        if self._force:
+            clear_run(where.folder)
+        with self._show(f"{count} {job.title}") as progress:
+            record = run_cell(
+                job.cell, job.method, job.data, where.folder, device=self._asked.device, progress=progress, resume=True
+            )
+        self._say(f"{count} {job.title}: {outcome(record)}, {record.seconds:.1f} s")
+        return record
+
+    def _scan(self) -> dict[Setting, float]:
+        """The learning rate of each setting that has a trial which succeeded."""
+        tried: dict[Setting, list[TrainRecord]] = {}
+        for job in self._trials:
+            tried.setdefault(job.setting, []).append(self._train(job))
+        best = {setting: best_run(records) for setting, records in tried.items()}
+        for (method, data, size), run in best.items():
+            self._say(f"{method} {size} on {data}: {_chosen(run, tried[method, data, size], self._asked)}")
+        return {setting: run.cell.recipe.learning_rate for setting, run in best.items() if run is not None}
+
+    def _measure(self, workload: Workload) -> None:
+        cases: Sequence[Case] = self._asked.cases()
+        sessions = find_sessions(self._out, workload, self._machine)
+        image = "x".join(map(str, workload.image))
+        title = f"costs, size {workload.size}, images {image}, batch {workload.batch_size}"
+        if not self._force and any(covers(session, cases) for session in sessions):
+            self._say(f"{title}: measured before")
+            return
+        known = {method.name: method for method in (*METHODS.values(), *self._asked.methods)}
+        cases = together(cases, sessions, known)
+        self._say(f"{title}: measuring {len(cases)} networks in turn")
+        with self._watch(title) as note:
+            session = measure_costs(cases, workload, rounds=COST_ROUNDS, time_limit=COST_SECONDS, note=note)
+        write_record(session, free_path(self._out, session))
+        self._say(f"{title}: measured in {session.seconds:.0f} s")
+
+    def _locate(self, job: Job) -> Place:
+        """The folder of a job; a result of another machine keeps the plain name that it has."""
+        plain = self._out / job.cell.id
+        found = self._read(plain, job)
+        if found is None or _same_place(found, self._machine):
+            return Place(plain, found)
+        here = found.model_copy(update={"machine": self._machine})
+        digest = hashlib.sha256(repr(place(here)).encode()).hexdigest()[:6]
+        folder = self._out / f"{job.cell.id}-{digest}"
+        return Place(folder, self._read(folder, job))
+
+    def _read(self, folder: Path, job: Job) -> TrainRecord | None:
+        path = folder / RECORD_NAME
+        if not path.exists():
+            return None
+        try:
+            record = read_record(path)
+        except RecordError as error:
+            if self._force:
+                return None
+            raise RecordError(f"{error}; delete {folder}, or replace its run with --force") from error
+        if not isinstance(record, TrainRecord):
+            raise RecordError(f"{path} is the record of a measuring session, not of a training run")
+        if not self._force:
+            _check_comparable(record, job, path)
+        return record
+
+
+def check_writable(folder: Path) -> None:
+    """Makes a folder if there is none, and writes into it.
+
+    Raises:
+        RecordError: It cannot be made or written.
+    """
+    trial = folder / ".onelip-writable"
+    try:
+        write_text(trial, "")
+        trial.unlink()
+    except (RecordError, OSError) as error:
+        reason = error.__cause__ if isinstance(error.__cause__, OSError) else error
+        raise RecordError(f"--out {folder} cannot be written: {getattr(reason, 'strerror', None) or reason}") from error
+
+
+def outcome(record: TrainRecord) -> str:
+    """What a run came to, in a few words."""
+    if record.evaluation is None:
+        return f"{record.status}: {record.message}" if record.message else record.status
+    result = record.evaluation
+    return f"accuracy {result.correct / result.images:.1%}, CRA 36/255 {result.certified[36] / result.images:.1%}"
+
+
+def _chosen(run: TrainRecord | None, tried: Sequence[TrainRecord], asked: Comparison) -> str:
+    if run is None:
+        return f"no learning rate succeeded; {asked.recipe.learning_rate:g} is used"
+    rate = run.cell.recipe.learning_rate
+    border = at_border(rate, [other.cell.recipe.learning_rate for other in tried])
+    return f"learning rate {rate:g} chosen" + (", at the border of those tried" if border else "")
+
+
+def _same_place(record: TrainRecord, machine: Machine) -> bool:
+    return place(record) == place(record.model_copy(update={"machine": machine}))
+
+
+def _check_comparable(record: TrainRecord, job: Job, path: Path) -> None:
+    """Refuses a result of the same cell that does not belong beside the new ones."""
+    remedy = "name another --out, or replace it with --force"
+    if record.harness != HARNESS_REVISION:
+        raise RecordError(f"{path} was made by harness revision {record.harness}, not {HARNESS_REVISION}; {remedy}")
+    if record.data.digest != job.data.digest:
+        raise RecordError(f"{path} was made with other images of {job.data.name}; {remedy}")

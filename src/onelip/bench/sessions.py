@@ -1,0 +1,64 @@
+"""Measuring sessions of a comparison folder: which are there, and what a new one must contain."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from pathlib import Path
+
+from onelip.bench.costs import Case
+from onelip.bench.records import HARNESS_REVISION, CostRecord, Machine
+from onelip.bench.results import COST_PATTERN, read_record
+from onelip.bench.subject import Workload
+from onelip.errors import RecordError
+from onelip.method import Method
+from onelip.models.sizes import width_of
+
+
+def find_sessions(folder: Path, workload: Workload, machine: Machine) -> tuple[CostRecord, ...]:
+    """The usable sessions of this workload on this machine; files that cannot be read are left to the report."""
+    return tuple(record for record in _readable(folder) if _fits(record, workload, machine))
+
+
+def covers(session: CostRecord, cases: Collection[Case]) -> bool:
+    """Whether a session has all these cases, failed ones included."""
+    there = {(entry.method.name, entry.method.revision, entry.padding) for entry in session.entries}
+    return all((method.name, method.revision, padding) in there for method, padding in cases)
+
+
+def together(cases: Iterable[Case], sessions: Iterable[CostRecord], known: Mapping[str, Method]) -> tuple[Case, ...]:
+    """The cases, and those of earlier sessions: only what is measured in one session can be compared."""
+    earlier = [
+        (known[entry.method.name], entry.padding)
+        for session in sessions
+        for entry in session.entries
+        if entry.method.name in known
+    ]
+    return tuple(dict.fromkeys([*cases, *earlier]))
+
+
+def free_path(folder: Path, session: CostRecord) -> Path:
+    """Where to write a session: its own name, or with a number where that is taken."""
+    path, number = folder / f"{session.id}.json", 2
+    while path.exists():
+        path, number = folder / f"{session.id}-{number}.json", number + 1
+    return path
+
+
+def _readable(folder: Path) -> Iterator[CostRecord]:
+    for path in sorted(folder.glob(COST_PATTERN)):
+        try:
+            record = read_record(path)
+        except RecordError:
+            continue
+        if isinstance(record, CostRecord) and record.harness == HARNESS_REVISION:
+            yield record
+
+
+def _fits(record: CostRecord, workload: Workload, machine: Machine) -> bool:
+    width = width_of(workload.size, workload.image[1])
+    asked = (width, workload.image, workload.classes, workload.batch_size, *_place(machine))
+    return (record.width, record.image, record.classes, record.batch_size, *_place(record.machine)) == asked
+
+
+def _place(machine: Machine) -> tuple[str, str, str, int]:
+    return machine.device, machine.device_name, machine.processor, machine.threads

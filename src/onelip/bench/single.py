@@ -1,0 +1,159 @@
+"""One run by itself: begun, gone on with, or begun anew in a folder of its own; and a finished run certified again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from pydantic import ValidationError
+
+from onelip.bench.cell import clear_run, run_cell
+from onelip.bench.compare import Say, Show, check_writable
+from onelip.bench.comparison import Job
+from onelip.bench.data import ImageData, load
+from onelip.bench.evaluate import evaluate
+from onelip.bench.records import Cell, Evaluation, TrainRecord
+from onelip.bench.results import RECORD_NAME, RUN_NAME, read_record
+from onelip.bench.saved import load_network, read_run
+from onelip.bench.selection import find_method
+from onelip.errors import OnelipError, RecordError, UnknownNameError
+from onelip.method import Method
+
+
+def run_alone(
+    job: Job, folder: Path, *, device: torch.device, resume: bool, force: bool, say: Say, show: Show
+) -> TrainRecord:
+    """Trains and records one cell in a folder.
+
+    Args:
+        job: What to do.
+        folder: Of the run.
+        device: Where.
+        resume: Go on with what the folder holds; a finished run is returned as it is.
+        force: Delete what the folder holds.
+        say: Is told, line by line, what happens.
+        show: Opens the progress display.
+
+    Raises:
+        RecordError: The folder holds a run and neither was asked for, or it holds another run than asked for.
+        OnelipError: Both were asked for.
+    """
+    if resume and force:
+        raise OnelipError("--resume and --force exclude each other: one goes on, the other begins anew")
+    check_writable(folder)
+    if force:
+        clear_run(folder)
+    record = _there(job.cell, folder, resume=resume, say=say)
+    if record is not None:
+        return record
+    with show(job.title) as progress:
+        return run_cell(job.cell, job.method, job.data, folder, device=device, progress=progress, resume=resume)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recertified:
+    """A finished run, and what its network achieves now.
+
+    Attributes:
+        record: As it was written after the training.
+        evaluation: Of the weights as they lie in the folder, with a new bound.
+    """
+
+    record: TrainRecord
+    evaluation: Evaluation
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the counts of images are those of the record."""
+        then = self.record.evaluation
+        assert then is not None
+        return (then.correct, then.certified) == (self.evaluation.correct, self.evaluation.certified)
+
+
+def certify_again(folder: Path, *, method: str | None, data_dir: Path | None, device: torch.device) -> Recertified:
+    """Loads the network of a run folder, bounds it anew, and evaluates it on the images of the run.
+
+    Args:
+        folder: Of the run.
+        method: "package.module:NAME" of a method that is not registered.
+        data_dir: Where the files of the data set lie.
+        device: Where to evaluate.
+
+    Raises:
+        RecordError: The folder, its record or its weights are not what they should be.
+        DataError: The images of the run are not there, or are others.
+    """
+    record = read_run(folder)
+    found = _method(record.cell, method)
+    data = _images(record, data_dir)
+    model = load_network(record, found, data, folder)
+    evaluation = evaluate(model, data, batch_size=record.cell.recipe.batch_size, device=device)
+    return Recertified(record=record, evaluation=evaluation)
+
+
+def _there(cell: Cell, folder: Path, *, resume: bool, say: Say) -> TrainRecord | None:
+    """The finished run of a folder; refuses what is not to be gone on with."""
+    if (folder / RECORD_NAME).exists():
+        if not resume:
+            raise RecordError(f"{folder} holds a finished run; replace it with --force, or name another --out")
+        record = read_record(folder / RECORD_NAME)
+        if not isinstance(record, TrainRecord):
+            raise RecordError(f"{folder / RECORD_NAME} is the record of a measuring session, not of a training run")
+        _check_same(record.cell, cell, folder)
+        say(f"{folder} holds this run, finished")
+        return record
+    if (folder / RUN_NAME).exists():
+        if not resume:
+            raise RecordError(f"{folder} holds an interrupted run; go on with --resume, or begin anew with --force")
+        _check_same(_started(folder / RUN_NAME), cell, folder)
+    elif resume:
+        say(f"{folder} holds nothing to go on with: beginning")
+    return None
+
+
+def _started(path: Path) -> Cell:
+    try:
+        return Cell.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise RecordError(f"{path} is cut, or does not say what was started; begin anew with --force") from error
+
+
+def _check_same(there: Cell, asked: Cell, folder: Path) -> None:
+    old, new = _flat(there), _flat(asked)
+    differing = [f"{name} {old[name]} there, {new[name]} now" for name in new if old[name] != new[name]]
+    if differing:
+        raise RecordError(f"{folder} holds another run ({'; '.join(differing)}); replace it with --force")
+
+
+def _flat(cell: Cell) -> dict[str, object]:
+    return cell.model_dump(exclude={"recipe"}) | cell.recipe.model_dump()
+
+
+def _method(cell: Cell, name: str | None) -> Method:
+    """The method of a run's network."""
+    try:
+        method = find_method(name or cell.method)
+    except UnknownNameError as error:
+        if name is not None:
+            raise
+        raise UnknownNameError(
+            f"method {cell.method!r} of this run is not registered; say where it is with --method package.module:NAME"
+        ) from error
+    if (method.name, method.revision) != (cell.method, cell.revision):
+        raise UnknownNameError(
+            f"this run's method is {cell.method!r}, revision {cell.revision}; "
+            f"{name or cell.method} is {method.name!r}, revision {method.revision}, and builds other networks"
+        )
+    return method
+
+
+def _images(record: TrainRecord, data_dir: Path | None) -> ImageData:
+    data = load(record.cell.data, data_dir)
+    if record.cell.evaluate_on == "validation":
+        data = data.validation_split()
+    if data.digest != record.data.digest:
+        raise RecordError(
+            f"the images of {data.name} are not those of this run: its record has {record.data.digest[:16]}"
+        )
+    return data

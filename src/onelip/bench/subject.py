@@ -1,0 +1,148 @@
+"""A network under measurement: the work that a training step, an inference step and a construction do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import chain
+
+import torch
+from torch import Tensor
+
+from onelip.bench.measure.flops import count_macs
+from onelip.bench.measure.memory import peak_bytes
+from onelip.errors import OnelipError
+from onelip.linalg.conv import Padding
+from onelip.method import Method
+from onelip.models import ConvNet
+from onelip.nn.base import Weights
+from onelip.nn.loss import MarginCrossEntropy
+
+LEARNING_RATE = 1e-3
+"""Small, so that the measured steps change little; the time of a step does not depend on it."""
+
+STEPS_TO_SETTLE = 2
+"""After these the optimiser has its buffers and libraries have chosen their algorithms."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workload:
+    """What all measured networks of a session have in common.
+
+    Attributes:
+        size: Of the network: a name or a width.
+        image: Shape (C, H, W).
+        classes: Number of logits.
+        batch_size: Images per step.
+        device: Where it is measured.
+    """
+
+    size: str
+    image: tuple[int, int, int]
+    classes: int
+    batch_size: int
+    device: torch.device
+
+
+def check_network(method: Method, padding: Padding, workload: Workload) -> None:
+    """Builds a network without memory for its weights, to find out beforehand whether it can be built.
+
+    Raises:
+        OnelipError: The network does not take the images, or the method does not take the network's layers.
+    """
+    try:
+        with torch.device("meta"):
+            _network(method, padding, workload)
+    except OnelipError as error:
+        image = "x".join(map(str, workload.image))
+        raise type(error)(f"{method.title}, size {workload.size}, images {image}: {error}") from error
+    except Exception:  # noqa: BLE001
+        # Whatever else a foreign method raises, perhaps only without memory, becomes the record of its run.
+        return
+
+
+class Subject:
+    """The network of one method with one padding, random images, and an optimiser.
+
+    Args:
+        method: How its layers are built.
+        padding: Of its convolutions.
+        workload: Size, images and device.
+    """
+
+    def __init__(self, method: Method, padding: Padding, workload: Workload) -> None:
+        torch.manual_seed(0)
+        device, classes = workload.device, workload.classes
+        self.method, self.device, self.batch_size = method, device, workload.batch_size
+        self.model = _network(method, padding, workload).to(device)
+        self._images_BCHW = torch.rand(workload.batch_size, *workload.image).to(device)
+        self._labels_B = torch.randint(classes, (workload.batch_size,)).to(device)
+        self._loss = MarginCrossEntropy()
+        self._optimizer = torch.optim.SGD(self.model.parameters(), lr=LEARNING_RATE, momentum=0.9)
+
+    def train_step(self) -> None:
+        """Forward, loss, backward and optimiser on one batch."""
+        self._optimizer.zero_grad()
+        torch.autograd.backward(self._loss(self.model(self._images_BCHW), self._labels_B))
+        self._optimizer.step()
+
+    @torch.no_grad()
+    def infer(self) -> Tensor:
+        """Forward pass of one batch."""
+        return self.model(self._images_BCHW)
+
+    @torch.no_grad()
+    def infer_one(self) -> Tensor:
+        """Forward pass of a single image."""
+        return self.model(self._images_BCHW[:1])
+
+    @torch.no_grad()
+    def construct(self) -> list[Weights]:
+        """All weights of the network; in eval mode they are kept."""
+        return self.model.construct()
+
+    def to_training(self) -> None:
+        """Training mode, in the steady state."""
+        self.model.train()
+        for _ in range(STEPS_TO_SETTLE):
+            self.train_step()
+
+    def to_inference(self) -> list[Weights]:
+        """Eval mode with the weights constructed, and without gradients and optimiser state."""
+        self._optimizer.zero_grad()
+        self._optimizer.state.clear()
+        self.model.eval()
+        return self.construct()
+
+    def train_bytes(self) -> int:
+        """Peak memory of a training step."""
+        self.to_training()
+        states = (state.values() for state in self._optimizer.state.values())
+        momenta = [value for value in chain.from_iterable(states) if isinstance(value, Tensor)]
+        alive = [*self._resident(), *momenta, self._labels_B]
+        return peak_bytes(self.train_step, device=self.device, alive=alive)
+
+    def inference_bytes(self) -> int:
+        """Peak memory of an inference step; raw parameters and constructed weights both lie in memory."""
+        weights = self.to_inference()
+        alive = [*self._resident(), *chain.from_iterable(weights)]
+        self.infer()
+        return peak_bytes(self.infer, device=self.device, alive=alive)
+
+    def forward_macs(self) -> int:
+        """Multiply-accumulates of an inference step, by the method's formula."""
+        return sum(self.method.cost(shape).inference for shape in self.model.conv_shapes(self.batch_size))
+
+    def construction_macs(self) -> int:
+        """Multiply-accumulates of constructing all weights in training mode, by the method's formula."""
+        return sum(self.method.cost(shape).construction for shape in self.model.conv_shapes(self.batch_size))
+
+    def counted_forward_macs(self) -> int:
+        """Multiply-accumulates of an inference step, counted; the network is in eval mode with its weights kept."""
+        return count_macs(self.infer)
+
+    def _resident(self) -> list[Tensor]:
+        return [*self.model.parameters(), *self.model.buffers(), self._images_BCHW]
+
+
+def _network(method: Method, padding: Padding, workload: Workload) -> ConvNet:
+    return ConvNet(method, size=workload.size, classes=workload.classes, image=workload.image, padding=padding)

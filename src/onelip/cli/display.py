@@ -1,0 +1,79 @@
+"""What the commands write while they work."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    import torch
+
+    from onelip.bench.costs import Note
+    from onelip.bench.records import Evaluation, TrainRecord
+
+
+def say(line: str) -> None:
+    """One line of what a command does, at once also where the output is a file."""
+    typer.echo(line)
+
+
+@contextmanager
+def live_notes(title: str) -> Iterator[Note]:
+    """Shows on a terminal what is being measured; elsewhere nothing."""
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda _: None
+        return
+    with console.status(Text(title)) as status:
+        yield lambda note: status.update(Text(f"{title}: {note}"))
+
+
+def note_unused_gpu(device: torch.device) -> None:
+    """Mentions a GPU that is there and was not asked for."""
+    import torch
+
+    if device.type == "cpu" and torch.cuda.is_available():
+        say("This machine has a GPU; --device cuda uses it.")
+
+
+REAL_ARITHMETIC = (
+    "The radii are proved in real arithmetic: they hold for the network as its weights define it; rounding errors of "
+    "evaluating it in floating point are not paid for."
+)
+
+
+def print_evaluation(record: TrainRecord, evaluation: Evaluation) -> None:
+    """Accuracy, certified accuracy and bound of one network."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from onelip.bench.report.metrics import METRICS, RADII
+
+    title = f"{record.method.title} {record.cell.size} on {record.data.title}, {evaluation.images} images"
+    table = Table(title=Text(title, "bold"), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("")
+    for heading in ("Share", "95 % Wilson", "Images"):
+        table.add_column(heading, justify="right")
+    table.add_row(*_share("Accuracy", evaluation.correct, evaluation.images))
+    for radius in RADII:
+        table.add_row(*_share(f"CRA {radius}/255", evaluation.certified[radius], evaluation.images))
+    console = Console()
+    console.print(table)
+    console.print(f"Lipschitz bound: {METRICS['lipschitz'].format(evaluation.lipschitz)}", highlight=False)
+    console.print(f"Arithmetic: {evaluation.arithmetic}. {REAL_ARITHMETIC}", highlight=False)
+
+
+def _share(name: str, count: int, images: int) -> tuple[str, str, str, str]:
+    from onelip.bench.report.metrics import percent
+    from onelip.bench.report.statistics import wilson
+
+    low, high = wilson(count, images)
+    return name, f"{percent(count / images)} %", f"{percent(low)}\u2013{percent(high)}", str(count)

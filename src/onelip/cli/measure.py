@@ -1,0 +1,124 @@
+"""`onelip measure`: costs alone, without training."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from onelip.cli import options
+from onelip.cli.display import live_notes, note_unused_gpu, say
+from onelip.cli.errors import clear_errors
+from onelip.cli.options import HOW, WHAT
+from onelip.errors import OnelipError
+
+if TYPE_CHECKING:
+    from onelip.bench.costs import Case
+    from onelip.bench.records import CostRecord
+    from onelip.bench.subject import Workload
+
+ALL_FAILED = 1
+"""Exit code when no network could be measured."""
+
+
+def measure(
+    *,
+    methods: options.Methods = None,
+    own: options.OwnMethods = None,
+    sizes: options.Sizes = "XS",
+    image: Annotated[
+        str, typer.Option(help="Channels x height x width of the (random) images.", rich_help_panel=WHAT)
+    ] = "3x32x32",
+    classes: Annotated[int, typer.Option(help="Number of classes.", rich_help_panel=WHAT, min=1)] = 10,
+    padding: options.PaddingOption = "paper",
+    batch_size: options.BatchSize = 256,
+    rounds: Annotated[int, typer.Option(help="Time samples of each kind.", rich_help_panel=HOW, min=1)] = 30,
+    limit: Annotated[
+        str,
+        typer.Option(help="Take fewer samples than --rounds, but at least 3, after this time.", rich_help_panel=HOW),
+    ] = "10m",
+    device: options.Device = "cpu",
+    out: Annotated[Path | None, typer.Option(help="Folder for the records.", show_default=False)] = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Measure time, memory and operations of the methods, without training.
+
+    All networks of a size are measured in turn in one session, together with the unconstrained network, so that the
+    ratios between them do not depend on what else the machine does. Weights of an inference step are constructed once,
+    before; the time to construct them is measured apart.
+
+    Example: onelip measure --sizes XS,S --image 1x8x8
+    """
+    with clear_errors(lambda: "Finished sessions are kept." if out else "Nothing was written."):
+        shape, seconds = _shape(image), _seconds(limit)
+        from onelip.bench.compare import check_writable
+        from onelip.bench.costs import cases_of
+        from onelip.bench.measure.machine import find_device
+        from onelip.bench.selection import find_methods
+        from onelip.bench.subject import Workload, check_network
+
+        found = find_device(device)
+        cases = cases_of(find_methods(options.method_names(methods, own)), options.padding_choice(padding))
+        workloads = [
+            Workload(size=size, image=shape, classes=classes, batch_size=batch_size, device=found)
+            for size in options.size_list(sizes)
+        ]
+        for workload in workloads:
+            for case in cases:
+                check_network(*case, workload)
+        if out is not None:
+            check_writable(out)
+        if not as_json:
+            note_unused_gpu(found)
+        records = [_measured(workload, cases, rounds, seconds, out) for workload in workloads]
+        _print(records, as_json, out)
+        if all(entry.status != "ok" for record in records for entry in record.entries):
+            raise typer.Exit(ALL_FAILED)
+
+
+def _measured(workload: Workload, cases: Sequence[Case], rounds: int, seconds: float, out: Path | None) -> CostRecord:
+    from onelip.bench.costs import measure_costs
+    from onelip.bench.results import write_record
+    from onelip.bench.sessions import free_path
+
+    with live_notes(f"costs, size {workload.size}") as note:
+        record = measure_costs(cases, workload, rounds=rounds, time_limit=seconds, note=note)
+    if out is not None:
+        write_record(record, free_path(out, record))
+    return record
+
+
+def _print(records: list[CostRecord], as_json: bool, out: Path | None) -> None:
+    if as_json:
+        typer.echo(json.dumps([record.model_dump(mode="json") for record in records], indent=2))
+        return
+    from rich.console import Console
+
+    from onelip.bench.report.tables import print_tables
+    from onelip.bench.results import Records
+
+    print_tables(Records(cost=tuple(records)), Console())
+    if out is not None:
+        say(f"Records: {out}; onelip report {out} makes a page of them.")
+
+
+def _shape(text: str) -> tuple[int, int, int]:
+    """The image shape in a text such as 3x32x32."""
+    parts = text.split("x")
+    if len(parts) != 3 or not all(part.isdigit() and int(part) > 0 for part in parts):
+        raise OnelipError(f"--image {text!r} is not allowed; give channels x height x width, such as 3x32x32")
+    channels, height, width = map(int, parts)
+    return channels, height, width
+
+
+def _seconds(text: str) -> float:
+    """The time in a text such as 60s."""
+    from onelip.bench.train.budget import Budget
+
+    seconds = Budget.parse(text).seconds
+    if seconds is None:
+        raise OnelipError(f"--limit {text!r} is not allowed; give a time such as 60s or 10m")
+    return seconds

@@ -1,0 +1,173 @@
+"""The options that several commands share, and how their texts are read."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from onelip.errors import OnelipError, UnknownNameError
+
+if TYPE_CHECKING:
+    from onelip.bench.records import PaddingChoice, Recipe
+
+T = TypeVar("T")
+
+WHAT, HOW = "What", "How"
+"""The panels of the help pages."""
+
+DataDir = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder of a downloaded data set (cifar10); the environment variable ONELIP_DATA stands in for it.",
+        rich_help_panel=WHAT,
+        show_default=False,
+    ),
+]
+Resize = Annotated[
+    int | None,
+    typer.Option(
+        help="For a folder of pictures: scale and crop them to squares of this side, such as 32.",
+        rich_help_panel=WHAT,
+        show_default=False,
+        min=1,
+    ),
+]
+Budget = Annotated[
+    str,
+    typer.Option(
+        help="Training per network: a time (20s, 10m, 2h) or a number of epochs (12epochs).", rich_help_panel=WHAT
+    ),
+]
+PaddingOption = Annotated[
+    str,
+    typer.Option(
+        help="circular or zeros for all methods, or paper: what each method's paper uses.", rich_help_panel=HOW
+    ),
+]
+Device = Annotated[str, typer.Option(help="cpu, cuda or cuda:N.", rich_help_panel=HOW)]
+LearningRate = Annotated[float, typer.Option(help="Peak of the one-cycle learning rate.", rich_help_panel=HOW)]
+WeightDecay = Annotated[float, typer.Option(help="L2 penalty on every parameter.", rich_help_panel=HOW)]
+BatchSize = Annotated[int, typer.Option(help="Images per step.", rich_help_panel=HOW, min=1)]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a script instead of tables.")]
+OwnMethods = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--method",
+        help="One more method: package.module:NAME, a Method of your own in an installed module or in a file of the "
+        "current folder (mine:MINE for mine.py). Repeatable.",
+        rich_help_panel=WHAT,
+        show_default=False,
+    ),
+]
+Methods = Annotated[
+    str | None,
+    typer.Option(
+        help="Names, separated by commas; onelip methods lists them. Default: all.",
+        rich_help_panel=WHAT,
+        show_default=False,
+    ),
+]
+Sizes = Annotated[
+    str, typer.Option(help="XS, S, M, L or widths as numbers, separated by commas.", rich_help_panel=WHAT)
+]
+
+
+def listed(text: str) -> tuple[str, ...]:
+    """The parts of a list with commas, each once.
+
+    >>> listed("XS, S,XS")
+    ('XS', 'S')
+    """
+    return tuple(dict.fromkeys(part for part in map(str.strip, text.split(",")) if part))
+
+
+def numbers(option: str, text: str, kind: Callable[[str], T], wanted: str) -> tuple[T, ...]:
+    """The numbers of a list with commas.
+
+    Raises:
+        OnelipError: A part is no such number, or there is none.
+
+    >>> numbers("--seeds", "0,1", int, "whole numbers")
+    (0, 1)
+    """
+    try:
+        found = tuple(dict.fromkeys(kind(part) for part in listed(text)))
+    except ValueError:
+        found = ()
+    if not found:
+        raise OnelipError(f"{option} {text!r} is not allowed; give {wanted}, separated by commas")
+    return found
+
+
+def seed_list(text: str) -> tuple[int, ...]:
+    """The random seeds of a list with commas."""
+    found = numbers("--seeds", text, int, "whole numbers from 0 on")
+    if min(found) < 0:
+        raise OnelipError(f"--seeds {text!r} is not allowed; give whole numbers from 0 on, separated by commas")
+    return found
+
+
+def size_list(text: str) -> tuple[str, ...]:
+    """The sizes of a list with commas; whether each fits is found out with the images.
+
+    Raises:
+        OnelipError: There is none.
+    """
+    found = listed(text)
+    if not found:
+        raise OnelipError(f"--sizes {text!r} names no size; give XS, S, M, L or widths, separated by commas")
+    return found
+
+
+def method_names(methods: str | None, own: Sequence[str] | None) -> tuple[str, ...]:
+    """What --methods and --method name together: all registered methods, unless registered ones are named."""
+    added = tuple(own or ())
+    if methods is not None:
+        named = listed(methods)
+        if not named:
+            raise OnelipError(f"--methods {methods!r} names no method; see onelip methods")
+        return named + added
+    return added if any(":" not in name for name in added) else ("all", *added)
+
+
+def padding_choice(text: str) -> PaddingChoice:
+    """The padding of that name.
+
+    Raises:
+        UnknownNameError: There is none.
+    """
+    choices: tuple[PaddingChoice, ...] = ("paper", "circular", "zeros")
+    for choice in choices:
+        if text == choice:
+            return choice
+    raise unknown("padding", text, choices)
+
+
+def recipe(**settings: Any) -> Recipe:
+    """A recipe with these settings.
+
+    Raises:
+        OnelipError: Names the option whose value is not allowed.
+    """
+    from pydantic import ValidationError
+
+    from onelip.bench.records import Recipe
+
+    try:
+        return Recipe(**settings)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        option = str(first["loc"][0]).replace("_", "-")
+        raise OnelipError(f"--{option} {first['input']}: {first['msg']}") from error
+
+
+def unknown(what: str, name: str, valid: Iterable[str]) -> UnknownNameError:
+    """The error for a name that does not exist."""
+    valid = tuple(valid)
+    near = difflib.get_close_matches(name.lower(), valid, n=1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    return UnknownNameError(f"{what} {name!r} is not one of {', '.join(valid)}{hint}")

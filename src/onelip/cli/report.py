@@ -1,0 +1,70 @@
+"""`onelip report`: tables and page from records, also where torch is not installed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from onelip.cli.errors import clear_errors
+from onelip.cli.options import AsJson
+
+
+def report(
+    folder: Annotated[
+        Path, typer.Argument(help="A folder of onelip compare, train or measure, or one that holds several.")
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Print the comparison of a folder's records, and rebuild report.html and report.md in it.
+
+    The report is made from the records alone: it needs no torch, no data and no weights.
+
+    Example: onelip report comparison
+    """
+    with clear_errors():
+        if as_json:
+            _print_json(folder)
+        else:
+            print_report(folder)
+
+
+def print_report(folder: Path) -> None:
+    """Builds the page; prints the tables, the verdict and where the page is."""
+    from rich.console import Console
+    from rich.text import Text
+
+    from onelip.bench.report.build import build_report
+    from onelip.bench.report.tables import print_tables
+    from onelip.bench.report.verdict import verdict
+    from onelip.bench.results import load_records
+
+    records = load_records(folder)
+    paths = build_report(folder)
+    console = Console()
+    print_tables(records, console)
+    console.print()
+    console.print(Text(verdict(records), "bold"))
+    console.print()
+    typer.echo(f"Report: {paths.html}")
+
+
+def _print_json(folder: Path) -> None:
+    from onelip.bench.report.build import build_report
+    from onelip.bench.report.tables import rows_as_json
+    from onelip.bench.report.verdict import verdict
+    from onelip.bench.results import load_records
+
+    records = load_records(folder)
+    paths = build_report(folder)
+    content = {
+        "html": str(paths.html),
+        "markdown": str(paths.markdown),
+        "verdict": verdict(records),
+        "rows": rows_as_json(records),
+        "unfinished": [cell.id for cell in records.unfinished],
+        "not_used": [f"{rejected.path}: {rejected.reason}" for rejected in (*records.stale, *records.corrupt)],
+    }
+    typer.echo(json.dumps(content, indent=2, allow_nan=False))
