@@ -12,14 +12,15 @@ from onelip.bench.data.base import ImageData
 from onelip.bench.records import CURVE_STEPS, Evaluation
 from onelip.certify import lipschitz_bound
 from onelip.certify.radius import margins, radii_from_margins
+from onelip.nn.freeze import freeze
 
 
 @torch.no_grad()
 def evaluate(model: nn.Module, data: ImageData, *, batch_size: int, device: torch.device) -> Evaluation:
-    """Evaluates a network on the test images; it is moved to the device and left in eval mode.
+    """Evaluates a network, moved to the device, on the test images.
 
     An image counts as correct if its class has the single largest logit: a tie or a NaN is neither correct nor robust.
-    The radii rest on `onelip.lipschitz_bound`, which builds all weights anew.
+    Evaluated and bounded is one frozen copy, with weights constructed anew, so that both speak of the same weights.
 
     Args:
         model: Maps (B, C, H, W) to logits (B, classes).
@@ -31,10 +32,11 @@ def evaluate(model: nn.Module, data: ImageData, *, batch_size: int, device: torc
         UnsoundError: If the network has no proved and finite bound.
     """
     began = time.perf_counter()
-    bound = lipschitz_bound(model.to(device).eval(), data.image)
+    frozen = freeze(model.to(device), data.image)
+    bound = lipschitz_bound(frozen, data.image)
     leads_N = torch.cat(
         [
-            margins(model(data.to_float(images.to(device))), labels.to(device)).cpu()
+            margins(frozen(data.to_float(images.to(device))), labels.to(device)).cpu()
             for images, labels in zip(
                 data.test_images.split(batch_size), data.test_labels.split(batch_size), strict=True
             )

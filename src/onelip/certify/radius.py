@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..bound import Bound
+from ..nn.freeze import freeze
 from .lipschitz import lipschitz_bound
 
 
@@ -36,13 +37,14 @@ def certified_radius(model: nn.Module, x: Tensor, y: Tensor, *, bound: Bound | N
 
     (f_y - max_{i != y} f_i) / (sqrt(2) L), where L is `lipschitz_bound(model, x.shape[1:])`. A wrong answer, a tie, a
     NaN, an infinite logit or a single class gives 0. The radius holds in real arithmetic: rounding in the evaluation of
-    the model is not paid for. The model is evaluated in eval mode, and its mode is restored.
+    the model is not paid for. Evaluated and bounded is `freeze(model)`, so that both speak of the very same weights.
 
     Args:
         model: A model with a known bound that maps (B, C, H, W) to logits (B, classes).
         x: Inputs, shape (B, C, H, W), pixels in the units that the radius shall have.
         y: True classes, shape (B,), integers.
-        bound: The model's bound for inputs of this shape, where it was computed before for the same weights.
+        bound: The bound of this very model on inputs of this shape, where it is known; the model is then evaluated as
+            it is, in eval mode. For many batches: `frozen = freeze(model, image)` and its bound.
 
     Returns:
         Radii of shape (B,), float64.
@@ -56,6 +58,7 @@ def certified_radius(model: nn.Module, x: Tensor, y: Tensor, *, bound: Bound | N
     if x.shape[:1] != y.shape or y.dim() != 1:
         raise ValueError(f"x {tuple(x.shape)} and y {tuple(y.shape)} must hold one label per input")
     if bound is None:
+        model = freeze(model, tuple(x.shape[1:]))
         bound = lipschitz_bound(model, tuple(x.shape[1:]))
     modes = {module: module.training for module in model.modules()}
     try:

@@ -1,0 +1,47 @@
+"""A method written outside the package goes through contract, comparison and report."""
+
+import importlib
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+import onelip
+from onelip.cli import app
+from onelip.testing import check_method
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def example(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT)
+    return importlib.import_module("examples.block_reflector")
+
+
+def test_the_block_reflector_is_the_papers_formula(example):
+    frame = torch.randn(3, 6, 3, dtype=torch.complex128)
+    projector = frame @ torch.linalg.inv(frame.mH @ frame) @ frame.mH
+    expected = torch.eye(6, dtype=torch.complex128) - 2 * projector
+    torch.testing.assert_close(example.block_reflector(frame), expected)
+
+
+def test_it_is_not_one_of_ours(example):
+    assert example.BRO.name not in onelip.METHODS
+
+
+def test_it_signs_the_contract(example):
+    check_method(example.BRO)
+
+
+def test_it_goes_through_compare_and_report(monkeypatch, tmp_path):
+    monkeypatch.chdir(ROOT)
+    command = ["compare", "--methods", "aol", "--method", "examples.block_reflector:BRO", "--sizes", "8", "--no-costs"]
+    result = CliRunner().invoke(app, [*command, "--budget", "2epochs", "--out", str(tmp_path / "out")])
+    assert result.exit_code == 0, result.output
+    assert "BRO" in result.output
+    assert "BRO" in (tmp_path / "out" / "report.html").read_text()
+    rows = json.loads(CliRunner().invoke(app, ["report", str(tmp_path / "out"), "--json"]).stdout)
+    assert any(row["method"] == "bro" for row in (rows if isinstance(rows, list) else rows["rows"]))

@@ -1,0 +1,58 @@
+"""What the README says is so."""
+
+import re
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from onelip import METHODS
+from onelip.cli import app
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def test_the_table_of_methods_is_the_generated_one():
+    table = re.search(r"<!-- methods: onelip methods --markdown -->\n(.*?)<!-- end of methods -->", README, re.DOTALL)
+    result = CliRunner().invoke(app, ["methods", "--markdown"])
+    assert result.exit_code == 0
+    assert table.group(1) == result.stdout
+
+
+def test_the_twelve_lines_build_train_and_certify(capsys):
+    code = re.search(r"```python\n(.*?)```", README, re.DOTALL).group(1)
+    assert len([line for line in code.splitlines() if line]) <= 12
+    exec(compile(code, "README.md", "exec"), {})
+    share = float(
+        re.fullmatch(r"([\d.]+)% of unseen digits are certified at radius 36/255\n", capsys.readouterr().out)[1]
+    )
+    assert share > 30
+
+
+@pytest.mark.parametrize("command", ["make demo", "make test"])
+def test_both_commands_are_there_and_are_targets(command):
+    assert command in README
+    assert f"\n{command.split()[1]}:" in (ROOT / "Makefile").read_text()
+
+
+def test_every_file_that_is_linked_exists():
+    for target in re.findall(r"\]\(([^)#]+)\)", README):
+        assert target.startswith("http") or (ROOT / target).exists(), target
+
+
+def test_every_method_cites_an_entry_of_the_bibliography():
+    entries = set(re.findall(r"^@\w+\{([^,]+),", (ROOT / "references.bib").read_text(), re.MULTILINE))
+    assert {method.cite for method in METHODS.values()} <= entries
+
+
+def test_no_method_is_named_outside_its_own_file():
+    """Code asks traits, never a name: each name stands in its own file, the registry and the table of public names."""
+    allowed = {"methods", "__init__.py"}
+    for path in (ROOT / "src").rglob("*.py"):
+        relative = path.relative_to(ROOT / "src" / "onelip")
+        if relative.parts[0] in allowed:
+            continue
+        code = re.sub(r'""".*?"""', "", path.read_text(), flags=re.DOTALL)
+        for name in METHODS:
+            assert not re.search(rf"""["']{name}["']""", code), f"{relative} names {name}"
