@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 
 def main() -> None:
-    """Runs the command line, or says what it needs."""
+    """Runs the command line, or says what it needs.
+
+    Threads that wait for work sleep instead of spinning, unless the user decided otherwise: beside other programs a
+    training step then slows by their share of the machine, not tenfold. It must be set before torch is loaded.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
         from onelip.cli import app
     except ModuleNotFoundError as error:
