@@ -135,3 +135,23 @@ def test_where_the_series_contracts(degree, contracts, expands):
 
 def test_training_degree_five_exceeds_one():
     assert exponential_series_bound(2.1, 5) == pytest.approx(1.0047, abs=1e-4)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.complex64])
+def test_polar_survives_a_decomposition_that_gives_up(monkeypatch, dtype):
+    """LAPACK may fail in single precision on repeated singular values; the failure is planted here."""
+    svd = torch.linalg.svd
+
+    def fails_in_single(matrices, **options):
+        if matrices.dtype in (torch.float32, torch.complex64):
+            raise torch.linalg.LinAlgError("failed to converge")
+        return svd(matrices, **options)
+
+    matrix = torch.randn(3, 4, 2, dtype=dtype, requires_grad=True)
+    expected = polar(matrix)
+    monkeypatch.setattr(torch.linalg, "svd", fails_in_single)
+    found = polar(matrix)
+    assert found.dtype == dtype
+    torch.testing.assert_close(found, expected)
+    found.abs().sum().backward()
+    assert torch.isfinite(torch.view_as_real(matrix.grad) if matrix.grad.is_complex() else matrix.grad).all()

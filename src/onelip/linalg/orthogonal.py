@@ -11,6 +11,22 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+SMALLEST = 1e-19
+"""Floor of singular values in derivatives: a gradient divided by it is still a finite float32."""
+
+
+def _singular_values(matrices: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """U, S and W^H of each matrix.
+
+    In single precision LAPACK's divide and conquer gives up now and then on matrices whose singular values repeat, as
+    those of nearly orthogonal ones do. In double precision their differences are far above roundoff.
+    """
+    try:
+        return tuple(torch.linalg.svd(matrices, full_matrices=False))
+    except torch.linalg.LinAlgError:
+        wide = torch.linalg.svd(matrices.to(torch.promote_types(matrices.dtype, torch.float64)), full_matrices=False)
+        return wide.U.to(matrices.dtype), wide.S.to(matrices.real.dtype), wide.Vh.to(matrices.dtype)
+
 
 class _Polar(torch.autograd.Function):
     """Polar factor U W^H of V = U S W^H, with the derivative taken analytically.
@@ -24,7 +40,7 @@ class _Polar(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, matrices: Tensor) -> Tensor:
-        left, singular, right = torch.linalg.svd(matrices, full_matrices=False)
+        left, singular, right = _singular_values(matrices)
         ctx.save_for_backward(left, singular, right)
         return left @ right
 
@@ -34,7 +50,7 @@ class _Polar(torch.autograd.Function):
         left, singular, right = ctx.saved_tensors
         gradient = gradients[0]
         floor = torch.finfo(singular.dtype).eps * singular.amax(-1, keepdim=True)
-        singular = singular.clamp(min=torch.finfo(singular.dtype).tiny ** 0.5).maximum(floor)
+        singular = singular.clamp(min=SMALLEST).maximum(floor)
         inner = left.mH @ gradient @ right.mH
         core = (inner - inner.mH) / (singular[..., :, None] + singular[..., None, :])
         if left.shape[-2] > right.shape[-1]:
