@@ -6,6 +6,7 @@ import math
 from collections.abc import Collection, Iterable
 
 from onelip.bench.records import TrainRecord
+from onelip.bench.report.statistics import wilson
 
 RADIUS = 36
 """In multiples of 1/255."""
@@ -13,6 +14,9 @@ RADIUS = 36
 
 def best_run(runs: Iterable[TrainRecord]) -> TrainRecord | None:
     """The run with the highest certified accuracy at 36/255; of equal ones that with the lowest last loss.
+
+    A network that always answers the same class certifies that class's images at any radius, so certified accuracy
+    counts only where it is above chance, by its Wilson interval; below, the loss decides.
 
     None where no run succeeded.
     """
@@ -26,5 +30,7 @@ def at_border(rate: float, tried: Collection[float]) -> bool:
 
 def _merit(run: TrainRecord) -> tuple[float, float]:
     assert run.evaluation is not None
+    certified, images = run.evaluation.certified[RADIUS], run.evaluation.images
+    learned = wilson(certified, images)[0] > 1 / run.data.classes
     last = run.history[-1].loss if run.history else math.inf
-    return run.evaluation.certified[RADIUS] / run.evaluation.images, -last
+    return certified / images if learned else 0.0, -last

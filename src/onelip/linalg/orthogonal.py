@@ -23,7 +23,7 @@ def _singular_values(matrices: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """
     try:
         return tuple(torch.linalg.svd(matrices, full_matrices=False))
-    except torch.linalg.LinAlgError:
+    except torch.linalg.LinAlgError:  # type: ignore[attr-defined]
         wide = torch.linalg.svd(matrices.to(torch.promote_types(matrices.dtype, torch.float64)), full_matrices=False)
         return wide.U.to(matrices.dtype), wide.S.to(matrices.real.dtype), wide.Vh.to(matrices.dtype)
 

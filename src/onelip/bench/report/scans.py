@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from onelip.bench.choice import at_border, best_run
 from onelip.bench.records import TrainRecord
 from onelip.bench.report.cells import Column, Line, Table, TableCell, text_cell
 from onelip.bench.report.groups import grouped, known_methods, labels
@@ -21,7 +22,7 @@ class Scan:
     """One scan.
 
     Attributes:
-        table: Methods by settings, certified accuracy at 36/255; the highest of each method is marked.
+        table: Methods by settings, certified accuracy at 36/255; the one chosen is marked.
         warnings: Methods whose best learning rate lies at the border of what was tried.
     """
 
@@ -35,19 +36,6 @@ def scans(records: Records) -> tuple[Scan, ...]:
     tested = [run for run in records.train if run.cell.evaluate_on == "test"]
     titles = labels(known_methods(records).values())
     return tuple(_scan(alike, tested, titles) for alike in grouped(validation).values())
-
-
-def best_setting(runs: Iterable[TrainRecord]) -> Setting | None:
-    """The setting of the highest mean certified accuracy at 36/255; of equal ones the smallest, as the more cautious.
-
-    None where no run succeeded.
-    """
-    shares: dict[Setting, list[float]] = {}
-    for run in runs:
-        for share in _shares([run]):
-            shares.setdefault(_setting(run), []).append(share)
-    means = {setting: sum(of_setting) / len(of_setting) for setting, of_setting in sorted(shares.items())}
-    return max(means, key=lambda setting: means[setting], default=None)
 
 
 def _scan(alike: Sequence[TrainRecord], tested: Sequence[TrainRecord], titles: Mapping[str, str]) -> Scan:
@@ -68,13 +56,14 @@ def _caption(first: TrainRecord) -> str:
     cell = first.cell
     return (
         f"Learning rates tried on {plain(first.data.title)}, size {plain(cell.size)}, budget {plain(cell.budget)}, "
-        f"{PADDINGS[cell.padding]}: CRA 36 in percent on {first.data.test} held-out training images. The highest of "
-        "each method is marked."
+        f"{PADDINGS[cell.padding]}: CRA 36 in percent on {first.data.test} held-out training images. Marked is the "
+        "one chosen: the highest that is above chance, or else that of the lowest loss."
     )
 
 
 def _line(title: str, runs: Sequence[TrainRecord], settings: Sequence[Setting], used: str) -> Line:
-    best = best_setting(runs)
+    chosen = best_run(runs)
+    best = None if chosen is None else _setting(chosen)
     cells = [_cell([run for run in runs if _setting(run) == setting], setting == best) for setting in settings]
     return Line(head=title, cells=(*cells, text_cell(used)), muted=not runs[0].method.constrained)
 
@@ -88,11 +77,11 @@ def _cell(runs: Sequence[TrainRecord], best: bool) -> TableCell:
 
 
 def _border(title: str, runs: Sequence[TrainRecord]) -> str:
-    best = best_setting(runs)
-    tried = sorted({run.cell.recipe.learning_rate for run in runs})
-    if best is None or len(tried) < 2 or best[0] not in (tried[0], tried[-1]):
+    best = best_run(runs)
+    tried = {run.cell.recipe.learning_rate for run in runs}
+    if best is None or len(tried) < 2 or not at_border(best.cell.recipe.learning_rate, tried):
         return ""
-    return f"{title}: the best learning rate, {best[0]:g}, lies at the border of those tried."
+    return f"{title}: the best learning rate, {best.cell.recipe.learning_rate:g}, lies at the border of those tried."
 
 
 def _used(scanned: TrainRecord, tested: Iterable[TrainRecord]) -> str:

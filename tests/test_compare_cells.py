@@ -1,0 +1,173 @@
+"""The evaluation of one network, the choice of a learning rate, and the statuses of failures."""
+
+import dataclasses
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from onelip.bench.choice import at_border, best_run
+from onelip.bench.comparison import Comparison, Scan
+from onelip.bench.data import load
+from onelip.bench.evaluate import certified_counts, evaluate
+from onelip.bench.failure import failure
+from onelip.bench.records import CURVE_STEPS, Recipe
+from onelip.bench.train.budget import Budget
+from onelip.errors import UnsoundError
+from onelip.methods import METHODS
+
+CPU = torch.device("cpu")
+
+
+def pictures(logits, labels):
+    """Test images whose pixels are the logits of a network that only flattens them."""
+    digits = load("digits")
+    images = torch.tensor(logits, dtype=torch.uint8)[:, None, None, :]
+    return dataclasses.replace(
+        digits,
+        train_images=images,
+        train_labels=torch.tensor(labels),
+        test_images=images,
+        test_labels=torch.tensor(labels),
+        pixel_max=255,
+        class_names=tuple("abc"),
+    )
+
+
+def test_counts_by_hand():
+    """A margin of 51/255, a tie and a wrong answer, under the constant 1: radii 51/255/sqrt(2) = 36.06/255, 0, 0."""
+    data = pictures([[151, 100, 0], [80, 80, 0], [10, 20, 0]], [0, 0, 0])
+    result = evaluate(nn.Flatten(), data, batch_size=2, device=CPU)
+    assert (result.images, result.correct, result.lipschitz) == (3, 1, 1.0)
+    assert result.certified == (1,) * 37 + (0,) * (CURVE_STEPS - 36)
+    assert result.arithmetic == "real"
+
+
+def test_a_larger_constant_means_smaller_radii():
+    data = pictures([[151, 100, 0]], [0])
+    doubled = nn.Sequential(nn.Flatten(), nn.Linear(3, 3, bias=False))
+    nn.init.eye_(doubled[1].weight)
+    doubled[1].weight.data[2, 2] = 2.0
+    result = evaluate(doubled, data, batch_size=8, device=CPU)
+    assert result.lipschitz >= 2.0
+    assert sum(result.certified) == 19
+
+
+class Poisoned(nn.Flatten):
+    """NaN for the first image of a batch, in the wrong class only."""
+
+    def forward(self, x):
+        logits = super().forward(x).clone()
+        logits[0, 2] = math.nan
+        return logits
+
+
+def test_nan_is_neither_correct_nor_robust(monkeypatch):
+    from onelip.certify import lipschitz
+
+    monkeypatch.setitem(lipschitz._RULES, Poisoned, lipschitz._RULES[nn.Flatten])
+    data = pictures([[255, 0, 0], [255, 0, 0]], [0, 0])
+    result = evaluate(Poisoned(), data, batch_size=2, device=CPU)
+    assert result.correct == 1
+    assert max(result.certified) == 1
+
+
+def test_a_network_without_a_bound_is_not_evaluated():
+    with pytest.raises(UnsoundError, match="Softmax"):
+        evaluate(nn.Sequential(nn.Flatten(), nn.Softmax(1)), pictures([[1, 0, 0]], [0]), batch_size=1, device=CPU)
+
+
+def test_a_radius_on_the_threshold_is_not_above_it():
+    k = torch.arange(CURVE_STEPS + 1, dtype=torch.float64)
+    assert certified_counts(k / 255) == list(range(CURVE_STEPS, -1, -1))
+    above = torch.nextafter(k / 255, torch.tensor(math.inf, dtype=torch.float64))
+    assert certified_counts(above) == list(range(CURVE_STEPS + 1, 0, -1))
+    assert certified_counts(torch.zeros(5)) == [0] * (CURVE_STEPS + 1)
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "word"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory"), "oom", "CUDA"),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: 9 bytes"), "oom", "9 bytes"),
+        (MemoryError(), "oom", "out of memory"),
+        (RuntimeError("shapes\n differ"), "error", "RuntimeError: shapes differ"),
+        (KeyError(), "error", "KeyError"),
+    ],
+)
+def test_what_a_failure_is(error, status, word):
+    found, message = failure(error)
+    assert found == status
+    assert word in message
+
+
+@pytest.fixture
+def run(sample_records):
+    def run(rate, certified, loss, **changes):
+        record = sample_records.train_record(
+            "aol", result=sample_records.exactly(certified), recipe=Recipe(learning_rate=rate), **changes
+        )
+        last = record.history[-1].model_copy(update={"loss": loss})
+        return record.model_copy(update={"history": (*record.history[:-1], last)})
+
+    return run
+
+
+def test_the_best_learning_rate_certifies_most_and_then_has_the_lowest_loss(run, sample_records):
+    failed = sample_records.train_record("aol", status="diverged")
+    runs = [run(0.01, 200, 0.1), run(0.03, 201, 0.3), run(0.1, 201, 0.2), failed]
+    assert best_run(runs).cell.recipe.learning_rate == 0.1
+    assert best_run(reversed(runs)).cell.recipe.learning_rate == 0.1
+    assert best_run([failed]) is None
+    assert at_border(0.1, [0.01, 0.03, 0.1])
+    assert at_border(0.01, [0.01, 0.03, 0.1])
+    assert not at_border(0.03, [0.01, 0.03, 0.1])
+
+
+def test_a_network_that_always_answers_the_same_does_not_win_the_scan(run):
+    """A tenth of the images certified is what one class of ten gives at any radius."""
+    images = run(0.1, 0, 0.5).evaluation.images
+    assert best_run([run(0.01, 0, 0.1), run(0.1, images // 10, 0.5)]).cell.recipe.learning_rate == 0.01
+    assert best_run([run(0.01, 0, 0.1), run(0.1, images // 5, 0.5)]).cell.recipe.learning_rate == 0.1
+
+
+@pytest.fixture
+def asked():
+    return Comparison(
+        methods=(METHODS["aol"], METHODS["cpl"]),
+        data=(load("digits"),),
+        sizes=("4", "8"),
+        seeds=(3, 4),
+        budget=Budget.parse("2epochs"),
+        padding="paper",
+        recipe=Recipe(learning_rate=0.5),
+        device=CPU,
+        scan=Scan(rates=(0.01, 0.1), budget=Budget.parse("1epoch")),
+    )
+
+
+def test_cells_differ_in_nothing_but_method_size_seed_and_learning_rate(asked):
+    jobs = [*asked.trials(), *asked.finals({("cpl", "digits", "4"): 0.1})]
+    varied = {"method", "revision", "size", "width", "seed"}
+    for jobs_of_kind in (asked.trials(), asked.finals({})):
+        dumps = [job.cell.model_dump(exclude=varied) | {"recipe": None} for job in jobs_of_kind]
+        recipes = [job.cell.recipe.model_dump(exclude={"learning_rate"}) for job in jobs_of_kind]
+        assert all(dump == dumps[0] for dump in dumps)
+        assert all(recipe == recipes[0] for recipe in recipes)
+    assert len({job.cell.id for job in jobs}) == len(jobs) == 8 + 8
+
+
+def test_a_chosen_learning_rate_is_used_where_it_was_chosen(asked):
+    finals = asked.finals({("cpl", "digits", "4"): 0.1})
+    rates = {(job.cell.method, job.cell.size): job.cell.recipe.learning_rate for job in finals}
+    assert rates == {("aol", "4"): 0.5, ("cpl", "4"): 0.1, ("aol", "8"): 0.5, ("cpl", "8"): 0.5}
+
+
+def test_trials_see_no_test_image(asked):
+    digits = asked.data[0]
+    trial = asked.trials()[0]
+    images = {bytes(image.numpy()) for image in digits.train_images}
+    assert all(bytes(image.numpy()) in images for image in trial.data.test_images)
+    assert trial.cell.evaluate_on == "validation"
+    assert trial.cell.seed == 3
