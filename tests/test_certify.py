@@ -135,3 +135,101 @@ def test_frozen_weights_that_are_not_finite_have_no_bound(bad):
         tensor[(0,) * tensor.dim()] = bad
         with pytest.raises(UnsoundError):
             onelip.lipschitz_bound(frozen, (1, 8, 8))
+
+
+class Negated(onelip.ConvNet):
+    def forward(self, x):
+        return -super().forward(x)
+
+
+def test_a_subclass_of_the_network_that_computes_otherwise_is_never_certified():
+    model = Negated("aol", size=4, classes=4, image=(1, 8, 8))
+    with pytest.raises(UnsoundError, match="Negated"):
+        onelip.certified_radius(model, torch.rand(2, 1, 8, 8), torch.zeros(2, dtype=torch.long))
+
+
+def test_a_layer_with_another_forward_needs_a_rule_of_its_own():
+    class Doubled(onelip.AOLConv2d):
+        def forward(self, x, weights=None):
+            return 2 * super().forward(x, weights)
+
+    layer = Doubled(2, 2, 1)
+    with pytest.raises(UnsoundError, match="Doubled"):
+        onelip.lipschitz_bound(layer, (2, 4, 4))
+    onelip.register_bound(Doubled)(lambda module, shape: (onelip.Bound(2.0, "twice AOL"), shape))
+    assert float(onelip.lipschitz_bound(layer, (2, 4, 4))) == 2.0
+
+
+def test_a_module_that_is_used_twice_is_certified_as_it_runs():
+    torch.manual_seed(0)
+    activation, layer = onelip.MaxMin(), onelip.CayleyConv2d(2, 2, 3, bias=False)
+    model = nn.Sequential(layer, activation, layer, activation, nn.Flatten()).eval()
+    frozen = onelip.freeze(model, (2, 4, 4))
+    x = torch.rand(3, 2, 4, 4)
+    torch.testing.assert_close(frozen(x), model(x))
+    assert len(onelip.lipschitz_bound(frozen, (2, 4, 4)).parts) == 5
+
+
+def test_forward_hooks_are_refused():
+    model = nn.Sequential(nn.Flatten(), nn.Linear(4, 2))
+    model[1].register_forward_hook(lambda module, arguments, output: 10 * output)
+    with pytest.raises(UnsoundError, match="forward hooks"):
+        onelip.lipschitz_bound(model, (4, 1, 1))
+    with pytest.raises(UnsoundError, match="forward hooks"):
+        onelip.freeze(model, (4, 1, 1))
+
+
+def test_center_does_not_broadcast():
+    with pytest.raises(UnsupportedShapeError, match="takes images"):
+        onelip.lipschitz_bound(onelip.Center([0.0, 0.0, 0.0]), (1, 8, 8))
+    with pytest.raises(UnsupportedShapeError, match="Center expects"):
+        onelip.Center([0.0, 0.0, 0.0])(torch.rand(1, 1, 8, 8))
+    with pytest.raises(UnsupportedShapeError, match="this network takes"):
+        onelip.lipschitz_bound(onelip.ConvNet("aol", size=4, classes=4, image=(1, 8, 8)), (3, 8, 8))
+
+
+def test_a_negative_scale_is_refused():
+    frozen = onelip.freeze(onelip.CPLConv2d(2, 2, 3), (2, 4, 4))
+    frozen.weight1.neg_()
+    with pytest.raises(UnsoundError, match="negative"):
+        onelip.lipschitz_bound(frozen, (2, 4, 4))
+
+
+def test_low_precision_is_refused():
+    x, y = torch.rand(2, 4), torch.tensor([0, 1])
+    with pytest.raises(UnsoundError, match="bfloat16"):
+        onelip.lipschitz_bound(onelip.AOLLinear(4, 3, dtype=torch.bfloat16), (4,))
+    with pytest.raises(UnsoundError, match="bfloat16"):
+        onelip.certified_radius(nn.Identity(), x.bfloat16(), y)
+    model = nn.Sequential(nn.Linear(4, 3)).eval()
+    with torch.autocast("cpu", torch.bfloat16):
+        within = onelip.certified_radius(model, x, y)
+    assert torch.equal(within, onelip.certified_radius(model, x, y))
+
+
+def test_only_a_bound_may_stand_in_for_the_bound_and_only_integers_for_labels():
+    x, y = torch.rand(2, 4), torch.tensor([0, 1])
+    for number in (-1.0, 1.0):
+        with pytest.raises(TypeError, match="lipschitz_bound"):
+            onelip.certified_radius(nn.Identity(), x, y, bound=number)
+    with pytest.raises(ValueError, match="integers"):
+        onelip.certified_radius(nn.Identity(), x, y + 0.9)
+
+
+@pytest.mark.parametrize("name", onelip.METHODS)
+def test_a_frozen_model_is_certified_like_the_model(name):
+    torch.manual_seed(0)
+    model = onelip.ConvNet(name, size=4, classes=4, image=(1, 8, 8))
+    x, y = torch.rand(3, 1, 8, 8), torch.tensor([0, 1, 2])
+    expected = onelip.certified_radius(model, x, y)
+    torch.testing.assert_close(onelip.certified_radius(onelip.freeze(model), x, y), expected)
+
+
+def test_layers_frozen_for_one_image_size_refuse_another_where_it_matters():
+    for kind in (onelip.CPLConv2d, onelip.LOTConv2d, onelip.CayleyConv2d):
+        frozen = onelip.freeze(kind(2, 2, 3), (2, 4, 6))
+        for use in (lambda f=frozen: f(torch.rand(1, 2, 8, 2)), lambda f=frozen: f.bound((8, 2))):
+            with pytest.raises(UnsupportedShapeError, match="frozen for images of 4x6"):
+                use()
+    for kind in (onelip.SOCConv2d, onelip.SLLConv2d):
+        assert onelip.freeze(kind(2, 2, 3), (2, 4, 6))(torch.rand(1, 2, 8, 2)).shape == (1, 2, 8, 2)

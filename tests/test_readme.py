@@ -1,12 +1,14 @@
 """What the README says is so."""
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from onelip import METHODS
+from onelip.bench.report.build import build_report
 from onelip.cli import app
 
 ROOT = Path(__file__).parent.parent
@@ -56,3 +58,15 @@ def test_no_method_is_named_outside_its_own_file():
         code = re.sub(r'""".*?"""', "", path.read_text(), flags=re.DOTALL)
         for name in METHODS:
             assert not re.search(rf"""["']{name}["']""", code), f"{relative} names {name}"
+
+
+def test_the_results_are_those_of_the_records(tmp_path):
+    """The table in the README, and the committed pages, are what the committed records give."""
+    shutil.copytree(ROOT / "results" / "cifar10", tmp_path / "cifar10")
+    build_report(tmp_path / "cifar10")
+    for name in ("report.html", "report.md", "report-radar.svg"):
+        assert (tmp_path / "cifar10" / name).read_bytes() == (ROOT / "results" / "cifar10" / name).read_bytes()
+    block = re.search(r"<!-- results: .*? -->\n(.*?)<!-- end of results -->", README, re.DOTALL).group(1)
+    report = (tmp_path / "cifar10" / "report.md").read_text()
+    for paragraph in block.strip().split("\n\n"):
+        assert paragraph in report

@@ -115,6 +115,7 @@ class Method:
         cost: The cost formula.
         traits: Facts that other code may ask for.
         slack: How far above 1 the bound of a float32 layer may lie through rounding.
+        shrinkage: How far below 1 a singular value of an orthogonal layer may lie, by rounding or by a cut series.
         revision: Raised when results change.
     """
 
@@ -127,6 +128,7 @@ class Method:
     cost: Callable[[ConvShape], Cost]
     traits: Traits
     slack: float = 1e-6
+    shrinkage: float = 1e-6
     revision: int = 1
 
     @property

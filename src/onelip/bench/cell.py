@@ -67,22 +67,7 @@ def run_cell(
         course.fail(error, time.perf_counter() - began)
     finally:
         _release(device)
-    record = TrainRecord(
-        cell=cell,
-        method=method_info(method),
-        data=data.info(),
-        machine=describe_machine(device),
-        status=course.status,
-        message=course.message,
-        started=started.isoformat(timespec="seconds"),
-        seconds=course.seconds,
-        budget_seconds=Budget.parse(cell.budget).seconds,
-        planned_steps=course.planned_steps,
-        steps=course.steps,
-        parameters=course.parameters,
-        history=tuple(course.history),
-        evaluation=course.evaluation,
-    )
+    record = _record(cell, method, data, course, device=device, started=started)
     write_record(record, folder / RECORD_NAME)
     remove_checkpoint(folder)
     return record
@@ -160,6 +145,27 @@ def _run(
     if outcome.status == "ok":
         save_network(model, cell, folder)
         course.evaluation = evaluate(model, data, batch_size=cell.recipe.batch_size, device=device)
+
+
+def _record(
+    cell: Cell, method: Method, data: ImageData, course: _Course, *, device: torch.device, started: datetime
+) -> TrainRecord:
+    return TrainRecord(
+        cell=cell,
+        method=method_info(method),
+        data=data.info(),
+        machine=describe_machine(device),
+        status=course.status,
+        message=course.message,
+        started=started.isoformat(timespec="seconds"),
+        seconds=course.seconds,
+        budget_seconds=Budget.parse(cell.budget).seconds,
+        planned_steps=course.planned_steps,
+        steps=course.steps,
+        parameters=course.parameters,
+        history=tuple(course.history),
+        evaluation=course.evaluation,
+    )
 
 
 def _release(device: torch.device) -> None:

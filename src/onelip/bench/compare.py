@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +14,8 @@ from onelip.bench.comparison import Comparison, Job, Setting
 from onelip.bench.costs import Case, Note, measure_costs
 from onelip.bench.measure.machine import describe_machine
 from onelip.bench.records import HARNESS_REVISION, Machine, TrainRecord
-from onelip.bench.results import RECORD_NAME, place, read_record, write_record, write_text
-from onelip.bench.sessions import covers, find_sessions, free_path, together
+from onelip.bench.results import RECORD_NAME, place, read_record, write_text
+from onelip.bench.sessions import covers, find_sessions, keep, together
 from onelip.bench.subject import Workload
 from onelip.bench.train.progress import Progress
 from onelip.errors import RecordError
@@ -31,7 +31,7 @@ Watch = Callable[[str], AbstractContextManager[Note]]
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Slot:
     """Where a job's record belongs, and the record if it is there."""
 
     folder: Path
@@ -75,8 +75,7 @@ class ComparisonRun:
             RecordError: The folder cannot be written, or a record in it is in the way.
         """
         check_writable(self._out)
-        for job in (*self._trials, *self._asked.finals({})):
-            self._locate(job)
+        self.missing()
 
     def execute(self) -> tuple[TrainRecord, ...]:
         """Does everything that is missing.
@@ -91,9 +90,11 @@ class ComparisonRun:
         return tuple(self._train(job) for job in self._asked.finals(rates))
 
     def missing(self) -> tuple[Job, ...]:
-        """The trainings that remain, as far as it is known before a scan."""
-        jobs = (*self._trials, *self._asked.finals({}))
-        return tuple(job for job in jobs if self._force or self._locate(job).record is None)
+        """The trainings that remain; those after an unfinished scan with the learning rates known so far."""
+        tried = [(job, self._locate(job).record) for job in self._trials]
+        finals = self._asked.finals(_rates((job.setting, record) for job, record in tried if record is not None))
+        places = [*tried, *((job, self._locate(job).record) for job in finals)]
+        return tuple(job for job, record in places if self._force or record is None)
 
     def _train(self, job: Job) -> TrainRecord:
         self._number += 1
@@ -113,40 +114,45 @@ class ComparisonRun:
 
     def _scan(self) -> dict[Setting, float]:
         """The learning rate of each setting that has a trial which succeeded."""
-        tried: dict[Setting, list[TrainRecord]] = {}
-        for job in self._trials:
-            tried.setdefault(job.setting, []).append(self._train(job))
-        best = {setting: best_run(records) for setting, records in tried.items()}
-        for (method, data, size), run in best.items():
-            self._say(f"{method} {size} on {data}: {_chosen(run, tried[method, data, size], self._asked)}")
-        return {setting: run.cell.recipe.learning_rate for setting, run in best.items() if run is not None}
+        tried = [(job.setting, self._train(job)) for job in self._trials]
+        rates = _rates(tried)
+        for setting in dict(tried):
+            method, data, size = setting
+            self._say(f"{method} {size} on {data}: {self._chosen(rates.get(setting))}")
+        return rates
+
+    def _chosen(self, rate: float | None) -> str:
+        if rate is None or self._asked.scan is None:
+            return f"no learning rate succeeded; {self._asked.recipe.learning_rate:g} is used"
+        border = ", at the border of those tried" if at_border(rate, self._asked.scan.rates) else ""
+        return f"learning rate {rate:g} chosen{border}"
 
     def _measure(self, workload: Workload) -> None:
         cases: Sequence[Case] = self._asked.cases()
         sessions = find_sessions(self._out, workload, self._machine)
         image = "x".join(map(str, workload.image))
         title = f"costs, size {workload.size}, images {image}, batch {workload.batch_size}"
-        if not self._force and any(covers(session, cases) for session in sessions):
+        if not self._force and any(covers(session, cases) for session in sessions.values()):
             self._say(f"{title}: measured before")
             return
         known = {method.name: method for method in (*METHODS.values(), *self._asked.methods)}
-        cases = together(cases, sessions, known)
+        cases = together(cases, sessions.values(), known)
         self._say(f"{title}: measuring {len(cases)} networks in turn")
         with self._watch(title) as note:
             session = measure_costs(cases, workload, rounds=COST_ROUNDS, time_limit=COST_SECONDS, note=note)
-        write_record(session, free_path(self._out, session))
+        keep(session, self._out, instead_of=sessions if self._force else ())
         self._say(f"{title}: measured in {session.seconds:.0f} s")
 
-    def _locate(self, job: Job) -> Place:
+    def _locate(self, job: Job) -> Slot:
         """The folder of a job; a result of another machine keeps the plain name that it has."""
         plain = self._out / job.cell.id
         found = self._read(plain, job)
         if found is None or _same_place(found, self._machine):
-            return Place(plain, found)
+            return Slot(plain, found)
         here = found.model_copy(update={"machine": self._machine})
         digest = hashlib.sha256(repr(place(here)).encode()).hexdigest()[:6]
         folder = self._out / f"{job.cell.id}-{digest}"
-        return Place(folder, self._read(folder, job))
+        return Slot(folder, self._read(folder, job))
 
     def _read(self, folder: Path, job: Job) -> TrainRecord | None:
         path = folder / RECORD_NAME
@@ -188,12 +194,13 @@ def outcome(record: TrainRecord) -> str:
     return f"accuracy {result.correct / result.images:.1%}, CRA 36/255 {result.certified[36] / result.images:.1%}"
 
 
-def _chosen(run: TrainRecord | None, tried: Sequence[TrainRecord], asked: Comparison) -> str:
-    if run is None:
-        return f"no learning rate succeeded; {asked.recipe.learning_rate:g} is used"
-    rate = run.cell.recipe.learning_rate
-    border = at_border(rate, [other.cell.recipe.learning_rate for other in tried])
-    return f"learning rate {rate:g} chosen" + (", at the border of those tried" if border else "")
+def _rates(tried: Iterable[tuple[Setting, TrainRecord]]) -> dict[Setting, float]:
+    """The best learning rate of each setting."""
+    runs: dict[Setting, list[TrainRecord]] = {}
+    for setting, record in tried:
+        runs.setdefault(setting, []).append(record)
+    best = {setting: best_run(records) for setting, records in runs.items()}
+    return {setting: run.cell.recipe.learning_rate for setting, run in best.items() if run is not None}
 
 
 def _same_place(record: TrainRecord, machine: Machine) -> bool:

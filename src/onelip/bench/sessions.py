@@ -7,16 +7,16 @@ from pathlib import Path
 
 from onelip.bench.costs import Case
 from onelip.bench.records import HARNESS_REVISION, CostRecord, Machine
-from onelip.bench.results import COST_PATTERN, read_record
+from onelip.bench.results import COST_PATTERN, read_record, write_record
 from onelip.bench.subject import Workload
 from onelip.errors import RecordError
 from onelip.method import Method
 from onelip.models.sizes import width_of
 
 
-def find_sessions(folder: Path, workload: Workload, machine: Machine) -> tuple[CostRecord, ...]:
+def find_sessions(folder: Path, workload: Workload, machine: Machine) -> dict[Path, CostRecord]:
     """The usable sessions of this workload on this machine; files that cannot be read are left to the report."""
-    return tuple(record for record in _readable(folder) if _fits(record, workload, machine))
+    return {path: record for path, record in _readable(folder) if _fits(record, workload, machine)}
 
 
 def covers(session: CostRecord, cases: Collection[Case]) -> bool:
@@ -44,14 +44,28 @@ def free_path(folder: Path, session: CostRecord) -> Path:
     return path
 
 
-def _readable(folder: Path) -> Iterator[CostRecord]:
+def keep(session: CostRecord, folder: Path, *, instead_of: Iterable[Path]) -> None:
+    """Writes a session, and only then deletes those that it replaces.
+
+    Raises:
+        RecordError: A file cannot be written or deleted.
+    """
+    write_record(session, free_path(folder, session))
+    for path in instead_of:
+        try:
+            path.unlink()
+        except OSError as error:
+            raise RecordError(f"cannot replace {path}: {error.strerror or error}") from error
+
+
+def _readable(folder: Path) -> Iterator[tuple[Path, CostRecord]]:
     for path in sorted(folder.glob(COST_PATTERN)):
         try:
             record = read_record(path)
         except RecordError:
             continue
         if isinstance(record, CostRecord) and record.harness == HARNESS_REVISION:
-            yield record
+            yield path, record
 
 
 def _fits(record: CostRecord, workload: Workload, machine: Machine) -> bool:

@@ -10,15 +10,15 @@ from collections.abc import Callable
 from typing import TypeVar, cast
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from ..bound import Bound
 from ..errors import UnsoundError, UnsupportedShapeError
 from ..linalg.conv import Padding
 from ..linalg.norms import conv_norm_bound, norm_bound
 from ..nn.activations import Abs, GroupSort, MaxMin
-from ..nn.base import LipschitzModule, PointwiseLinear
-from ..nn.freeze import CircularConv2d, FrozenLayer
+from ..nn.base import LipschitzModule, PointwiseLinear, checked_dtype
+from ..nn.freeze import CircularConv2d, FrozenLayer, refuse_hooks
 from ..nn.reshape import Center, FitChannels
 
 Shape = tuple[int, ...]
@@ -26,6 +26,9 @@ Rule = Callable[[nn.Module, Shape], tuple[Bound, Shape]]
 M = TypeVar("M", bound=nn.Module)
 
 _RULES: dict[type[nn.Module], Rule] = {}
+
+_FORWARDS = (LipschitzModule.forward, PointwiseLinear.forward)
+"""What a layer's own bound speaks of; a layer with another forward needs a rule."""
 
 
 def register_bound(kind: type[M]) -> Callable[[Callable[[M, Shape], tuple[Bound, Shape]]], Rule]:
@@ -77,9 +80,10 @@ def lipschitz_bound(model: nn.Module, image: tuple[int, ...]) -> Bound:
 
 def bound_and_shape(module: nn.Module, shape: Shape) -> tuple[Bound, Shape]:
     """The bound of a module on inputs of one shape, and the shape of its output."""
-    if isinstance(module, LipschitzModule):
-        return _layer(module, shape)
+    refuse_hooks(module)
     rule = _RULES.get(type(module))
+    if rule is None and isinstance(module, LipschitzModule) and type(module).forward in _FORWARDS:
+        return _layer(module, shape)
     if rule is None:
         raise UnsoundError(
             f"no proved Lipschitz bound is known for {type(module).__module__}.{type(module).__qualname__}; "
@@ -94,10 +98,14 @@ def _spatial(module: nn.Module, shape: Shape, channels: int) -> tuple[int, int]:
     return shape[1], shape[2]
 
 
+def _features(module: nn.Module, shape: Shape, features: int) -> None:
+    if shape[-1:] != (features,):
+        raise UnsupportedShapeError(f"{type(module).__name__} takes vectors ({features},), not {shape}")
+
+
 def _layer(module: LipschitzModule, shape: Shape) -> tuple[Bound, Shape]:
     if isinstance(module, PointwiseLinear):
-        if shape[-1:] != (module.in_channels,):
-            raise UnsupportedShapeError(f"{type(module).__name__} takes vectors ({module.in_channels},), not {shape}")
+        _features(module, shape, module.in_channels)
         return _named(module, module.bound((1, 1))), (*shape[:-1], module.out_channels)
     image = _spatial(module, shape, module.in_channels)
     height, width = module.inner_image(image)
@@ -112,6 +120,7 @@ def _named(module: nn.Module, bound: Bound) -> Bound:
 def _frozen(module: FrozenLayer, shape: Shape) -> tuple[Bound, Shape]:
     layer = module.skeleton
     if isinstance(layer, PointwiseLinear):
+        _features(layer, shape, layer.in_channels)
         return _named(layer, module.bound((1, 1))), (*shape[:-1], layer.out_channels)
     image = _spatial(layer, shape, layer.in_channels)
     return _named(layer, module.bound(image)), (layer.out_channels, *layer.inner_image(image))
@@ -138,9 +147,14 @@ for _kind, _why in {
     nn.ReLU: "slopes 0 and 1",
     nn.Identity: "the identity",
     nn.Dropout: "the identity in eval mode",
-    Center: "subtracts a constant",
 }.items():
     _RULES[_kind] = _isometric(_why)
+
+
+@register_bound(Center)
+def _center(module: Center, shape: Shape) -> tuple[Bound, Shape]:
+    _spatial(module, shape, module.mean.numel())
+    return Bound(1.0, "subtracts a constant"), shape
 
 
 @register_bound(FitChannels)
@@ -165,31 +179,35 @@ def _unshuffle(module: nn.PixelUnshuffle, shape: Shape) -> tuple[Bound, Shape]:
 
 @register_bound(nn.Linear)
 def _linear(module: nn.Linear, shape: Shape) -> tuple[Bound, Shape]:
-    if shape[-1:] != (module.in_features,):
-        raise UnsupportedShapeError(f"nn.Linear takes vectors ({module.in_features},), not {shape}")
-    value = float(norm_bound(module.weight.to(torch.float64)))
+    _features(module, shape, module.in_features)
+    value = float(norm_bound(checked_dtype(module.weight, "nn.Linear").to(torch.float64)))
     return Bound(value, "nn.Linear: spectral norm by Gram iteration"), (*shape[:-1], module.out_features)
-
-
-def _conv_bound(kernel: Tensor, image: tuple[int, int], padding: Padding) -> Bound:
-    value = float(conv_norm_bound(kernel, image, padding))
-    return Bound(value, f"spectral norm of the kernel ({padding} padding, {image[0]}x{image[1]}) by Gram iteration")
 
 
 @register_bound(CircularConv2d)
 def _circular(module: CircularConv2d, shape: Shape) -> tuple[Bound, Shape]:
-    image = _spatial(module, shape, module.in_channels)
-    return _named(module, _conv_bound(module.weight, image, "circular")), (module.out_channels, *image)
+    return _convolution(module, shape, (0, 0), "circular")
 
 
 @register_bound(nn.Conv2d)
 def _conv2d(module: nn.Conv2d, shape: Shape) -> tuple[Bound, Shape]:
+    if module.padding_mode not in ("zeros", "circular"):
+        raise UnsoundError(f"no proved bound is known for this nn.Conv2d: {module.extra_repr()}")
+    half = module.kernel_size[0] // 2
+    margins = (half, half) if module.padding != "same" else "same"
+    return _convolution(module, shape, margins, "circular" if module.padding_mode == "circular" else "zeros")
+
+
+def _convolution(
+    module: nn.Conv2d, shape: Shape, margins: tuple[int, int] | str, padding: Padding
+) -> tuple[Bound, Shape]:
     image = _spatial(module, shape, module.in_channels)
     size = module.kernel_size[0]
-    same = module.padding in ("same", (size // 2, size // 2))
     plain = module.stride == (1, 1) and module.dilation == (1, 1) and module.groups == 1
     square = module.kernel_size == (size, size) and size % 2 == 1
-    if not (same and plain and square and module.padding_mode in ("zeros", "circular")):
-        raise UnsoundError(f"no proved bound is known for this nn.Conv2d: {module.extra_repr()}")
-    padding: Padding = "circular" if module.padding_mode == "circular" else "zeros"
-    return _named(module, _conv_bound(module.weight, image, padding)), (module.out_channels, *image)
+    if not (plain and square and module.padding == margins):
+        raise UnsoundError(f"no proved bound is known for this {type(module).__name__}: {module.extra_repr()}")
+    kernel = checked_dtype(module.weight, type(module).__name__)
+    why = f"spectral norm of the kernel ({padding} padding, {image[0]}x{image[1]}) by Gram iteration"
+    bound = Bound(float(conv_norm_bound(kernel, image, padding)), why)
+    return _named(module, bound), (module.out_channels, *image)

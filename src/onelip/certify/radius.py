@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..bound import Bound
+from ..errors import UnsoundError
 from ..nn.freeze import freeze
 from .lipschitz import lipschitz_bound
 
@@ -50,22 +51,29 @@ def certified_radius(model: nn.Module, x: Tensor, y: Tensor, *, bound: Bound | N
         Radii of shape (B,), float64.
 
     Raises:
-        UnsoundError: If the model has no proved bound.
+        UnsoundError: If the model has no proved bound, or computes in less than float32.
         ValueError: If shapes or labels do not fit.
 
     Tsuzuku, Sato & Sugiyama, NeurIPS 2018, arXiv 1802.04034.
     """
     if x.shape[:1] != y.shape or y.dim() != 1:
         raise ValueError(f"x {tuple(x.shape)} and y {tuple(y.shape)} must hold one label per input")
+    if y.is_floating_point() or y.is_complex():
+        raise ValueError(f"labels must be integers, not {y.dtype}")
+    if bound is not None and not isinstance(bound, Bound):
+        raise TypeError(f"bound must be an onelip.Bound, which lipschitz_bound gives, not {bound!r}")
     if bound is None:
         model = freeze(model, tuple(x.shape[1:]))
         bound = lipschitz_bound(model, tuple(x.shape[1:]))
     modes = {module: module.training for module in model.modules()}
     try:
-        logits = model.eval()(x)
+        with torch.autocast(x.device.type, enabled=False):
+            logits = model.eval()(x)
     finally:
         for module, mode in modes.items():
             module.training = mode
     if logits.dim() != 2 or bool((y < 0).any()) or bool((y >= logits.shape[1]).any()):
         raise ValueError(f"labels must lie in [0, {logits.shape[-1]}) for logits of shape {tuple(logits.shape)}")
+    if logits.dtype not in (torch.float32, torch.float64):
+        raise UnsoundError(f"certificates need logits in float32 or float64, not {logits.dtype}")
     return radii_from_margins(margins(logits, y.to(torch.int64)), bound)

@@ -12,7 +12,6 @@ import typer
 from onelip.cli import options
 from onelip.cli.display import live_notes, note_unused_gpu, say
 from onelip.cli.errors import clear_errors
-from onelip.cli.options import HOW, WHAT
 from onelip.cli.report import print_report
 from onelip.errors import OnelipError, RecordError
 
@@ -42,44 +41,22 @@ A method of your own, MINE in mine.py, beside all others:
 
 def compare(
     *,
-    data: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="digits (comes with onelip), cifar10 (see --data-dir), or a folder of pictures, train/CLASS/*.png and "
-            "test/CLASS/*.png. Repeatable. [dim]Default: digits.[/dim]",
-            rich_help_panel=WHAT,
-            show_default=False,
-        ),
-    ] = None,
+    data: options.DataSets = None,
     data_dir: options.DataDir = None,
     resize: options.Resize = None,
     methods: options.Methods = None,
     own: options.OwnMethods = None,
     sizes: options.Sizes = "XS",
     budget: options.Budget = "20s",
-    seeds: Annotated[
-        str, typer.Option(help="Random seeds, separated by commas: one run per method each.", rich_help_panel=WHAT)
-    ] = "0",
+    seeds: options.Seeds = "0",
     padding: options.PaddingOption = "paper",
     device: options.Device = "cpu",
     learning_rate: options.LearningRate = 0.1,
     weight_decay: options.WeightDecay = 1e-5,
     batch_size: options.BatchSize = 256,
-    scan: Annotated[
-        str | None,
-        typer.Option(
-            help="Learning rates, such as 0.01,0.03,0.1,0.3: each method tries them on a held-out tenth of the "
-            "training images and uses the best. Needs --scan-budget.",
-            rich_help_panel=HOW,
-            show_default=False,
-        ),
-    ] = None,
-    scan_budget: Annotated[
-        str | None, typer.Option(help="Training per learning rate tried.", rich_help_panel=HOW, show_default=False)
-    ] = None,
-    costs: Annotated[
-        bool, typer.Option("--costs/--no-costs", help="Measure time and memory too.", rich_help_panel=HOW)
-    ] = True,
+    scan: options.ScanRates = None,
+    scan_budget: options.ScanBudget = None,
+    costs: options.Costs = True,
     out: Annotated[Path, typer.Option(help="Folder of the records and the report.")] = Path("comparison"),
     force: Annotated[bool, typer.Option("--force", help="Do again, and replace, what is there.")] = False,
 ) -> None:
@@ -88,7 +65,7 @@ def compare(
     Every run and every measurement is a file in the folder --out, written when it is done. The same command again skips
     what is there: after Ctrl-C it goes on where it stopped. A run that fails is a result too, and the others go on.
     """
-    with clear_errors(lambda: _kept(out)):
+    with clear_errors(lambda: _kept(out, force)):
         recipe = options.recipe(learning_rate=learning_rate, weight_decay=weight_decay, batch_size=batch_size)
         from onelip.bench.compare import ComparisonRun
         from onelip.bench.comparison import Comparison
@@ -162,7 +139,7 @@ def _duration(jobs: Sequence[Job]) -> str:
     return f"about {total / 60:.0f} minutes of training" if total >= 90 else f"about {total:.0f} seconds of training"
 
 
-def _kept(out: Path) -> str:
+def _kept(out: Path, force: bool) -> str:
     """What Ctrl-C left, and how to go on."""
     from onelip.bench.results import load_records
 
@@ -170,4 +147,5 @@ def _kept(out: Path) -> str:
     with contextlib.suppress(RecordError):
         kept = len(load_records(out).train)
     runs = "1 finished run is" if kept == 1 else f"{kept} finished runs are"
-    return f"{runs} kept in {out}; the same command goes on from there, onelip report {out} shows what there is."
+    command = "the same command without --force" if force else "the same command"
+    return f"{runs} kept in {out}; {command} goes on from there, onelip report {out} shows what there is."

@@ -81,13 +81,12 @@ def measure(
 
 def _measured(workload: Workload, cases: Sequence[Case], rounds: int, seconds: float, out: Path | None) -> CostRecord:
     from onelip.bench.costs import measure_costs
-    from onelip.bench.results import write_record
-    from onelip.bench.sessions import free_path
+    from onelip.bench.sessions import keep
 
     with live_notes(f"costs, size {workload.size}") as note:
         record = measure_costs(cases, workload, rounds=rounds, time_limit=seconds, note=note)
     if out is not None:
-        write_record(record, free_path(out, record))
+        keep(record, out, instead_of=())
     return record
 
 

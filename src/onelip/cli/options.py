@@ -19,6 +19,16 @@ T = TypeVar("T")
 WHAT, HOW = "What", "How"
 """The panels of the help pages."""
 
+DataSets = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--data",
+        help="digits (comes with onelip), cifar10 (see --data-dir), or a folder of pictures, train/CLASS/*.png and "
+        "test/CLASS/*.png. Repeatable. [dim]Default: digits.[/dim]",
+        rich_help_panel=WHAT,
+        show_default=False,
+    ),
+]
 DataDir = Annotated[
     Path | None,
     typer.Option(
@@ -42,6 +52,9 @@ Budget = Annotated[
         help="Training per network: a time (20s, 10m, 2h) or a number of epochs (12epochs).", rich_help_panel=WHAT
     ),
 ]
+Seeds = Annotated[
+    str, typer.Option(help="Random seeds, separated by commas: one run per method each.", rich_help_panel=WHAT)
+]
 PaddingOption = Annotated[
     str,
     typer.Option(
@@ -52,6 +65,20 @@ Device = Annotated[str, typer.Option(help="cpu, cuda or cuda:N.", rich_help_pane
 LearningRate = Annotated[float, typer.Option(help="Peak of the one-cycle learning rate.", rich_help_panel=HOW)]
 WeightDecay = Annotated[float, typer.Option(help="L2 penalty on every parameter.", rich_help_panel=HOW)]
 BatchSize = Annotated[int, typer.Option(help="Images per step.", rich_help_panel=HOW, min=1)]
+ScanRates = Annotated[
+    str | None,
+    typer.Option(
+        "--scan",
+        help="Learning rates, such as 0.01,0.03,0.1,0.3: each method tries them on a held-out tenth of the training "
+        "images and uses the best. Needs --scan-budget.",
+        rich_help_panel=HOW,
+        show_default=False,
+    ),
+]
+ScanBudget = Annotated[
+    str | None, typer.Option(help="Training per learning rate tried.", rich_help_panel=HOW, show_default=False)
+]
+Costs = Annotated[bool, typer.Option("--costs/--no-costs", help="Measure time and memory too.", rich_help_panel=HOW)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a script instead of tables.")]
 OwnMethods = Annotated[
     list[str] | None,
@@ -66,7 +93,7 @@ OwnMethods = Annotated[
 Methods = Annotated[
     str | None,
     typer.Option(
-        help="Names, separated by commas; onelip methods lists them. Default: all.",
+        help="Names, separated by commas; onelip methods lists them. [dim]Default: all.[/dim]",
         rich_help_panel=WHAT,
         show_default=False,
     ),

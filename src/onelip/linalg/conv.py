@@ -88,6 +88,8 @@ def apply_spectral(x_BIHW: Tensor, matrices_FOI: Tensor) -> Tensor:
         Real images of shape (B, O, H, W).
     """
     height, width = x_BIHW.shape[-2:]
+    if x_BIHW.shape[0] == 0:
+        return x_BIHW.new_empty(0, matrices_FOI.shape[-2], height, width)
     real, imaginary = torch.view_as_real(matrices_FOI.mT).unbind(-1)
     blocks = torch.cat([torch.cat([real, imaginary], dim=-1), torch.cat([-imaginary, real], dim=-1)], dim=-2)
     spectrum_BIFc = torch.view_as_real(torch.fft.rfft2(x_BIHW).flatten(-2))
@@ -116,9 +118,11 @@ class _CircularPad(torch.autograd.Function):
     @staticmethod
     def forward(x_BIHW: Tensor, padding: int) -> Tensor:
         batch, channels, height, width = x_BIHW.shape
-        memory = torch.channels_last if _is_channels_last(x_BIHW) else torch.contiguous_format
-        size = (batch, channels, height + 2 * padding, width + 2 * padding)
-        result = torch.empty(size, dtype=x_BIHW.dtype, device=x_BIHW.device, memory_format=memory)
+        tall, wide = height + 2 * padding, width + 2 * padding
+        if _is_channels_last(x_BIHW):
+            result = x_BIHW.new_empty(batch, tall, wide, channels).permute(0, 3, 1, 2)
+        else:
+            result = x_BIHW.new_empty(batch, channels, tall, wide)
         middle = slice(padding, width + padding)
         result[:, :, padding : height + padding, middle] = x_BIHW
         result[:, :, :padding, middle] = x_BIHW[:, :, height - padding :]

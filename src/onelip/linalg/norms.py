@@ -20,7 +20,7 @@ UNDERFLOW = 2.0**-900
 TIGHT_SQUARINGS = 22
 """After this many squarings of a Gram matrix, Frobenius and spectral norm agree to 1e-6 up to rank 10^7."""
 LOOSE_SQUARINGS = 12
-"""For normalising constants: bounds within 5e-4 of the norm up to rank 4096."""
+"""For normalising constants: bounds within 6e-4 of the norm up to rank 4096."""
 
 
 def _gamma(terms: int) -> float:
@@ -54,6 +54,12 @@ def _without_tiny(matrices: Tensor) -> Tensor:
     return torch.view_as_complex(real) if matrices.is_complex() else real
 
 
+def _largest_entry(matrices: Tensor) -> Tensor:
+    """Largest absolute value of a real or imaginary part, shape (...)."""
+    real = torch.view_as_real(matrices.resolve_conj()).flatten(-2) if matrices.is_complex() else matrices
+    return real.abs().amax((-2, -1))
+
+
 def _power_of_two_above(value: Tensor) -> Tensor:
     return torch.ldexp(torch.ones_like(value), torch.frexp(value.detach()).exponent)
 
@@ -77,6 +83,8 @@ def norm_bound(matrices: Tensor, *, squarings: int = TIGHT_SQUARINGS) -> Tensor:
     """
     if matrices.dtype not in (torch.float64, torch.complex128):
         raise TypeError(f"norm_bound needs float64 or complex128 matrices, not {matrices.dtype}")
+    unit = _power_of_two_above(_largest_entry(matrices))
+    matrices = _without_tiny(matrices / unit[..., None, None])
     errors, scales = [_product_error(matrices) * frobenius(matrices).square()], []
     current = _gram(matrices)
     for _ in range(squarings):
@@ -88,7 +96,8 @@ def norm_bound(matrices: Tensor, *, squarings: int = TIGHT_SQUARINGS) -> Tensor:
     bound = frobenius(current)
     for error, scale in zip(reversed(errors[1:]), reversed(scales), strict=True):
         bound = scale * _up(_up(_up(bound + error).sqrt()) + CUT)
-    return torch.minimum(_up(_up(bound + errors[0] + UNDERFLOW).sqrt()), frobenius(matrices))
+    bound = torch.minimum(_up(_up(bound + errors[0] + UNDERFLOW).sqrt()), frobenius(matrices))
+    return unit * _up(bound + CUT)
 
 
 def isometry_defect(matrices: Tensor) -> Tensor:

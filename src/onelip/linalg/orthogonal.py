@@ -38,11 +38,17 @@ class _Polar(torch.autograd.Function):
     keeps the result finite there.
     """
 
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx: Any, matrices: Tensor) -> Tensor:
+    def forward(matrices: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         left, singular, right = _singular_values(matrices)
-        ctx.save_for_backward(left, singular, right)
-        return left @ right
+        return left @ right, left, singular, right
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: tuple[Tensor, ...]) -> None:
+        ctx.mark_non_differentiable(*output[1:])
+        ctx.save_for_backward(*output[1:])
 
     @staticmethod
     @once_differentiable
@@ -73,7 +79,7 @@ def polar(matrices: Tensor) -> Tensor:
     Returns:
         Semi-orthogonal matrices of the same shape. For a rank-deficient V one of the several factors.
     """
-    result: Tensor = _Polar.apply(matrices)  # type: ignore[no-untyped-call]
+    result: Tensor = _Polar.apply(matrices)[0]  # type: ignore[no-untyped-call]
     return result
 
 

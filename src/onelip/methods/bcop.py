@@ -79,8 +79,8 @@ class BCOPConv2d(KernelConv2d):
     def _compose(self, factors: list[Tensor]) -> Tensor:
         if len(factors) == 2:
             return bcop_kernel(factors[0], factors[1])
-        size = self.kernel_size
-        return F.pad(factors[0][..., None, None], (0, size - 1, 0, size - 1))
+        half = self.kernel_size // 2
+        return F.pad(factors[0][..., None, None], (half, half, half, half))
 
 
 class BCOPLinear(PointwiseLinear, BCOPConv2d):

@@ -41,6 +41,10 @@ class CPLConv2d(ResidualConv2d):
         nn.init.xavier_normal_(self.weight)
         uniform_bias(self, self.channels * self.kernel_size**2)
 
+    def depends_on_image(self) -> bool:
+        """The norm of a kernel does, but for 1x1 kernels."""
+        return self.kernel_size > 1
+
     def scale(self, raw: Weights, image: Image) -> Tensor:
         """One number per layer, shape (..., 1)."""
         if self.training:

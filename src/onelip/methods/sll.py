@@ -45,6 +45,10 @@ class SLLConv2d(ResidualConv2d):
         nn.init.normal_(self.q)
         uniform_bias(self, self.channels * self.kernel_size**2)
 
+    def depends_on_image(self) -> bool:
+        """The scale holds for all image sizes."""
+        return False
+
     def scale(self, raw: Weights, image: Image) -> Tensor:
         """The diagonal of T, shape (..., C); in eval mode taken in float64."""
         kernel, q = raw if self.training else (tensor.to(torch.float64) for tensor in raw)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import difflib
+from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from ..bound import Bound
 from ..certify.lipschitz import register_bound, sequential
 from ..errors import UnknownNameError, UnsupportedShapeError
 from ..linalg.conv import Image, Padding
@@ -90,7 +92,7 @@ class ConvNet(ImageModel, nn.Sequential):
         self.padding: Padding = self.method.padding if padding == "paper" else padding
         if mean is not None and len(mean) != image[0]:
             raise UnsupportedShapeError(f"mean has {len(mean)} numbers for {image[0]} image channels")
-        self._build(kernel_size, mean or (0.0,) * image[0], {"device": device, "dtype": dtype})
+        self._build(kernel_size, (0.0,) * image[0] if mean is None else mean, {"device": device, "dtype": dtype})
 
     def _build(self, kernel_size: int, mean: Sequence[float], factory: dict[str, object]) -> None:
         channels, side = self.width, self.image[1]
@@ -127,6 +129,10 @@ class ConvNet(ImageModel, nn.Sequential):
         """The weights of all layers, constructed in one call per group of equal shapes (or recalled in eval mode)."""
         return construct_all(self.layers, self.inner_images)
 
+    def plain(self) -> nn.Module:
+        """A plain sequence of the same modules; of this very class only, since a subclass may compute otherwise."""
+        return nn.Sequential(OrderedDict(self._modules)) if type(self) is ConvNet else self
+
     def conv_shapes(self, batch: int) -> list[ConvShape]:
         """The shape of each layer in use on a batch of this many images."""
         return [
@@ -157,7 +163,11 @@ class ConvNet(ImageModel, nn.Sequential):
         return f"method={self.method.name!r}, width={self.width}, image={self.image}, padding={self.padding!r}"
 
 
-register_bound(ConvNet)(sequential)
+@register_bound(ConvNet)
+def _network(module: ConvNet, shape: tuple[int, ...]) -> tuple[Bound, tuple[int, ...]]:
+    if shape != module.image:
+        raise UnsupportedShapeError(f"this network takes images of shape {module.image}, not {shape}")
+    return sequential(module, shape)
 
 
 def _checked_image(image: tuple[int, int, int]) -> tuple[int, int, int]:
@@ -170,7 +180,9 @@ def _check_channels(width: int, image: tuple[int, int, int], classes: int) -> No
     if width % 2:
         raise UnsupportedShapeError(f"width {width} must be even: each block keeps half of its channels")
     needed = max(image[0], -(-classes // image[1]))
-    if classes < 1 or width < image[0] or width * image[1] < classes:
+    if not isinstance(classes, int) or classes < 1:
+        raise UnsupportedShapeError(f"classes={classes!r} must be a positive integer")
+    if width < image[0] or width * image[1] < classes:
         fitting = [name for name in SIZES if width_of(name, image[1]) >= needed]
         advice = f"the smallest size that works is {fitting[0]}" if fitting else f"use a width of at least {needed}"
         raise UnsupportedShapeError(

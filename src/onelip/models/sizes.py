@@ -28,7 +28,7 @@ def width_of(size: str | int, side: int) -> int:
     """
     if side not in SIDES:
         raise UnsupportedShapeError(f"the network takes square images of side {', '.join(map(str, SIDES))}, not {side}")
-    if str(size).isdigit() and int(size) > 0:
+    if str(size).isascii() and str(size).isdecimal() and int(size) > 0:
         return int(size)
     if str(size) not in SIZES:
         near = difflib.get_close_matches(str(size).upper(), SIZES, n=1, cutoff=0.1)

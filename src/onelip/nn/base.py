@@ -12,6 +12,7 @@ from __future__ import annotations
 import abc
 import math
 from collections.abc import Hashable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar, Literal, cast
 
 import torch
@@ -37,6 +38,27 @@ def _allowed(name: str, value: object, allowed: Sequence[object]) -> None:
 def _positive(name: str, value: int) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise UnsupportedShapeError(f"{name}={value!r} must be a positive integer")
+
+
+def checked_dtype(tensor: Tensor, name: str) -> Tensor:
+    """The tensor, if it is float32 or float64: what bounds are proved for.
+
+    Raises:
+        UnsoundError: If it is not.
+    """
+    if tensor.dtype not in (torch.float32, torch.float64):
+        raise UnsoundError(f"bounds are proved for float32 and float64 weights; those of {name} are {tensor.dtype}")
+    return tensor
+
+
+def without_autocast(device: torch.device) -> AbstractContextManager[object]:
+    """The context in which weights are constructed: autocast off, where the device knows of it."""
+    return nullcontext() if device.type == "meta" else torch.autocast(device.type, enabled=False)
+
+
+def in_inference_mode() -> bool:
+    """Whether `torch.inference_mode` is on; what is made there cannot be kept, so weights are constructed outside."""
+    return not torch.compiler.is_compiling() and torch.is_inference_mode_enabled()
 
 
 class LipschitzModule(nn.Module, abc.ABC):
@@ -124,6 +146,10 @@ class LipschitzModule(nn.Module, abc.ABC):
 
     # What the base supplies
 
+    def depends_on_image(self) -> bool:
+        """Whether the constructed weights depend on the image size; overridden where they do not."""
+        return True
+
     @property
     def inner_channels(self) -> int:
         """Input channels of the stride-1 construction."""
@@ -139,10 +165,14 @@ class LipschitzModule(nn.Module, abc.ABC):
         return tuple(cast("Tensor", getattr(self, name)) for name in self.raw_shapes())
 
     def construction_key(self, image: Image) -> Hashable:
-        """Layers of equal keys can be constructed in one call on stacked raw parameters."""
+        """Layers of equal keys can be constructed in one call on stacked raw parameters.
+
+        A method whose construction depends on further options of a layer adds them to the key.
+        """
         first = self.raw()[0]
         shapes = tuple(self.raw_shapes().values())
-        return type(self), shapes, self.padding_mode, image, self.training, first.dtype, first.device
+        options = self.kernel_size, self.stride, self.padding_mode, self.training
+        return type(self), shapes, options, image, first.dtype, first.device
 
     def inner_image(self, image: Image) -> Image:
         """Height and width after the pixel unshuffle of stride 2.
@@ -157,17 +187,21 @@ class LipschitzModule(nn.Module, abc.ABC):
 
     def weights(self, image: Image) -> Weights:
         """This layer's weights for inner images of one size, from the memo where it may be used."""
-        kept = self._memo.get(self.raw(), image) if self.memo_allowed() else None
+        if in_inference_mode():
+            with torch.inference_mode(False), torch.no_grad():
+                return self.weights(image)
+        kept = self.recall(image)
         if kept is not None:
             return kept
-        with torch.autocast(self.raw()[0].device.type, enabled=False):
+        with without_autocast(self.raw()[0].device):
             stacked = tuple(tensor[None] for tensor in self.raw())
             weights = tuple(tensor[0] for tensor in self.construct(stacked, image))
         return self.remember(weights, image)
 
     def memo_allowed(self) -> bool:
         """Whether constructed weights may be kept: eager eval mode, and no gradient is asked of the weights."""
-        if self.training or torch.compiler.is_compiling():
+        # Inside torch.func transforms tensors are wrappers that die with the transform.
+        if self.training or torch.compiler.is_compiling() or torch._C._functorch.peek_interpreter_stack() is not None:
             return False
         raw = self.raw()
         plain = all(type(tensor) is nn.Parameter and not tensor.is_inference() for tensor in raw)
@@ -211,7 +245,7 @@ class LipschitzModule(nn.Module, abc.ABC):
         self.training = False
         try:
             stacked = tuple(tensor.detach()[None] for tensor in self.raw())
-            with torch.autocast(stacked[0].device.type, enabled=False):
+            with without_autocast(stacked[0].device):
                 return tuple(tensor[0] for tensor in self.construct(stacked, self.inner_image(image)))
         finally:
             self.training = training
@@ -229,7 +263,7 @@ class LipschitzModule(nn.Module, abc.ABC):
             UnsoundError: If the weights are not finite.
         """
         for name, tensor in self.named_parameters():
-            if not bool(torch.isfinite(tensor).all()):
+            if not bool(torch.isfinite(checked_dtype(tensor, type(self).__name__)).all()):
                 raise UnsoundError(f"no bound of {type(self).__name__}: its parameter {name} holds NaN or inf")
         return self.realised_bound(self.realise(image), self.inner_image(image))
 
@@ -237,7 +271,7 @@ class LipschitzModule(nn.Module, abc.ABC):
         """An inference module with the weights of eval mode for images of one size; see `onelip.freeze`."""
         from .freeze import FrozenLayer
 
-        return FrozenLayer(self, self.realise(image))
+        return FrozenLayer(self, self.realise(image), image)
 
     def forget(self) -> None:
         """Drops the kept weights; call it (or `eval()`) after editing parameters through `.data`."""

@@ -8,7 +8,7 @@ from collections.abc import Hashable, Sequence
 import torch
 
 from ..linalg.conv import Image
-from .base import LipschitzModule, Weights
+from .base import LipschitzModule, Weights, in_inference_mode, without_autocast
 
 
 def construct_all(layers: Sequence[LipschitzModule], images: Sequence[Image]) -> list[Weights]:
@@ -23,6 +23,9 @@ def construct_all(layers: Sequence[LipschitzModule], images: Sequence[Image]) ->
     Returns:
         The weights of each layer, in the order of `layers`.
     """
+    if in_inference_mode():
+        with torch.inference_mode(False), torch.no_grad():
+            return construct_all(layers, images)
     result: dict[int, Weights] = {}
     groups: dict[Hashable, list[int]] = defaultdict(list)
     for index, (layer, image) in enumerate(zip(layers, images, strict=True)):
@@ -33,8 +36,8 @@ def construct_all(layers: Sequence[LipschitzModule], images: Sequence[Image]) ->
             groups[layer.construction_key(image)].append(index)
     for members in groups.values():
         first = layers[members[0]]
-        stacked = tuple(torch.stack(tensors) for tensors in zip(*(layers[i].raw() for i in members), strict=True))
-        with torch.autocast(stacked[0].device.type, enabled=False):
+        with without_autocast(first.raw()[0].device):
+            stacked = tuple(torch.stack(tensors) for tensors in zip(*(layers[i].raw() for i in members), strict=True))
             built = first.construct(stacked, images[members[0]])
         for index, weights in zip(members, zip(*(tensor.unbind() for tensor in built), strict=True), strict=True):
             result[index] = layers[index].remember(weights, images[index])

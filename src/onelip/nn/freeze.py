@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..bound import Bound
+from ..errors import UnsoundError, UnsupportedShapeError
 from ..linalg.conv import Image, Padding, circular_pad
 
 if TYPE_CHECKING:
@@ -51,10 +52,15 @@ class FrozenLayer(nn.Module):
     Args:
         layer: The layer that the weights belong to; it is copied without its raw parameters.
         weights: Its constructed weights.
+        image: Height and width of the inputs that they were constructed for.
+
+    Raises:
+        UnsupportedShapeError: In use, on images of another size where the construction depends on it.
     """
 
-    def __init__(self, layer: LipschitzModule, weights: tuple[Tensor, ...]) -> None:
+    def __init__(self, layer: LipschitzModule, weights: tuple[Tensor, ...], image: Image) -> None:
         super().__init__()
+        self.image = image if layer.depends_on_image() else None
         skeleton = copy.copy(layer)
         skeleton.__dict__.update(_parameters={}, _buffers={}, _modules={})
         bias = layer.bias
@@ -77,18 +83,40 @@ class FrozenLayer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """As the layer itself in eval mode."""
+        if self.image is not None:
+            self._check(tuple(x.shape[-2:]))
         result: Tensor = self.skeleton(x, self.weights())
         return result
 
     def bound(self, image: Image) -> Bound:
         """Proved bound of the operator that the buffers realise, on images of one size."""
+        self._check(image)
         return self.skeleton.realised_bound(self.weights(), self.skeleton.inner_image(image))
+
+    def _check(self, image: tuple[int, ...]) -> None:
+        if self.image is not None and tuple(image) != tuple(self.image):
+            size = "x".join(map(str, self.image))
+            raise UnsupportedShapeError(f"this layer was frozen for images of {size}, not {'x'.join(map(str, image))}")
 
 
 class ImageModel(nn.Module):
     """Base of models that know the shape of the images they take."""
 
     image: tuple[int, int, int]
+
+    def plain(self) -> nn.Module:
+        """The model without what only construction needs, once its layers are frozen; by default the model itself."""
+        return self
+
+
+def refuse_hooks(module: nn.Module) -> None:
+    """Raises where a forward hook could change what a module computes, unseen by its bound.
+
+    Raises:
+        UnsoundError: If the module has a forward hook or pre-hook (as the old `torch.nn.utils.weight_norm` adds).
+    """
+    if module._forward_hooks or module._forward_pre_hooks:
+        raise UnsoundError(f"{type(module).__name__} has forward hooks, which may change what it computes; remove them")
 
 
 def freeze(model: nn.Module, image: tuple[int, ...] | None = None) -> nn.Module:
@@ -106,6 +134,7 @@ def freeze(model: nn.Module, image: tuple[int, ...] | None = None) -> nn.Module:
 
     Raises:
         ValueError: If the image shape is needed and not given, or a layer is used at two image sizes.
+        UnsoundError: If a module has forward hooks.
     """
     from .base import LipschitzModule
 
@@ -113,8 +142,11 @@ def freeze(model: nn.Module, image: tuple[int, ...] | None = None) -> nn.Module:
         if not isinstance(model, ImageModel):
             raise ValueError("freeze(model, image=...) needs the shape (C, H, W) of the images for this model")
         image = model.image
+    for module in model.modules():
+        refuse_hooks(module)
     copied = copy.deepcopy(model).eval()
-    layers = [module for module in copied.modules() if isinstance(module, LipschitzModule)]
+    kept = {id(module.skeleton) for module in copied.modules() if isinstance(module, FrozenLayer)}
+    layers = [m for m in copied.modules() if isinstance(m, LipschitzModule) and id(m) not in kept]
     images = _image_sizes(copied, layers, image)
     frozen = {id(layer): layer.frozen(images[id(layer)]) for layer in layers}
     result = _replace(copied, frozen).eval()
@@ -124,13 +156,13 @@ def freeze(model: nn.Module, image: tuple[int, ...] | None = None) -> nn.Module:
 def _image_sizes(model: nn.Module, layers: list[LipschitzModule], image: tuple[int, ...]) -> dict[int, Image]:
     sizes: dict[int, Image] = {}
 
-    def record(layer: nn.Module, arguments: tuple[Tensor, ...]) -> None:
-        shape = arguments[0].shape
+    def record(layer: nn.Module, arguments: tuple[Tensor, ...], named: dict[str, Tensor]) -> None:
+        shape = (*arguments, *named.values())[0].shape
         size = (shape[2], shape[3]) if len(shape) == 4 else (1, 1)
         if sizes.setdefault(id(layer), size) != size:
             raise ValueError(f"a layer is used at two image sizes, {sizes[id(layer)]} and {size}; freeze needs one")
 
-    hooks = [layer.register_forward_pre_hook(record) for layer in layers]
+    hooks = [layer.register_forward_pre_hook(record, with_kwargs=True) for layer in layers]
     first = next(iter(model.parameters()), torch.empty(0))
     try:
         with torch.no_grad():
@@ -147,6 +179,7 @@ def _image_sizes(model: nn.Module, layers: list[LipschitzModule], image: tuple[i
 def _replace(module: nn.Module, frozen: dict[int, nn.Module]) -> nn.Module:
     if id(module) in frozen:
         return frozen[id(module)]
-    for name, child in module.named_children():
-        setattr(module, name, _replace(child, frozen))
-    return nn.Sequential(*module.children()) if isinstance(module, ImageModel) else module
+    for name, child in module._modules.items():
+        if child is not None:
+            module._modules[name] = _replace(child, frozen)
+    return module.plain() if isinstance(module, ImageModel) else module

@@ -21,6 +21,10 @@ class KernelConv2d(LipschitzModule):
     def kernel(self, raw: Weights) -> Tensor:
         """Kernels of shape (..., out_channels, inner_channels, K, K) from stacked raw parameters."""
 
+    def depends_on_image(self) -> bool:
+        """A kernel is one for all image sizes."""
+        return False
+
     def construct(self, raw: Weights, image: Image) -> Weights:
         """One weight: the kernel."""
         return (self.kernel(raw),)

@@ -8,30 +8,33 @@ from torch import Tensor
 
 from ..linalg.conv import Image
 
+LARGEST = 4
+"""Image sizes whose weights are kept at the same time."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """One parameter as it was: the object, an alias that keeps its storage alive, and its version counter.
+    """One parameter as it was: the object, its place in memory, and its version counter.
 
-    The alias matters: without it a freed storage could be handed out again at the same address, and a new parameter
+    An alias keeps the storage alive: a freed one could be handed out again at the same address, and a new parameter
     would look like the old one.
     """
 
     tensor: Tensor
     alias: Tensor
+    place: tuple[object, ...]
     version: int
 
     @classmethod
     def of(cls, tensor: Tensor) -> _Source:
-        return cls(tensor, tensor.detach(), tensor._version)
+        return cls(tensor, tensor.detach(), _place(tensor), tensor._version)
 
     def is_still(self, tensor: Tensor) -> bool:
-        return (
-            tensor is self.tensor
-            and tensor.data_ptr() == self.alias.data_ptr()
-            and tensor.dtype == self.alias.dtype
-            and tensor._version == self.version
-        )
+        return tensor is self.tensor and _place(tensor) == self.place and tensor._version == self.version
+
+
+def _place(tensor: Tensor) -> tuple[object, ...]:
+    return tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype
 
 
 class Memo:
@@ -41,7 +44,9 @@ class Memo:
         self._kept: dict[Image, tuple[tuple[_Source, ...], tuple[Tensor, ...]]] = {}
 
     def put(self, raw: tuple[Tensor, ...], image: Image, weights: tuple[Tensor, ...]) -> None:
-        """Keeps the weights for one image size; those of other sizes stay."""
+        """Keeps the weights for one image size; those of the latest few other sizes stay."""
+        while len(self._kept) >= LARGEST:
+            del self._kept[next(iter(self._kept))]
         self._kept[image] = tuple(map(_Source.of, raw)), weights
 
     def get(self, raw: tuple[Tensor, ...], image: Image) -> tuple[Tensor, ...] | None:

@@ -35,7 +35,14 @@ class Center(nn.Module):
         self.register_buffer("mean", torch.tensor(tuple(mean), device=device, dtype=dtype or torch.get_default_dtype()))
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
-        """Images of the same shape."""
+        """Images of the same shape.
+
+        Raises:
+            UnsupportedShapeError: If the images have another number of channels.
+        """
+        if x_BCHW.dim() != 4 or x_BCHW.shape[1] != self.mean.numel():
+            expected = f"(B, {self.mean.numel()}, H, W)"
+            raise UnsupportedShapeError(f"Center expects images of shape {expected}, got {tuple(x_BCHW.shape)}")
         return x_BCHW - self.mean[:, None, None]
 
     def extra_repr(self) -> str:

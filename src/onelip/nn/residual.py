@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..bound import Bound
+from ..errors import UnsoundError
 from ..linalg.conv import Image, convolve, convolve_transposed
 from ..linalg.norms import conv_norm_bound
 from .base import LipschitzModule, Weights
@@ -58,7 +59,9 @@ class ResidualConv2d(LipschitzModule):
     def realised_bound(self, weights: Weights, image: Image) -> Bound:
         """The bound max(1, ||sqrt(T) K||^2 - 1), K and T as realised."""
         kernel, scale = (tensor.to(torch.float64) for tensor in weights)
-        root = scale.clamp(min=0).sqrt()[:, None, None, None]
+        if not bool((scale >= 0).all()):
+            raise UnsoundError("the diagonal of T holds a negative number or NaN")
+        root = scale.sqrt()[:, None, None, None]
         norm = float(conv_norm_bound(kernel * root, image, self.padding_mode)) * (1 + 1e-15)
         why = f"max(1, ||sqrt(T) K||^2 - 1) with ||sqrt(T) K|| <= {norm:.9f}"
         return Bound(max(1.0, float(Bound(norm, why)) ** 2 * (1 + 1e-15) - 1.0), why)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ..bound import Bound
 from ..linalg.conv import Image, apply_spectral, spectral_matrices
 from ..linalg.norms import contract, norm_bound
-from .base import LipschitzModule, Weights
+from .base import LipschitzModule, Weights, without_autocast
 
 
 class SpectralConv2d(LipschitzModule):
@@ -38,6 +38,10 @@ class SpectralConv2d(LipschitzModule):
         extra = 2 * (self.kernel_size // 2) if self.padding_mode == "zeros" else 0
         return image[0] + extra, image[1] + extra
 
+    def depends_on_image(self) -> bool:
+        """Spectral matrices belong to one image size; the one of a 1x1 kernel belongs to all."""
+        return self.kernel_size > 1
+
     def construct(self, raw: Weights, image: Image) -> Weights:
         """The spectral matrices.
 
@@ -59,8 +63,10 @@ class SpectralConv2d(LipschitzModule):
         if self.kernel_size == 1:
             return F.conv2d(x_BIHW, weights[0], self.bias)
         pad = self.kernel_size // 2 if self.padding_mode == "zeros" else 0
-        with torch.autocast(x_BIHW.device.type, enabled=False):
-            x_BIHW = F.pad(x_BIHW.to(weights[0].dtype), (pad,) * 4)
+        with without_autocast(x_BIHW.device):
+            if x_BIHW.dtype in (torch.bfloat16, torch.float16):
+                x_BIHW = x_BIHW.to(weights[0].dtype)
+            x_BIHW = F.pad(x_BIHW, (pad,) * 4)
             y_BOHW = apply_spectral(x_BIHW, torch.view_as_complex(weights[0]))
             height, width = y_BOHW.shape[-2:]
             y_BOHW = y_BOHW[..., pad : height - pad, pad : width - pad]

@@ -1,0 +1,284 @@
+"""`onelip train` and `onelip certify`: one network, kept and certified again; and folders that are damaged."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from typer.testing import CliRunner
+
+from onelip.bench.records import Cell
+from onelip.bench.results import RECORD_NAME, RUN_NAME, read_record
+from onelip.bench.train.checkpoint import FILE_NAME
+from onelip.cli import app
+
+TRAIN = ("train", "--method", "cpl", "--size", "4", "--budget", "3epochs")
+
+
+def onelip(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    run = tmp_path_factory.mktemp("trained") / "run"
+    result = onelip(*TRAIN, "--out", run)
+    assert result.exit_code == 0, result.stderr
+    return run, result.stdout
+
+
+@pytest.fixture
+def run(trained, tmp_path):
+    """A copy that may be damaged."""
+    return shutil.copytree(trained[0], tmp_path / "run")
+
+
+def test_certify_gives_the_numbers_of_the_record(trained):
+    run, printed = trained
+    result = onelip("certify", run)
+    assert result.exit_code == 0, result.stderr
+    assert "These are the numbers of its record." in result.stdout
+    record = read_record(run / RECORD_NAME)
+    accuracy = 100 * record.evaluation.correct / record.evaluation.images
+    for text in (printed, result.stdout):
+        assert f"{accuracy:.1f} %" in text
+        assert all(f"CRA {radius}/255" in text for radius in (36, 72, 108, 255))
+        assert "Lipschitz bound: 1.0" in text
+        assert "Arithmetic: real." in text
+
+
+def test_certify_for_a_script(trained):
+    content = json.loads(onelip("certify", trained[0], "--json").stdout)
+    evaluation = read_record(trained[0] / RECORD_NAME).evaluation
+    assert content["agrees_with_record"] is True
+    assert tuple(content["certified"]) == evaluation.certified
+    assert content["cra"]["36"] == evaluation.certified[36] / evaluation.images
+    assert content["lipschitz"] == evaluation.lipschitz
+    assert content["arithmetic"] == "real"
+
+
+def test_the_radii_are_those_of_the_library(trained):
+    """The counts, recomputed by other means: the public function, image by image radius, exact thresholds."""
+    from fractions import Fraction
+
+    from onelip import METHODS, certified_radius
+    from onelip.bench.data import load
+    from onelip.bench.saved import load_network
+
+    run, _ = trained
+    record, data = read_record(run / RECORD_NAME), load("digits")
+    model = load_network(record, METHODS["cpl"], data, run)
+    radii = certified_radius(model, data.test_images / data.pixel_max, data.test_labels).tolist()
+    for k in (0, 1, 36, 72, 108, 255):
+        assert record.evaluation.certified[k] == sum(Fraction(radius) > Fraction(k, 255) for radius in radii)
+    assert 0 < record.evaluation.certified[1] <= record.evaluation.correct
+
+
+def test_certify_sees_weights_that_are_not_those_of_the_record(run):
+    path = run / "model.safetensors"
+    weights = load_file(path)
+    name = max(weights, key=lambda name: weights[name].numel())
+    weights[name] = torch.randn_like(weights[name])
+    save_file(weights, path, metadata={"onelip": read_record(run / RECORD_NAME).cell.model_dump_json()})
+    result = onelip("certify", run)
+    assert result.exit_code == 0
+    assert "The record has other numbers" in result.stdout
+
+
+def cut(run):
+    path = run / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def empty(run):
+    (run / "model.safetensors").write_bytes(b"")
+
+
+def missing(run):
+    (run / "model.safetensors").unlink()
+
+
+def edit(run, change, cell=None):
+    """Writes the weights anew after a change."""
+    weights = change(load_file(run / "model.safetensors"))
+    cell = cell or read_record(run / RECORD_NAME).cell
+    save_file(weights, run / "model.safetensors", metadata={"onelip": cell.model_dump_json()})
+
+
+def one_less(run):
+    edit(run, lambda weights: dict(list(weights.items())[1:]))
+
+
+def one_more(run):
+    edit(run, lambda weights: weights | {"extra": torch.zeros(1)})
+
+
+def not_a_number(run):
+    edit(run, lambda weights: {name: tensor.fill_(float("nan")) for name, tensor in weights.items()})
+
+
+def of_another_run(run):
+    cell = read_record(run / RECORD_NAME).cell
+    edit(run, dict, Cell(**cell.model_dump() | {"seed": 5}))
+
+
+def interrupted(run):
+    (run / RECORD_NAME).unlink()
+
+
+def record_cut(run):
+    (run / RECORD_NAME).write_text((run / RECORD_NAME).read_text()[:300])
+
+
+def diverged(run):
+    record = read_record(run / RECORD_NAME)
+    changes = {"status": "diverged", "evaluation": None, "message": "the loss was nan"}
+    (run / RECORD_NAME).write_text(record.model_copy(update=changes).model_dump_json())
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (cut, ("model.safetensors", "cut")),
+        (empty, ("model.safetensors", "cut")),
+        (missing, ("model.safetensors", "missing")),
+        (one_less, ("do not fit",)),
+        (one_more, ("do not fit", "extra")),
+        (not_a_number, ("not finite",)),
+        (of_another_run, ("another run", "s5")),
+        (interrupted, ("not a finished run", "--resume")),
+        (record_cut, (RECORD_NAME, "not a whole JSON file")),
+        (diverged, ("'diverged'", "the loss was nan")),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_certify_refuses_what_is_damaged(run, damage, words):
+    damage(run)
+    result = onelip("certify", run)
+    assert result.exit_code == 2
+    assert all(word in result.stderr for word in words), result.stderr
+    assert result.stderr.count("\n") == 1
+    assert result.stdout == ""
+
+
+def test_certify_names_a_run_inside_the_folder(run):
+    result = onelip("certify", run.parent)
+    assert result.exit_code == 2
+    assert str(run) in result.stderr
+
+
+def test_an_existing_run_is_never_overwritten_silently(run):
+    before = (run / RECORD_NAME).read_bytes()
+    result = onelip(*TRAIN, "--out", run)
+    assert result.exit_code == 2
+    assert all(word in result.stderr for word in (str(run), "--force"))
+    assert (run / RECORD_NAME).read_bytes() == before
+    assert onelip(*TRAIN, "--out", run, "--resume").exit_code == 0
+    assert (run / RECORD_NAME).read_bytes() == before
+    other = onelip(*TRAIN, "--seed", 1, "--out", run, "--resume")
+    assert other.exit_code == 2
+    assert "seed 0 there, 1 now" in other.stderr
+    assert onelip(*TRAIN, "--seed", 1, "--out", run, "--force").exit_code == 0
+    assert read_record(run / RECORD_NAME).cell.seed == 1
+
+
+def test_resume_and_force_exclude_each_other(tmp_path):
+    result = onelip(*TRAIN, "--out", tmp_path / "run", "--resume", "--force")
+    assert result.exit_code == 2
+    assert "exclude each other" in result.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+def test_ctrl_c_and_resume(tmp_path, monkeypatch):
+    run = tmp_path / "run"
+    command = ("train", "--method", "aol", "--size", "4", "--budget", "100000epochs", "--out", str(run))
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    program = [sys.executable, "-m", "onelip", *command]
+    with subprocess.Popen(program, env=environment, text=True, stderr=subprocess.PIPE) as process:
+        try:
+            while not (run / RUN_NAME).exists():
+                assert process.poll() is None
+                time.sleep(0.05)
+            time.sleep(0.1)
+            process.send_signal(signal.SIGINT)
+            _, stderr = process.communicate(timeout=300)
+        finally:
+            process.kill()
+    assert process.returncode == 130
+    assert "onelip: stopped." in stderr
+    assert "Traceback" not in stderr
+    assert not (run / RECORD_NAME).exists()
+    refused = onelip(*command)
+    assert refused.exit_code == 2
+    assert "--resume" in refused.stderr
+    other = onelip("train", "--method", "aol", "--size", "4", "--budget", "2epochs", "--out", run, "--resume")
+    assert other.exit_code == 2
+    assert re.search("budget 100000epochs there, 2epochs now", other.stderr)
+
+
+def test_a_resumed_run_is_the_run_that_was_not_interrupted(trained, tmp_path, monkeypatch):
+    """The checkpoint after the second epoch is left as by a kill; the record then is that of the whole run."""
+    import onelip.bench.cell as cell_module
+
+    train = cell_module.train
+
+    class Killed(KeyboardInterrupt):
+        pass
+
+    def killed(*arguments, progress, **options):
+        def report(snapshot):
+            if snapshot.complete and snapshot.epoch.epoch == 3:
+                raise Killed
+            progress(snapshot)
+
+        return train(*arguments, progress=report, checkpoint_seconds=0.0, **options)
+
+    run = tmp_path / "run"
+    monkeypatch.setattr(cell_module, "train", killed)
+    stopped = onelip(*TRAIN, "--out", run)
+    assert stopped.exit_code == 130
+    assert "--resume goes on" in stopped.stderr
+    assert (run / FILE_NAME).exists()
+    monkeypatch.undo()
+    resumed = onelip(*TRAIN, "--out", run, "--resume")
+    assert resumed.exit_code == 0, resumed.stderr
+    whole, again = read_record(trained[0] / RECORD_NAME), read_record(run / RECORD_NAME)
+    assert [epoch.loss for epoch in again.history] == [epoch.loss for epoch in whole.history]
+    assert again.evaluation.certified == whole.evaluation.certified
+    assert (run / "model.safetensors").read_bytes() == (trained[0] / "model.safetensors").read_bytes()
+    assert not (run / FILE_NAME).exists()
+
+
+def test_an_own_method_is_certified_where_it_is_named(tmp_path, monkeypatch):
+    (tmp_path / "own_certified.py").write_text(
+        "from dataclasses import replace\n"
+        "from onelip.methods.aol import AOL\n"
+        "MINE = replace(AOL, name='mine')\n"
+        "NEWER = replace(MINE, revision=2)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    mine = ("--method", "own_certified:MINE")
+    assert onelip("train", *mine, "--size", "4", "--budget", "1epoch", "--out", "run").exit_code == 0
+    assert "numbers of its record" in onelip("certify", "run", *mine).stdout
+    unnamed = onelip("certify", "run")
+    assert unnamed.exit_code == 2
+    assert "'mine' of this run is not registered" in unnamed.stderr
+    other = onelip("certify", "run", "--method", "own_certified:NEWER")
+    assert other.exit_code == 2
+    assert "revision 2" in other.stderr
+    assert onelip("certify", "run", "--method", "aol").exit_code == 2
+
+
+def test_train_says_when_it_fails(tmp_path):
+    result = onelip(*TRAIN, "--learning-rate", "1e30", "--out", tmp_path / "run")
+    assert result.exit_code == 1
+    assert "diverged: " in result.stdout
+    assert read_record(tmp_path / "run" / RECORD_NAME).status == "diverged"

@@ -1,0 +1,79 @@
+"""Uses of layers beyond the contract: transforms, inference mode, meta tensors, odd shapes."""
+
+import pytest
+import torch
+
+import onelip
+from onelip.nn.construct import construct_all
+
+KINDS = [method.conv2d for method in onelip.METHODS.values()]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_transform_of_the_input_leaves_the_layer_usable(kind):
+    layer = kind(2, 2, 3).eval().requires_grad_(False)
+    x = torch.rand(1, 2, 4, 4)
+    torch.func.grad(lambda x: layer(x).sum())(x)
+    assert torch.isfinite(layer(x)).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_weights_are_kept_under_inference_mode(kind):
+    layer = kind(2, 2, 3).eval()
+    with torch.inference_mode():
+        layer(torch.rand(1, 2, 4, 4))
+        assert layer.recall((4, 4)) is not None
+    layer(torch.rand(1, 2, 4, 4)).sum().backward()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_parameter_viewed_otherwise_is_another_parameter(kind):
+    layer = kind(4, 4, 3).eval().double()
+    torch.nn.init.normal_(layer.raw()[0])
+    x = torch.rand(1, 4, 4, 4, dtype=torch.float64)
+    with torch.no_grad():
+        before = layer(x)
+        first = layer.raw()[0]
+        first.data = first.data.transpose(0, 1)
+        after = layer(x)
+        layer.forget()
+        torch.testing.assert_close(after, layer(x))
+    assert not torch.allclose(before, after)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_layers_run_on_meta_tensors(kind):
+    layer = kind(2, 4, 3, stride=2, device="meta")
+    assert layer(torch.empty(3, 2, 8, 8, device="meta")).shape == (3, 4, 4, 4)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_empty_batch_gives_an_empty_batch(kind):
+    assert kind(2, 3, 3)(torch.empty(0, 2, 4, 4)).shape == (0, 3, 4, 4)
+
+
+def test_kernel_sizes_are_not_constructed_together():
+    small, large = onelip.BCOPConv2d(1, 4, 1), onelip.BCOPConv2d(1, 4, 3)
+    (first,), (second,) = construct_all([small, large], [(4, 4), (4, 4)])
+    assert first.shape == (4, 1, 1, 1)
+    assert second.shape == (4, 1, 3, 3)
+
+
+def test_a_single_input_channel_keeps_the_image_in_its_place():
+    layer = onelip.BCOPConv2d(1, 1, 3, padding_mode="zeros", bias=False)
+    assert layer(torch.ones(1, 1, 1, 1)).abs().item() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("name", ["aol", "cpl"])
+def test_gradients_per_sample(name):
+    layer = onelip.METHODS[name].conv2d(2, 2, 3)
+    weights = dict(layer.named_parameters())
+
+    def loss(weights, image):
+        return torch.func.functional_call(layer, weights, (image[None],)).square().sum()
+
+    x = torch.rand(3, 2, 4, 4)
+    each = torch.func.vmap(torch.func.grad(loss), in_dims=(None, 0))(weights, x)
+    total = torch.func.grad(lambda w: sum(loss(w, image) for image in x))(weights)
+    for key, gradient in total.items():
+        torch.testing.assert_close(each[key].sum(0), gradient)
