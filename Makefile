@@ -7,7 +7,7 @@ JOBS ?= 2
 .PHONY: demo test test-full check format clean
 
 demo: $(STAMP)
-	$(PY) -m onelip compare --data digits --budget 18s --out demo
+	$(PY) -m onelip compare --data digits --scan 0.01,0.1,1 --scan-budget 3s --budget 13s --out demo
 
 test: $(STAMP)
 	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(PY) -m pytest -n $(JOBS) -m "not full"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 from torch import Tensor, nn
 
 from ..method import ConvShape, Cost, Method, Traits
@@ -12,11 +10,14 @@ from ..nn.kernel import WeightKernelConv2d, uniform_bias
 
 
 class StandardConv2d(WeightKernelConv2d):
-    """A plain convolution with torch's default initialisation; its bound is the norm of its kernel, whatever it is."""
+    """A plain convolution; its bound is the norm of its kernel, whatever it is."""
 
     def reset_parameters(self, role: Role = "block") -> None:
-        """As `nn.Conv2d` does."""
-        nn.init.kaiming_uniform_(self.weight, a=math.sqrt(5))
+        """Normal weights of variance 1 / fan-in, which keep the norm of activations as MaxMin does; bias uniform.
+
+        The default of `nn.Conv2d` shrinks them by sqrt(3) per layer: a deep network without normalisation never learns.
+        """
+        nn.init.kaiming_normal_(self.weight, nonlinearity="linear")
         uniform_bias(self, self.fan_in())
 
     def kernel(self, raw: Weights) -> Tensor:
