@@ -17,6 +17,7 @@ TINY, CUT = 2.0**-500, 2.0**-470
 """Entries that are cut off (products of two are normal numbers still), and more than all of a matrix together."""
 UNDERFLOW = 2.0**-900
 """More than all products of a Gram matrix can lose to underflow."""
+EXPONENT_BITS = 0x7FF0000000000000
 TIGHT_SQUARINGS = 22
 """After this many squarings of a Gram matrix, Frobenius and spectral norm agree to 1e-6 up to rank 10^7."""
 LOOSE_SQUARINGS = 12
@@ -61,7 +62,9 @@ def _largest_entry(matrices: Tensor) -> Tensor:
 
 
 def _power_of_two_above(value: Tensor) -> Tensor:
-    return torch.ldexp(torch.ones_like(value), torch.frexp(value.detach()).exponent)
+    """The next power of two of float64 values, by their bits (compilers stumble over frexp); 1 for subnormal ones."""
+    power = (value.detach().view(torch.int64) & EXPONENT_BITS).view(torch.float64)
+    return torch.where(power > 0, 2 * power, 1.0)
 
 
 def norm_bound(matrices: Tensor, *, squarings: int = TIGHT_SQUARINGS) -> Tensor:

@@ -5,6 +5,10 @@ because its Jacobian I - (2 / ||K||^2) K^T D K, 0 <= D <= 1, has eigenvalues in 
 
 ||K|| is the norm at the real image size: in eval mode a proved upper bound, in training mode a power iteration from a
 fixed start (no state is kept). With zero padding both speak of the covering torus, see `onelip.linalg.conv.torus`.
+
+On a torus no smaller than the kernel ||K|| >= ||K||_F / sqrt(c), as the mean over frequencies shows. On a smaller one
+the taps of a folded kernel may cancel, and 2 / ||K||^2 would amplify rounding without limit; a floor of a tenth of that
+value prevents it. It makes the layer smaller, never larger.
 """
 
 from __future__ import annotations
@@ -22,6 +26,7 @@ from ..nn.kernel import uniform_bias
 from ..nn.residual import ResidualConv2d
 
 LARGEST_SCALE = 1e30
+FLOOR = 0.1
 POWER_STEPS, REFINING_SQUARINGS = 8, 6
 
 
@@ -51,7 +56,8 @@ class CPLConv2d(ResidualConv2d):
             norm = conv_norm_estimate(raw[0], image, self.padding_mode, steps=POWER_STEPS)
         else:
             norm = conv_norm_bound(raw[0], image, self.padding_mode, squarings=LOOSE_SQUARINGS)
-        scale = cpl_scale(norm) * (1 - 2 * torch.finfo(raw[0].dtype).eps)
+        floor = FLOOR * self.channels**-0.5 * torch.linalg.vector_norm(raw[0], dim=(-4, -3, -2, -1))
+        scale = cpl_scale(norm.maximum(floor)) * (1 - 2 * torch.finfo(raw[0].dtype).eps)
         return scale[..., None].to(raw[0].dtype)
 
 
