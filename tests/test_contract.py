@@ -76,6 +76,10 @@ def test_a_broken_promise_names_method_check_and_case():
         assert str(error) == str(info.value)
 
 
+def test_a_method_that_is_not_registered_signs_with_one_call():
+    check_method(replace(METHODS["standard"], name="mine"))
+
+
 def test_check_method_stops_at_the_first_broken_promise():
     false = replace(METHODS["standard"], name="mine", traits=Traits())
     with pytest.raises(ContractError, match="is_one_lipschitz"):
