@@ -17,7 +17,7 @@ from onelip.bench.selection import method_info
 from onelip.bench.subject import Subject, Workload
 from onelip.cli import app
 from onelip.methods.aol import AOLConv2d
-from onelip.nn.base import PointwiseLinear
+from onelip.nn.linear import PointwiseLinear
 
 WORKLOAD = Workload(size="4", image=(1, 8, 8), classes=10, batch_size=8, device=torch.device("cpu"))
 
@@ -108,6 +108,8 @@ def test_memory_holds_parameters_gradients_momentum_and_constructed_weights(meas
         assert found.train_bytes > 3 * parameters + images
         assert found.inference_bytes < found.train_bytes
     assert aol.inference_bytes > parameters + kernels + images
+    # The unconstrained network constructs nothing: it holds its weights once.
+    assert aol.inference_bytes - entry(measured, "standard", "circular").inference_bytes == kernels
 
 
 def test_momentum_counts_although_nothing_reads_it_at_the_peak():

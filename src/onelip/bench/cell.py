@@ -14,7 +14,8 @@ from onelip.bench.data.base import ImageData
 from onelip.bench.evaluate import evaluate
 from onelip.bench.failure import failure
 from onelip.bench.measure.machine import describe_machine
-from onelip.bench.records import Cell, Epoch, Evaluation, Status, TrainRecord
+from onelip.bench.measure.precision import full_precision
+from onelip.bench.records import Cell, Epoch, Evaluation, Machine, Status, TrainRecord
 from onelip.bench.results import RECORD_NAME, RUN_NAME, write_record, write_text
 from onelip.bench.saved import WEIGHTS_NAME, build_network, save_network
 from onelip.bench.selection import method_info
@@ -57,17 +58,18 @@ def run_cell(
     if (folder / RECORD_NAME).exists():
         raise RecordError(f"{folder} holds a finished run, which is not overwritten")
     course = _Course(show=progress)
-    started, began = datetime.now(timezone.utc), time.perf_counter()
+    started, began, machine = datetime.now(timezone.utc), time.perf_counter(), describe_machine(device)
     write_text(folder / RUN_NAME, cell.model_dump_json(indent=2) + "\n")
     try:
-        _run(cell, method, data, folder, course, device=device, resume=resume)
+        with full_precision():
+            _run(cell, method, data, folder, course, device=device, resume=resume)
     except RecordError:
         raise
     except Exception as error:  # noqa: BLE001  # one cell's failure must not end the others
         course.fail(error, time.perf_counter() - began)
     finally:
         _release(device)
-    record = _record(cell, method, data, course, device=device, started=started)
+    record = _record(cell, method, data, course, machine=machine, started=started)
     write_record(record, folder / RECORD_NAME)
     remove_checkpoint(folder)
     return record
@@ -93,6 +95,7 @@ class _Course:
     seconds: float = 0.0
     planned_steps: int = 0
     steps: int = 0
+    schedule_progress: float = 0.0
     parameters: int = 0
     history: list[Epoch] = field(default_factory=list)
     evaluation: Evaluation | None = None
@@ -109,6 +112,7 @@ class _Course:
         """Notes how the training ended."""
         self.status, self.message = outcome.status, outcome.message
         self.seconds, self.steps, self.planned_steps = outcome.seconds, outcome.steps, outcome.planned_steps
+        self.schedule_progress = outcome.schedule_progress
         self.history = list(outcome.history)
 
     def fail(self, error: Exception, seconds: float) -> None:
@@ -144,17 +148,17 @@ def _run(
     course.finish(outcome)
     if outcome.status == "ok":
         save_network(model, cell, folder)
-        course.evaluation = evaluate(model, data, batch_size=cell.recipe.batch_size, device=device)
+        course.evaluation = evaluate(model, data, cell.recipe, device=device)
 
 
 def _record(
-    cell: Cell, method: Method, data: ImageData, course: _Course, *, device: torch.device, started: datetime
+    cell: Cell, method: Method, data: ImageData, course: _Course, *, machine: Machine, started: datetime
 ) -> TrainRecord:
     return TrainRecord(
         cell=cell,
         method=method_info(method),
         data=data.info(),
-        machine=describe_machine(device),
+        machine=machine,
         status=course.status,
         message=course.message,
         started=started.isoformat(timespec="seconds"),
@@ -162,6 +166,7 @@ def _record(
         budget_seconds=Budget.parse(cell.budget).seconds,
         planned_steps=course.planned_steps,
         steps=course.steps,
+        schedule_progress=course.schedule_progress,
         parameters=course.parameters,
         history=tuple(course.history),
         evaluation=course.evaluation,

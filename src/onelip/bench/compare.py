@@ -22,8 +22,8 @@ from onelip.errors import RecordError
 from onelip.methods import METHODS
 
 COST_ROUNDS = 30
-COST_SECONDS = 45.0
-"""Of a measuring session, which may take a few rounds longer."""
+COST_SECONDS = 60.0
+"""Of the timed rounds of a measuring session, which may take longer where few rounds take that long."""
 
 Say = Callable[[str], None]
 Show = Callable[[str], AbstractContextManager[Progress]]

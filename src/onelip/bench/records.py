@@ -12,8 +12,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeInt, PositiveInt
 
-SCHEMA = 1
-HARNESS_REVISION = 1
+SCHEMA = 2
+HARNESS_REVISION = 2
 """Raised when the training or measuring code changes results; records of another revision are listed as stale."""
 
 CURVE_STEPS = 512
@@ -147,7 +147,9 @@ class Evaluation(Model):
 
     Attributes:
         images: Number of images.
+        largest_class: Number of images of the most frequent class: what a constant answer gets right, at any radius.
         correct: Number classified correctly.
+        loss: Mean of the recipe's loss; 1e300 where it is not finite.
         certified: `certified[k]` is the number of images that are correct with a certified radius > k/255.
         lipschitz: The proved upper bound of the network's Lipschitz constant.
         arithmetic: What the radii speak of; "real": rounding of the network's evaluation is not paid for.
@@ -155,7 +157,9 @@ class Evaluation(Model):
     """
 
     images: PositiveInt
+    largest_class: PositiveInt
     correct: NonNegativeInt
+    loss: FiniteFloat
     certified: tuple[NonNegativeInt, ...]
     lipschitz: Positive
     arithmetic: Literal["real"] = "real"
@@ -168,6 +172,7 @@ class TrainRecord(Model):
     Attributes:
         seconds: Wall-clock time that the budget counts: calibration, construction, steps, progress and checkpoints.
         planned_steps: Steps that the schedule was fitted to; `steps` is what was taken.
+        schedule_progress: How far the schedule came: 1 unless the time was up before.
         message: Why the status is not "ok".
     """
 
@@ -185,6 +190,7 @@ class TrainRecord(Model):
     budget_seconds: float | None
     planned_steps: NonNegativeInt
     steps: NonNegativeInt
+    schedule_progress: Annotated[float, Field(ge=0, le=1)]
     parameters: NonNegativeInt
     history: tuple[Epoch, ...]
     evaluation: Evaluation | None

@@ -88,7 +88,7 @@ def certify_again(folder: Path, *, method: str | None, data_dir: Path | None, de
     found = _method(record.cell, method)
     data = _images(record, data_dir)
     model = load_network(record, found, data, folder)
-    evaluation = evaluate(model, data, batch_size=record.cell.recipe.batch_size, device=device)
+    evaluation = evaluate(model, data, record.cell.recipe, device=device)
     return Recertified(record=record, evaluation=evaluation)
 
 

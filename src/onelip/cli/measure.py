@@ -38,7 +38,7 @@ def measure(
     rounds: Annotated[int, typer.Option(help="Time samples of each kind.", rich_help_panel=HOW, min=1)] = 30,
     limit: Annotated[
         str,
-        typer.Option(help="Take fewer samples than --rounds, but at least 3, after this time.", rich_help_panel=HOW),
+        typer.Option(help="Take fewer samples than --rounds, but at least 8, after this time.", rich_help_panel=HOW),
     ] = "10m",
     device: options.Device = "cpu",
     out: Annotated[Path | None, typer.Option(help="Folder for the records.", show_default=False)] = None,

@@ -74,6 +74,21 @@ def spectral_matrices(kernel_OIKK: Tensor, image: Image) -> Tensor:
     return spectrum.unflatten(-1, (out_channels, in_channels))
 
 
+def zero_padded_matrix(kernel_OIKK: Tensor, image: Image) -> Tensor:
+    """The operator of one convolution with zero padding, exactly: shape (O H W, I H W)."""
+    out_channels, in_channels, size, _ = kernel_OIKK.shape
+    height, width = image
+    matrix = kernel_OIKK.new_zeros(height, width, height, width, out_channels, in_channels)
+    rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    for down in range(size):
+        for right in range(size):
+            source_rows, source_columns = rows + down - size // 2, columns + right - size // 2
+            inside = (source_rows >= 0) & (source_rows < height) & (source_columns >= 0) & (source_columns < width)
+            place = rows[inside], columns[inside], source_rows[inside], source_columns[inside]
+            matrix[place] = kernel_OIKK[:, :, down, right]
+    return matrix.permute(4, 0, 1, 5, 2, 3).reshape(out_channels * height * width, in_channels * height * width)
+
+
 def apply_spectral(x_BIHW: Tensor, matrices_FOI: Tensor) -> Tensor:
     """Applies a circular convolution given by its spectral matrices on the half spectrum.
 
