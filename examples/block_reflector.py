@@ -20,8 +20,9 @@ from torch import Tensor, nn
 
 from onelip.linalg.orthogonal import polar
 from onelip.method import ConvShape, Cost, Method, Traits, spectral_cost
-from onelip.nn.base import PointwiseLinear, Role, Weights
+from onelip.nn.base import Role, Weights
 from onelip.nn.kernel import uniform_bias
+from onelip.nn.linear import PointwiseLinear
 from onelip.nn.spectral import SpectralConv2d
 
 

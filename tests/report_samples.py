@@ -14,6 +14,7 @@ from onelip.bench.records import (
     Machine,
     MethodInfo,
     Recipe,
+    Started,
     TrainRecord,
 )
 from onelip.bench.results import write_record
@@ -79,13 +80,22 @@ def evaluation(accuracy, scale, images=360, lipschitz=1.0000012):
     counts = [
         min(correct, round(correct * math.exp(-((k / scale) ** 1.6)))) if scale else 0 for k in range(CURVE_STEPS + 1)
     ]
-    return Evaluation(images=images, correct=correct, certified=tuple(counts), lipschitz=lipschitz, seconds=0.8)
+    return Evaluation(
+        images=images,
+        largest_class=-(-images // 10),
+        correct=correct,
+        loss=0.5,
+        certified=tuple(counts),
+        lipschitz=lipschitz,
+        seconds=0.8,
+    )
 
 
-def exactly(certified, images=360):
+def exactly(certified, images=360, loss=0.5):
     """An evaluation with this many images certified at every radius up to 100/255, and none beyond."""
+    facts = {"images": images, "largest_class": -(-images // 10), "correct": certified, "loss": loss}
     counts = tuple(certified if k <= 100 else 0 for k in range(CURVE_STEPS + 1))
-    return Evaluation(images=images, correct=certified, certified=counts, lipschitz=1.0, seconds=0.1)
+    return Evaluation(**facts, certified=counts, lipschitz=1.0, seconds=0.1)
 
 
 def history(epochs, accuracy, seconds):
@@ -137,6 +147,7 @@ def train_record(name, *, result=None, status="ok", message="", seed=0, data=DIG
         "budget_seconds": 20.0 if by_clock else None,
         "planned_steps": 240,
         "steps": 240 if ok else 17,
+        "schedule_progress": 1.0 if ok else 0.1,
         "parameters": 394_240,
         "history": history(40 if ok else 3, accuracy - 0.004 * seed, 19.0 if ok else 1.3),
         "evaluation": (result or evaluation(accuracy - 0.004 * seed, scale, data.test, bound)) if ok else None,
@@ -241,4 +252,6 @@ def study(folder):
     cut.write_text('{"kind": "train", "schema_ver', encoding="utf-8")
     started = folder / "lot-started" / "run.json"
     started.parent.mkdir()
-    started.write_text(train_record("lot", seed=5).cell.model_dump_json(), encoding="utf-8")
+    begun = train_record("lot", seed=5)
+    facts = {key: getattr(begun, key) for key in ("cell", "method", "machine", "started")}
+    started.write_text(Started(**facts).model_dump_json(), encoding="utf-8")

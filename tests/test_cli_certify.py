@@ -282,3 +282,27 @@ def test_train_says_when_it_fails(tmp_path):
     assert result.exit_code == 1
     assert "diverged: " in result.stdout
     assert read_record(tmp_path / "run" / RECORD_NAME).status == "diverged"
+
+
+def test_a_run_on_pictures_that_were_moved_is_certified_where_they_are_named(tmp_path, monkeypatch):
+    from PIL import Image
+
+    for index in range(12):
+        for split in ("train", "test"):
+            folder = tmp_path / "pets" / split / ("cat" if index % 2 else "dog")
+            folder.mkdir(parents=True, exist_ok=True)
+            Image.effect_noise((8, 8), 20 * index + 1).save(folder / f"{index}.png")
+    monkeypatch.chdir(tmp_path)
+    quick = ("--method", "aol", "--size", "4", "--batch-size", "4", "--budget", "1epoch")
+    assert onelip("train", *quick, "--data", tmp_path / "pets", "--out", "run").exit_code == 0
+    assert read_record(tmp_path / "run" / RECORD_NAME).cell.data == "./pets"
+    assert onelip("certify", "run").exit_code == 0
+    (tmp_path / "pets").rename(tmp_path / "moved")
+    lost = onelip("certify", "run")
+    assert lost.exit_code == 2
+    assert "--data" in lost.stderr
+    assert "numbers of its record" in onelip("certify", "run", "--data", "moved").stdout
+    (tmp_path / "moved" / "test" / "cat" / "1.png").unlink()
+    other = onelip("certify", "run", "--data", "moved")
+    assert other.exit_code == 2
+    assert "not those of this run" in other.stderr

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+import onelip
 from onelip.bench.choice import at_border, best_run
 from onelip.bench.comparison import Comparison, Scan
 from onelip.bench.data import load
@@ -38,10 +39,19 @@ def pictures(logits, labels):
 def test_counts_by_hand():
     """A margin of 51/255, a tie and a wrong answer, under the constant 1: radii 51/255/sqrt(2) = 36.06/255, 0, 0."""
     data = pictures([[151, 100, 0], [80, 80, 0], [10, 20, 0]], [0, 0, 0])
-    result = evaluate(nn.Flatten(), data, batch_size=2, device=CPU)
+    result = evaluate(nn.Flatten(), data, Recipe(batch_size=2), device=CPU)
     assert (result.images, result.correct, result.lipschitz) == (3, 1, 1.0)
     assert result.certified == (1,) * 37 + (0,) * (CURVE_STEPS - 36)
     assert result.arithmetic == "real"
+    assert result.largest_class == 3
+
+
+def test_the_loss_is_the_recipes_over_all_images():
+    data = pictures([[151, 100, 0], [80, 80, 0], [10, 20, 0]], [0, 0, 1])
+    recipe = Recipe(batch_size=2, margin=0.1, temperature=0.5)
+    logits = data.test_images.flatten(1).double() / 255
+    expected = onelip.MarginCrossEntropy(0.1, 0.5)(logits, data.test_labels)
+    assert math.isclose(evaluate(nn.Flatten(), data, recipe, device=CPU).loss, float(expected), rel_tol=1e-6)
 
 
 def test_a_larger_constant_means_smaller_radii():
@@ -49,7 +59,7 @@ def test_a_larger_constant_means_smaller_radii():
     doubled = nn.Sequential(nn.Flatten(), nn.Linear(3, 3, bias=False))
     nn.init.eye_(doubled[1].weight)
     doubled[1].weight.data[2, 2] = 2.0
-    result = evaluate(doubled, data, batch_size=8, device=CPU)
+    result = evaluate(doubled, data, Recipe(batch_size=8), device=CPU)
     assert result.lipschitz >= 2.0
     assert sum(result.certified) == 19
 
@@ -68,14 +78,17 @@ def test_nan_is_neither_correct_nor_robust(monkeypatch):
 
     monkeypatch.setitem(lipschitz._RULES, Poisoned, lipschitz._RULES[nn.Flatten])
     data = pictures([[255, 0, 0], [255, 0, 0]], [0, 0])
-    result = evaluate(Poisoned(), data, batch_size=2, device=CPU)
+    result = evaluate(Poisoned(), data, Recipe(batch_size=2), device=CPU)
     assert result.correct == 1
     assert max(result.certified) == 1
+    assert result.loss == 1e300
 
 
 def test_a_network_without_a_bound_is_not_evaluated():
     with pytest.raises(UnsoundError, match="Softmax"):
-        evaluate(nn.Sequential(nn.Flatten(), nn.Softmax(1)), pictures([[1, 0, 0]], [0]), batch_size=1, device=CPU)
+        evaluate(
+            nn.Sequential(nn.Flatten(), nn.Softmax(1)), pictures([[1, 0, 0]], [0]), Recipe(batch_size=1), device=CPU
+        )
 
 
 def test_a_radius_on_the_threshold_is_not_above_it():
@@ -104,12 +117,9 @@ def test_what_a_failure_is(error, status, word):
 
 @pytest.fixture
 def run(sample_records):
-    def run(rate, certified, loss, **changes):
-        record = sample_records.train_record(
-            "aol", result=sample_records.exactly(certified), recipe=Recipe(learning_rate=rate), **changes
-        )
-        last = record.history[-1].model_copy(update={"loss": loss})
-        return record.model_copy(update={"history": (*record.history[:-1], last)})
+    def run(rate, certified, loss):
+        result = sample_records.exactly(certified, loss=loss)
+        return sample_records.train_record("aol", result=result, recipe=Recipe(learning_rate=rate))
 
     return run
 
@@ -130,6 +140,17 @@ def test_a_network_that_always_answers_the_same_does_not_win_the_scan(run):
     images = run(0.1, 0, 0.5).evaluation.images
     assert best_run([run(0.01, 0, 0.1), run(0.1, images // 10, 0.5)]).cell.recipe.learning_rate == 0.01
     assert best_run([run(0.01, 0, 0.1), run(0.1, images // 5, 0.5)]).cell.recipe.learning_rate == 0.1
+
+
+def test_with_unequal_classes_the_largest_one_is_what_has_to_be_exceeded(run):
+    """Of 360 images 250 are of one class: a constant answer certifies them all, and is not taken for learning."""
+    constant, honest = run(0.01, 250, 0.9), run(0.1, 240, 0.1)
+    uneven = [
+        record.model_copy(update={"evaluation": record.evaluation.model_copy(update={"largest_class": 250})})
+        for record in (constant, honest)
+    ]
+    assert best_run([constant, honest]) is constant
+    assert best_run(uneven).cell.recipe.learning_rate == 0.1
 
 
 @pytest.fixture

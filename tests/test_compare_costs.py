@@ -12,12 +12,13 @@ from onelip.bench.costs import cases_of, measure_costs
 from onelip.bench.measure.machine import describe_machine
 from onelip.bench.measure.memory import peak_bytes
 from onelip.bench.records import CostEntry, CostRecord
-from onelip.bench.results import load_records
+from onelip.bench.results import load_records, read_record
 from onelip.bench.selection import method_info
+from onelip.bench.sessions import keep
 from onelip.bench.subject import Subject, Workload
 from onelip.cli import app
 from onelip.methods.aol import AOLConv2d
-from onelip.nn.base import PointwiseLinear
+from onelip.nn.linear import PointwiseLinear
 
 WORKLOAD = Workload(size="4", image=(1, 8, 8), classes=10, batch_size=8, device=torch.device("cpu"))
 
@@ -108,6 +109,8 @@ def test_memory_holds_parameters_gradients_momentum_and_constructed_weights(meas
         assert found.train_bytes > 3 * parameters + images
         assert found.inference_bytes < found.train_bytes
     assert aol.inference_bytes > parameters + kernels + images
+    # The unconstrained network constructs nothing: it holds its weights once.
+    assert aol.inference_bytes - entry(measured, "standard", "circular").inference_bytes == kernels
 
 
 def test_momentum_counts_although_nothing_reads_it_at_the_peak():
@@ -146,6 +149,8 @@ def test_a_method_that_fails_while_it_is_timed(monkeypatch):
     late, cpl, *yardsticks = session(own(RaisesLaterConv2d), METHODS["cpl"], rounds=5).entries
     assert late.status == "oom"
     assert "9 GB" in late.message
+    assert late.train_bytes > 0, "what was measured before is kept"
+    assert () in (late.train_step, late.inference, late.latency, late.construction)
     assert all(entry.status == "ok" for entry in (cpl, *yardsticks))
     assert all(len(entry.inference) == 5 for entry in (cpl, *yardsticks))
 
@@ -201,6 +206,17 @@ def test_compare_measures_once_and_again_only_what_is_missing(tmp_path, monkeypa
     assert len(sessions()) == 3
     compare("--methods", "aol", "--force")
     assert sessions() == [["aol", "bcop", "standard"]]
+
+
+def test_a_new_session_replaces_only_what_it_contains(measured, tmp_path):
+    whole = measured
+    part = whole.model_copy(update={"entries": whole.entries[1:]})
+    for session, left in ((part, 2), (whole, 1)):
+        folder = tmp_path / str(left)
+        keep(whole, folder)
+        earlier = {path: read_record(path) for path in folder.glob("cost-*.json")}
+        keep(session, folder, instead_of=earlier)
+        assert len(list(folder.glob("cost-*.json"))) == left
 
 
 def test_compare_shows_what_it_measured(tmp_path, monkeypatch):

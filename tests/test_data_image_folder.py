@@ -7,6 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
+from onelip.bench.data import load
 from onelip.bench.data.image_folder import load_image_folder
 from onelip.errors import DataError
 
@@ -211,3 +212,14 @@ def test_missing_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setitem(sys.modules, "PIL", None)
     with pytest.raises(DataError, match=r'needs Pillow.*pip install "onelip\[bench\]"'):
         load_image_folder(tmp_path)
+
+
+def test_a_folder_has_one_name_however_it_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_folder(tmp_path / "pets")
+    monkeypatch.chdir(tmp_path)
+    spellings = ("pets", "./pets", "pets/", str(tmp_path / "pets"), "pets/../pets")
+    assert {load(spelling).name for spelling in spellings} == {"./pets"}
+    assert load("./pets", resize=4).name == "./pets@4"
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert load("../pets").name == str(tmp_path / "pets")

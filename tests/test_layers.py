@@ -1,5 +1,6 @@
 """Uses of layers beyond the contract: transforms, inference mode, meta tensors, odd shapes."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -50,6 +51,26 @@ def test_layers_run_on_meta_tensors(kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_empty_batch_gives_an_empty_batch(kind):
     assert kind(2, 3, 3)(torch.empty(0, 2, 4, 4)).shape == (0, 3, 4, 4)
+
+
+def test_arguments_may_be_pairs_and_integers_of_numpy():
+    layer = onelip.AOLConv2d(np.int64(2), 4, (3, 3), stride=[2, 2], dilation=(1, 1))
+    assert (layer.in_channels, layer.kernel_size, layer.stride) == (2, 3, 2)
+    assert all(type(value) is int for value in (layer.in_channels, layer.kernel_size, layer.stride))
+    assert onelip.AOLLinear(np.int32(4), 3)(torch.rand(2, 4)).shape == (2, 3)
+    for bad in ((3, 5), (3, 3, 3), 3.0, "3", True):
+        with pytest.raises(onelip.errors.UnsupportedShapeError, match="kernel_size"):
+            onelip.AOLConv2d(2, 4, bad)
+
+
+def test_freeze_constructs_every_layer_once(monkeypatch):
+    model, calls = onelip.ConvNet("aol", size=4, classes=4, image=(1, 8, 8)), []
+    construct = onelip.AOLConv2d.construct
+    monkeypatch.setattr(
+        onelip.AOLConv2d, "construct", lambda layer, raw, image: calls.append(raw) or construct(layer, raw, image)
+    )
+    onelip.freeze(model)
+    assert sum(raw[0].shape[0] for raw in calls) == len(model.layers)
 
 
 def test_kernel_sizes_are_not_constructed_together():

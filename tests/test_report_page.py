@@ -125,7 +125,7 @@ def test_ids_are_unique_and_references_arrive(html):
 
 def test_figures_speak_and_follow_the_page_s_colours(html):
     drawings = [named for tag, named in _Page(html).tags if tag == "svg"]
-    assert len(drawings) == 5 + 7 + 2 * 4, "radars of the complete methods, and four figures per comparison"
+    assert len(drawings) == 5 + 7 + 2 + 2 * 4, "radars of the complete methods, their keys, four figures per comparison"
     assert all(named["role"] == "img" and len(named["aria-label"]) > 20 for named in drawings)
     used = set(re.findall(r"var\(--([\w-]+)", html))
     for scheme in re.findall(r":root \{ (--ink[^}]*) \}", html):
@@ -146,10 +146,53 @@ def test_every_part_is_there(html, markdown):
             "unfinished",
             "2.13.0",
             "Multiply-accumulates",
+            "TF32 off",
+            "in an order drawn anew",
+            "the lowest loss on the held-out images",
+            "workspace of a convolution",
             "8.42e6",
         ):
             plain = text.replace("\\", "")
             assert part in plain, part
+
+
+def test_the_radar_says_on_itself_which_way_is_better(html, built):
+    """On the page and as a file: words in the figure, and axes that are named for what grows outwards."""
+    sheet = built.radar.read_text(encoding="utf-8")
+    panels = html.split('<div class="panels">')[1].split("</div>")[0]
+    for drawn in (sheet, panels):
+        texts = [text.strip() for text in re.findall(r"<text[^>]*>([^<]*)</text>", drawn)]
+        assert {"outer = better (5)", "inner = worst (1)", "1", "5", "speed", "Low"} <= set(texts)
+        assert not [text for text in texts if re.search("time|mem\\.", text)]
+    assert ET.parse(built.radar).getroot().get("aria-label").startswith("Radar charts, outer = better (5)")
+
+
+def test_one_heading_for_all_scans(sample_records, tmp_path):
+    for budget in ("1s", "2s"):
+        sample_records.write(tmp_path, sample_records.train_record("aol", evaluate_on="validation", budget=budget))
+    markdown = build_report(tmp_path).markdown.read_text(encoding="utf-8")
+    assert markdown.count("## Learning rates") == 1
+    assert markdown.count("CRA 36 in percent on 360 held-out") == 2
+
+
+def test_a_schedule_that_was_cut_is_shown(sample_records, tmp_path):
+    runs = [
+        sample_records.train_record("aol", record_schedule_progress=0.996),
+        sample_records.train_record("cpl", record_schedule_progress=0.7),
+        sample_records.train_record("sll"),
+    ]
+    sample_records.write(tmp_path, *runs)
+    markdown = build_report(tmp_path).markdown.read_text(encoding="utf-8")
+    for method, share in (("AOL", "99 %"), ("CPL", "70 %"), ("SLL", "100 %")):
+        assert re.search(rf"\| {method} \| 0 \|.*\| 240 \| 240 \| {share} \|", markdown)
+    assert "in 2 runs the time was up before, at 70 % of the schedule" in markdown
+
+
+def test_what_cannot_be_deleted_is_an_error_of_ours(sample_records, tmp_path):
+    sample_records.write(tmp_path, sample_records.train_record("aol"))
+    (tmp_path / "report-radar.svg").mkdir()
+    with pytest.raises(RecordError, match=r"cannot delete .*report-radar\.svg"):
+        build_report(tmp_path)
 
 
 def test_sections_come_in_a_fixed_order_that_the_contents_list_shares(html):

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from onelip.bench.report.statistics import Z95, quartiles, wilson
+from onelip.bench.statistics import Z95, quartiles, wilson
 
 
 @pytest.mark.parametrize("counts", [(0, 10), (8, 10), (10, 10), (1, 360), (50, 100), (9999, 10000)])

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from onelip.bench.records import HARNESS_REVISION, SCHEMA
+from onelip.bench.records import HARNESS_REVISION, SCHEMA, Started
 from onelip.bench.results import load_records, read_record, write_record
 from onelip.errors import RecordError
 
@@ -153,12 +153,13 @@ def test_a_clock_budget_binds_a_result_to_its_machine_and_epochs_do_not(sample_r
 
 
 def test_a_started_run_without_a_record_is_unfinished(sample_records, tmp_path):
-    done, cell = sample_records.train_record("aol"), sample_records.train_record("cpl").cell
+    done, begun = sample_records.train_record("aol"), sample_records.train_record("cpl")
     sample_records.write(tmp_path, done)
-    for name, of_run in ((done.cell.id, done.cell), (cell.id, cell)):
-        (tmp_path / name).mkdir(exist_ok=True)
-        (tmp_path / name / "run.json").write_text(of_run.model_dump_json())
-    assert load_records(tmp_path).unfinished == (cell,)
+    for run in (done, begun):
+        facts = {name: getattr(run, name) for name in ("cell", "method", "machine", "started")}
+        (tmp_path / run.cell.id).mkdir(exist_ok=True)
+        (tmp_path / run.cell.id / "run.json").write_text(Started(**facts).model_dump_json())
+    assert load_records(tmp_path).unfinished == (begun.cell,)
 
 
 def test_a_folder_without_records_is_an_error(tmp_path):

@@ -1,6 +1,7 @@
 """Training: the same seed gives the same bits, the books are right, divergence is seen at once."""
 
 import math
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from onelip.bench.train import training
 from onelip.bench.train.budget import Budget
 from onelip.bench.train.checkpoint import FILE_NAME
 from onelip.bench.train.loop import train
+from onelip.bench.train.pace import Pacer
 from onelip.bench.train.progress import Snapshot
 from onelip.bench.train.training import TrainOutcome
 from onelip.nn.loss import MarginCrossEntropy
@@ -98,8 +100,13 @@ def test_looking_less_often_as_on_a_gpu_changes_nothing(most: int, monkeypatch: 
     one, first = trained()
     monkeypatch.setitem(training.STEPS_BETWEEN_LOOKS, "cpu", most)
     monkeypatch.setattr(training, "SECONDS_BETWEEN_LOOKS", 1e9)
-    looks: list[int] = []
-    other, second = trained(clock=lambda: looks.append(1) or 0.0)
+    observed: list[int] = []
+    observe = Pacer.observe
+    monkeypatch.setattr(
+        Pacer, "observe", lambda pacer, taken, seconds: observed.append(taken) or observe(pacer, taken, seconds)
+    )
+    other, second = trained(clock=lambda: 0.0)
+    assert max(later - earlier for earlier, later in pairwise([0, *observed])) == min(most, STEPS_PER_EPOCH)
     assert same_weights(one, other)
     assert without_times(first) == without_times(second)
 

@@ -64,6 +64,8 @@ def _layers() -> dict[str, Any]:
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__all__":
+        return __dir__()
     if name in _HOMES:
         return getattr(import_module(f".{_HOMES[name]}", __name__), name)
     if name.endswith(("Conv2d", "Linear")) and name in (layers := _layers()):

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from .linalg.conv import Padding
-from .nn.base import LipschitzModule, PointwiseLinear
+from .nn.base import LipschitzModule
+from .nn.linear import PointwiseLinear
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,22 +9,27 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 import torch
+from pydantic import ValidationError
 
 from onelip.bench.data.base import ImageData
 from onelip.bench.evaluate import evaluate
 from onelip.bench.failure import failure
 from onelip.bench.measure.machine import describe_machine
-from onelip.bench.records import Cell, Epoch, Evaluation, Status, TrainRecord
-from onelip.bench.results import RECORD_NAME, RUN_NAME, write_record, write_text
+from onelip.bench.measure.precision import full_precision
+from onelip.bench.records import Cell, Epoch, Evaluation, Machine, Started, Status, TrainRecord
+from onelip.bench.results import RECORD_NAME, RUN_NAME, machine_place, write_record, write_text
 from onelip.bench.saved import WEIGHTS_NAME, build_network, save_network
 from onelip.bench.selection import method_info
 from onelip.bench.train.budget import Budget
-from onelip.bench.train.checkpoint import remove_checkpoint
+from onelip.bench.train.checkpoint import FILE_NAME, remove_checkpoint
 from onelip.bench.train.loop import train
 from onelip.bench.train.progress import Progress, Snapshot, silent
 from onelip.bench.train.training import TrainOutcome
 from onelip.errors import RecordError
 from onelip.method import Method
+
+ENDED: tuple[Status, ...] = ("ok", "diverged", "timeout")
+"""How a training ends by itself: nothing would be won by going on from its checkpoint."""
 
 
 def run_cell(
@@ -39,7 +44,8 @@ def run_cell(
 ) -> TrainRecord:
     """Trains, evaluates and records one cell; whatever the network raises becomes the record's status.
 
-    The record is written last: a folder without one holds a run that is not finished.
+    The record is written last: a folder without one holds a run that is not finished. What the disk raises is not a
+    result of the network: it ends the run, and the last checkpoint stays.
 
     Args:
         cell: What to do.
@@ -56,21 +62,65 @@ def run_cell(
     """
     if (folder / RECORD_NAME).exists():
         raise RecordError(f"{folder} holds a finished run, which is not overwritten")
-    course = _Course(show=progress)
-    started, began = datetime.now(timezone.utc), time.perf_counter()
-    write_text(folder / RUN_NAME, cell.model_dump_json(indent=2) + "\n")
+    course, began = _Course(show=progress), time.perf_counter()
+    run = _begin(cell, method, folder, describe_machine(device), resume=resume)
     try:
-        _run(cell, method, data, folder, course, device=device, resume=resume)
+        with full_precision():
+            _run(cell, method, data, folder, course, device=device, resume=resume)
     except RecordError:
         raise
     except Exception as error:  # noqa: BLE001  # one cell's failure must not end the others
         course.fail(error, time.perf_counter() - began)
     finally:
         _release(device)
-    record = _record(cell, method, data, course, device=device, started=started)
+    record = _record(run, data, course)
     write_record(record, folder / RECORD_NAME)
-    remove_checkpoint(folder)
+    if record.status in ENDED:
+        remove_checkpoint(folder)
     return record
+
+
+def read_started(folder: Path) -> Started | None:
+    """What was begun in a folder, if anything.
+
+    Raises:
+        RecordError: The file that says so cannot be read, or is of another version.
+    """
+    path = folder / RUN_NAME
+    if not path.exists():
+        return None
+    try:
+        return Started.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise RecordError(f"{path} is cut or of another version of onelip; delete {folder} to begin anew") from error
+
+
+def check_continues(earlier: Started, now: Started, folder: Path) -> None:
+    """Refuses to go on with a run that was begun with another program, method, or kind of machine.
+
+    Raises:
+        RecordError: Names the first difference.
+    """
+    by_clock = Budget.parse(now.cell.budget).seconds is not None
+    facts = {
+        "harness revision": (earlier.harness, now.harness),
+        "method": tuple(" ".join(f"{m.name} {m.revision} {m.source}".split()) for m in (earlier.method, now.method)),
+        "machine": tuple(", ".join(machine_place(run.machine, by_clock=by_clock)) for run in (earlier, now)),
+    }
+    for name, (there, here) in facts.items():
+        if there != here:
+            raise RecordError(f"{folder} holds a run begun with another {name} ({there}, now {here}); delete it")
+
+
+def _begin(cell: Cell, method: Method, folder: Path, machine: Machine, *, resume: bool) -> Started:
+    """Notes what is begun; a run that is resumed keeps the time of its beginning."""
+    now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    run = Started(cell=cell, method=method_info(method), machine=machine, started=now)
+    if resume and (folder / FILE_NAME).exists() and (earlier := read_started(folder)) is not None:
+        check_continues(earlier, run, folder)
+        run = run.model_copy(update={"started": earlier.started})
+    write_text(folder / RUN_NAME, run.model_dump_json(indent=2) + "\n")
+    return run
 
 
 def clear_run(folder: Path) -> None:
@@ -93,6 +143,7 @@ class _Course:
     seconds: float = 0.0
     planned_steps: int = 0
     steps: int = 0
+    schedule_progress: float = 0.0
     parameters: int = 0
     history: list[Epoch] = field(default_factory=list)
     evaluation: Evaluation | None = None
@@ -109,6 +160,7 @@ class _Course:
         """Notes how the training ended."""
         self.status, self.message = outcome.status, outcome.message
         self.seconds, self.steps, self.planned_steps = outcome.seconds, outcome.steps, outcome.planned_steps
+        self.schedule_progress = outcome.schedule_progress
         self.history = list(outcome.history)
 
     def fail(self, error: Exception, seconds: float) -> None:
@@ -144,24 +196,23 @@ def _run(
     course.finish(outcome)
     if outcome.status == "ok":
         save_network(model, cell, folder)
-        course.evaluation = evaluate(model, data, batch_size=cell.recipe.batch_size, device=device)
+        course.evaluation = evaluate(model, data, cell.recipe, device=device)
 
 
-def _record(
-    cell: Cell, method: Method, data: ImageData, course: _Course, *, device: torch.device, started: datetime
-) -> TrainRecord:
+def _record(run: Started, data: ImageData, course: _Course) -> TrainRecord:
     return TrainRecord(
-        cell=cell,
-        method=method_info(method),
+        cell=run.cell,
+        method=run.method,
         data=data.info(),
-        machine=describe_machine(device),
+        machine=run.machine,
         status=course.status,
         message=course.message,
-        started=started.isoformat(timespec="seconds"),
+        started=run.started,
         seconds=course.seconds,
-        budget_seconds=Budget.parse(cell.budget).seconds,
+        budget_seconds=Budget.parse(run.cell.budget).seconds,
         planned_steps=course.planned_steps,
         steps=course.steps,
+        schedule_progress=course.schedule_progress,
         parameters=course.parameters,
         history=tuple(course.history),
         evaluation=course.evaluation,

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Iterable
 
-from onelip.bench.records import TrainRecord
-from onelip.bench.report.statistics import wilson
+from onelip.bench.records import Evaluation, TrainRecord
+from onelip.bench.statistics import wilson
 
 RADIUS = 36
-"""In multiples of 1/255."""
+"""The radius that decides, in multiples of 1/255."""
 
 
 def best_run(runs: Iterable[TrainRecord]) -> TrainRecord | None:
-    """The run with the highest certified accuracy at 36/255; of equal ones that with the lowest last loss.
+    """The run with the highest certified accuracy at 36/255; of equal ones that with the lowest loss where evaluated.
 
     A network that always answers the same class certifies that class's images at any radius, so certified accuracy
-    counts only where it is above chance, by its Wilson interval; below, the loss decides.
+    counts only where it is above that, see `learned`; below, the loss decides.
 
     None where no run succeeded.
     """
@@ -24,13 +23,17 @@ def best_run(runs: Iterable[TrainRecord]) -> TrainRecord | None:
 
 
 def at_border(rate: float, tried: Collection[float]) -> bool:
-    """Whether a better learning rate may lie outside of those tried."""
-    return rate in (min(tried), max(tried))
+    """Whether a better learning rate may lie outside of those tried; of a single one there is no telling."""
+    return len(set(tried)) > 1 and rate in (min(tried), max(tried))
+
+
+def learned(evaluation: Evaluation) -> bool:
+    """Whether more is certified at 36/255 than by always answering the most frequent class, by Wilson's interval."""
+    low, _ = wilson(evaluation.certified[RADIUS], evaluation.images)
+    return low > evaluation.largest_class / evaluation.images
 
 
 def _merit(run: TrainRecord) -> tuple[float, float]:
     assert run.evaluation is not None
-    certified, images = run.evaluation.certified[RADIUS], run.evaluation.images
-    learned = wilson(certified, images)[0] > 1 / run.data.classes
-    last = run.history[-1].loss if run.history else math.inf
-    return certified / images if learned else 0.0, -last
+    result = run.evaluation
+    return result.certified[RADIUS] / result.images if learned(result) else 0.0, -result.loss

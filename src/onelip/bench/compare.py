@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-from onelip.bench.cell import clear_run, run_cell
-from onelip.bench.choice import at_border, best_run
+from onelip.bench.cell import ENDED, check_continues, clear_run, read_started, run_cell
+from onelip.bench.choice import RADIUS, at_border, best_run, learned
 from onelip.bench.comparison import Comparison, Job, Setting
 from onelip.bench.costs import Case, Note, measure_costs
 from onelip.bench.measure.machine import describe_machine
 from onelip.bench.records import HARNESS_REVISION, Machine, TrainRecord
-from onelip.bench.results import RECORD_NAME, place, read_record, write_text
+from onelip.bench.results import RECORD_NAME, place, read_record
+from onelip.bench.selection import method_info
 from onelip.bench.sessions import covers, find_sessions, keep, together
 from onelip.bench.subject import Workload
+from onelip.bench.train.checkpoint import FILE_NAME
 from onelip.bench.train.progress import Progress
 from onelip.errors import RecordError
 from onelip.methods import METHODS
 
 COST_ROUNDS = 30
-COST_SECONDS = 45.0
-"""Of a measuring session, which may take a few rounds longer."""
+COST_SECONDS = 60.0
+"""Of the timed rounds of a measuring session, which may take longer where few rounds take that long."""
 
 Say = Callable[[str], None]
 Show = Callable[[str], AbstractContextManager[Progress]]
@@ -68,15 +70,6 @@ class ComparisonRun:
         self.total = len(self._trials) + len(asked.finals({}))
         self._number = 0
 
-    def check(self) -> None:
-        """Finds out what would stop the run later.
-
-        Raises:
-            RecordError: The folder cannot be written, or a record in it is in the way.
-        """
-        check_writable(self._out)
-        self.missing()
-
     def execute(self) -> tuple[TrainRecord, ...]:
         """Does everything that is missing.
 
@@ -90,9 +83,14 @@ class ComparisonRun:
         return tuple(self._train(job) for job in self._asked.finals(rates))
 
     def missing(self) -> tuple[Job, ...]:
-        """The trainings that remain; those after an unfinished scan with the learning rates known so far."""
+        """The trainings that remain; those after an unfinished scan with the learning rates known so far.
+
+        Raises:
+            RecordError: A record or an interrupted run in the folder is in the way.
+        """
         tried = [(job, self._locate(job).record) for job in self._trials]
-        finals = self._asked.finals(_rates((job.setting, record) for job, record in tried if record is not None))
+        best = _best((job.setting, record) for job, record in tried if record is not None)
+        finals = self._asked.finals(_rates(best))
         places = [*tried, *((job, self._locate(job).record) for job in finals)]
         return tuple(job for job, record in places if self._force or record is None)
 
@@ -101,7 +99,7 @@ class ComparisonRun:
         where = self._locate(job)
         count = f"[{self._number}/{self.total}]"
         if where.record is not None and not self._force:
-            self._say(f"{count} {job.title}: {outcome(where.record)} (done before)")
+            self._say(f"{count} {job.title}: {outcome(where.record)} (done before{_again(where)})")
             return where.record
         if self._force:
             clear_run(where.folder)
@@ -115,17 +113,19 @@ class ComparisonRun:
     def _scan(self) -> dict[Setting, float]:
         """The learning rate of each setting that has a trial which succeeded."""
         tried = [(job.setting, self._train(job)) for job in self._trials]
-        rates = _rates(tried)
+        best = _best(tried)
         for setting in dict(tried):
             method, data, size = setting
-            self._say(f"{method} {size} on {data}: {self._chosen(rates.get(setting))}")
-        return rates
+            self._say(f"{method} {size} on {data}: {self._chosen(best.get(setting))}")
+        return _rates(best)
 
-    def _chosen(self, rate: float | None) -> str:
-        if rate is None or self._asked.scan is None:
+    def _chosen(self, best: TrainRecord | None) -> str:
+        if best is None or best.evaluation is None or self._asked.scan is None:
             return f"no learning rate succeeded; {self._asked.recipe.learning_rate:g} is used"
+        rate = best.cell.recipe.learning_rate
         border = ", at the border of those tried" if at_border(rate, self._asked.scan.rates) else ""
-        return f"learning rate {rate:g} chosen{border}"
+        loss = "" if learned(best.evaluation) else ", by its loss: none certifies more than a constant answer would"
+        return f"learning rate {rate:g} chosen{border}{loss}"
 
     def _measure(self, workload: Workload) -> None:
         cases: Sequence[Case] = self._asked.cases()
@@ -140,7 +140,7 @@ class ComparisonRun:
         self._say(f"{title}: measuring {len(cases)} networks in turn")
         with self._watch(title) as note:
             session = measure_costs(cases, workload, rounds=COST_ROUNDS, time_limit=COST_SECONDS, note=note)
-        keep(session, self._out, instead_of=sessions if self._force else ())
+        keep(session, self._out, instead_of=sessions if self._force else None)
         self._say(f"{title}: measured in {session.seconds:.0f} s")
 
     def _locate(self, job: Job) -> Slot:
@@ -157,6 +157,7 @@ class ComparisonRun:
     def _read(self, folder: Path, job: Job) -> TrainRecord | None:
         path = folder / RECORD_NAME
         if not path.exists():
+            self._check_begun(folder, job)
             return None
         try:
             record = read_record(path)
@@ -170,20 +171,21 @@ class ComparisonRun:
             _check_comparable(record, job, path)
         return record
 
+    def _check_begun(self, folder: Path, job: Job) -> None:
+        """Refuses an interrupted run that cannot be gone on with, before hours are spent on others."""
+        if self._force or not (folder / FILE_NAME).exists() or (earlier := read_started(folder)) is None:
+            return
+        now = earlier.model_copy(
+            update={"harness": HARNESS_REVISION, "method": method_info(job.method), "machine": self._machine}
+        )
+        check_continues(earlier, now, folder)
 
-def check_writable(folder: Path) -> None:
-    """Makes a folder if there is none, and writes into it.
 
-    Raises:
-        RecordError: It cannot be made or written.
-    """
-    trial = folder / ".onelip-writable"
-    try:
-        write_text(trial, "")
-        trial.unlink()
-    except (RecordError, OSError) as error:
-        reason = error.__cause__ if isinstance(error.__cause__, OSError) else error
-        raise RecordError(f"--out {folder} cannot be written: {getattr(reason, 'strerror', None) or reason}") from error
+def _again(where: Slot) -> str:
+    """How to try again what failed for a reason that may have gone."""
+    if where.record is None or where.record.status in ENDED:
+        return ""
+    return f"; delete {where.folder / RECORD_NAME} to try again"
 
 
 def outcome(record: TrainRecord) -> str:
@@ -191,16 +193,21 @@ def outcome(record: TrainRecord) -> str:
     if record.evaluation is None:
         return f"{record.status}: {record.message}" if record.message else record.status
     result = record.evaluation
-    return f"accuracy {result.correct / result.images:.1%}, CRA 36/255 {result.certified[36] / result.images:.1%}"
+    robust = result.certified[RADIUS] / result.images
+    return f"accuracy {result.correct / result.images:.1%}, CRA {RADIUS}/255 {robust:.1%}"
 
 
-def _rates(tried: Iterable[tuple[Setting, TrainRecord]]) -> dict[Setting, float]:
-    """The best learning rate of each setting."""
+def _best(tried: Iterable[tuple[Setting, TrainRecord]]) -> dict[Setting, TrainRecord]:
+    """The best trial of each setting that has one which succeeded."""
     runs: dict[Setting, list[TrainRecord]] = {}
     for setting, record in tried:
         runs.setdefault(setting, []).append(record)
     best = {setting: best_run(records) for setting, records in runs.items()}
-    return {setting: run.cell.recipe.learning_rate for setting, run in best.items() if run is not None}
+    return {setting: run for setting, run in best.items() if run is not None}
+
+
+def _rates(best: Mapping[Setting, TrainRecord]) -> dict[Setting, float]:
+    return {setting: run.cell.recipe.learning_rate for setting, run in best.items()}
 
 
 def _same_place(record: TrainRecord, machine: Machine) -> bool:
@@ -214,3 +221,5 @@ def _check_comparable(record: TrainRecord, job: Job, path: Path) -> None:
         raise RecordError(f"{path} was made by harness revision {record.harness}, not {HARNESS_REVISION}; {remedy}")
     if record.data.digest != job.data.digest:
         raise RecordError(f"{path} was made with other images of {job.data.name}; {remedy}")
+    if record.method.source != method_info(job.method).source:
+        raise RecordError(f"{path} was made with other code of {job.method.name}; raise its revision, {remedy}")

@@ -11,6 +11,7 @@ import torch
 
 from onelip.bench.failure import failure
 from onelip.bench.measure.machine import describe_machine
+from onelip.bench.measure.precision import full_precision
 from onelip.bench.measure.timing import interleave
 from onelip.bench.records import CostEntry, CostRecord, PaddingChoice
 from onelip.bench.selection import method_info, yardstick
@@ -25,8 +26,8 @@ Case = tuple[Method, Padding]
 WARMUP = 2
 """Rounds whose times are thrown away."""
 
-SHARES = {"train_step": 0.5, "inference": 0.5, "latency": 0.5, "construction": 1.0}
-"""Which part of the time that is left each phase may take."""
+SHARES = {"train_step": 0.5, "inference": 0.25, "latency": 0.125, "construction": 0.125}
+"""Which part of the time limit each phase may take."""
 
 Note = Callable[[str], None]
 
@@ -44,6 +45,7 @@ def cases_of(methods: Iterable[Method], padding: PaddingChoice) -> tuple[Case, .
     return tuple(dict.fromkeys([*chosen, *((yardstick(methods), used) for used in paddings)]))
 
 
+@full_precision()
 def measure_costs(
     cases: Iterable[Case], workload: Workload, *, rounds: int, time_limit: float | None, note: Note = lambda _: None
 ) -> CostRecord:
@@ -56,23 +58,22 @@ def measure_costs(
         cases: Methods with their padding.
         workload: What they have in common.
         rounds: Time samples of each kind.
-        time_limit: Seconds after which no further round starts; a few are always taken.
+        time_limit: Seconds for the timed rounds, shared by the kinds; some rounds of each are always taken.
         note: Is told what is measured next.
     """
-    started, began = datetime.now(timezone.utc), time.perf_counter()
+    started, began, machine = datetime.now(timezone.utc), time.perf_counter(), describe_machine(workload.device)
     entries: dict[Case, CostEntry] = {}
     for case in cases:
         note(f"memory and operations of {case[0].title}, {case[1]}")
         entries[case] = _examined(case, workload)
-    left = None if time_limit is None else time_limit - (time.perf_counter() - began)
-    entries = _timed(entries, workload, rounds, left, note)
+    entries = _timed(entries, workload, rounds, time_limit, note)
     return CostRecord(
         size=workload.size,
         width=width_of(workload.size, workload.image[1]),
         image=workload.image,
         classes=workload.classes,
         batch_size=workload.batch_size,
-        machine=describe_machine(workload.device),
+        machine=machine,
         started=started.isoformat(timespec="seconds"),
         seconds=time.perf_counter() - began,
         entries=tuple(entries.values()),
@@ -115,15 +116,14 @@ def _failed(case: Case, error: Exception) -> CostEntry:
 
 
 def _timed(
-    entries: Mapping[Case, CostEntry], workload: Workload, rounds: int, left: float | None, note: Note
+    entries: Mapping[Case, CostEntry], workload: Workload, rounds: int, time_limit: float | None, note: Note
 ) -> dict[Case, CostEntry]:
     """The entries with their times; a network that fails now becomes an entry that says so."""
     entries = dict(entries)
     subjects = _subjects(entries, workload)
-    ends = None if left is None else time.perf_counter() + left
     for phase, share in SHARES.items():
         note(f"time: {phase.replace('_', ' ')}")
-        limit = None if ends is None else max(0.0, share * (ends - time.perf_counter()))
+        limit = None if time_limit is None else share * time_limit
         samples = _phase(phase, subjects, entries, device=workload.device, rounds=rounds, limit=limit)
         for case, taken in samples.items():
             entries[case] = entries[case].model_copy(update={phase: taken})
@@ -169,7 +169,8 @@ def _phase(
             samples = interleave(calls, rounds=rounds, warmup=WARMUP, device=device, time_limit=limit)
             return {case: samples[_name(case)] for case in subjects}
         except _CaseError as broken:
-            entries[broken.case] = _failed(broken.case, broken.error)
+            status, message = failure(broken.error)
+            entries[broken.case] = entries[broken.case].model_copy(update={"status": status, "message": message})
             del subjects[broken.case]
     return {}
 

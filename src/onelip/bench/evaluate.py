@@ -9,15 +9,20 @@ import torch
 from torch import Tensor, nn
 
 from onelip.bench.data.base import ImageData
-from onelip.bench.records import CURVE_STEPS, Evaluation
+from onelip.bench.measure.precision import full_precision
+from onelip.bench.records import CURVE_STEPS, Evaluation, Recipe
 from onelip.certify import lipschitz_bound
 from onelip.certify.radius import margins, radii_from_margins
 from onelip.nn.freeze import freeze
+from onelip.nn.loss import MarginCrossEntropy
+
+NOT_FINITE = 1e300
 
 
 @torch.no_grad()
-def evaluate(model: nn.Module, data: ImageData, *, batch_size: int, device: torch.device) -> Evaluation:
-    """Evaluates a network, moved to the device, on the test images.
+@full_precision()
+def evaluate(model: nn.Module, data: ImageData, recipe: Recipe, *, device: torch.device) -> Evaluation:
+    """Evaluates a network, moved to the device, on the test images, in full float32.
 
     An image counts as correct if its class has the single largest logit: a tie or a NaN is neither correct nor robust.
     Evaluated and bounded is one frozen copy, with weights constructed anew, so that both speak of the same weights.
@@ -25,7 +30,7 @@ def evaluate(model: nn.Module, data: ImageData, *, batch_size: int, device: torc
     Args:
         model: Maps (B, C, H, W) to logits (B, classes).
         data: Its test images are used.
-        batch_size: Images per forward pass.
+        recipe: Its loss and its batch size are used.
         device: Where to evaluate.
 
     Raises:
@@ -34,17 +39,19 @@ def evaluate(model: nn.Module, data: ImageData, *, batch_size: int, device: torc
     began = time.perf_counter()
     frozen = freeze(model.to(device), data.image)
     bound = lipschitz_bound(frozen, data.image)
-    leads_N = torch.cat(
-        [
-            margins(frozen(data.to_float(images.to(device))), labels.to(device)).cpu()
-            for images, labels in zip(
-                data.test_images.split(batch_size), data.test_labels.split(batch_size), strict=True
-            )
-        ]
-    )
+    loss = MarginCrossEntropy(recipe.margin, recipe.temperature)
+    leads, losses = [], []
+    parts = (tensor.split(recipe.batch_size) for tensor in (data.test_images, data.test_labels))
+    for images_BCHW, labels_B in zip(*parts, strict=True):
+        logits_BK = frozen(data.to_float(images_BCHW.to(device))).cpu()
+        leads.append(margins(logits_BK, labels_B))
+        losses.append(float(loss(logits_BK.double(), labels_B)) * len(labels_B))
+    leads_N, mean = torch.cat(leads), math.fsum(losses) / len(data.test_labels)
     return Evaluation(
         images=len(leads_N),
+        largest_class=int(data.test_labels.bincount().max()),
         correct=int((leads_N > 0).sum()),
+        loss=mean if math.isfinite(mean) else NOT_FINITE,
         certified=tuple(certified_counts(radii_from_margins(leads_N, bound))),
         lipschitz=max(float(bound), math.ulp(0.0)),
         seconds=time.perf_counter() - began,

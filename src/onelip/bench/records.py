@@ -12,8 +12,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeInt, PositiveInt
 
-SCHEMA = 1
-HARNESS_REVISION = 1
+SCHEMA: Literal[2] = 2
+HARNESS_REVISION = 2
 """Raised when the training or measuring code changes results; records of another revision are listed as stale."""
 
 CURVE_STEPS = 512
@@ -68,7 +68,12 @@ class DataInfo(Model):
 
 
 class MethodInfo(Model):
-    """What a report needs to know of a method, so that it does not import it."""
+    """What a report needs to know of a method, so that it does not import it.
+
+    Attributes:
+        source: Digest of the files of a method that is not part of onelip; empty for the others, whose results are
+            told apart by their revision.
+    """
 
     name: str
     title: str
@@ -78,6 +83,7 @@ class MethodInfo(Model):
     constrained: bool
     orthogonal: bool
     padding: Literal["circular", "zeros"]
+    source: str = ""
 
 
 class Cell(Model):
@@ -97,7 +103,7 @@ class Cell(Model):
     padding: PaddingChoice
     budget: str
     recipe: Recipe
-    seed: NonNegativeInt
+    seed: Annotated[int, Field(ge=0, lt=2**63)]
     evaluate_on: Literal["test", "validation"] = "test"
 
     @property
@@ -126,6 +132,21 @@ class Machine(Model):
     commit: str | None = None
 
 
+class Started(Model):
+    """A run as it was begun; written before the training, and what a resumed one must have in common with it.
+
+    Attributes:
+        started: When it was begun.
+    """
+
+    schema_version: Literal[2] = SCHEMA
+    harness: int = HARNESS_REVISION
+    cell: Cell
+    method: MethodInfo
+    machine: Machine
+    started: str
+
+
 class Epoch(Model):
     """Progress at the end of one epoch (or at the run's end): means over the training images of that epoch.
 
@@ -147,7 +168,9 @@ class Evaluation(Model):
 
     Attributes:
         images: Number of images.
+        largest_class: Number of images of the most frequent class: what a constant answer gets right, at any radius.
         correct: Number classified correctly.
+        loss: Mean of the recipe's loss; 1e300 where it is not finite.
         certified: `certified[k]` is the number of images that are correct with a certified radius > k/255.
         lipschitz: The proved upper bound of the network's Lipschitz constant.
         arithmetic: What the radii speak of; "real": rounding of the network's evaluation is not paid for.
@@ -155,7 +178,9 @@ class Evaluation(Model):
     """
 
     images: PositiveInt
+    largest_class: PositiveInt
     correct: NonNegativeInt
+    loss: FiniteFloat
     certified: tuple[NonNegativeInt, ...]
     lipschitz: Positive
     arithmetic: Literal["real"] = "real"
@@ -168,6 +193,7 @@ class TrainRecord(Model):
     Attributes:
         seconds: Wall-clock time that the budget counts: calibration, construction, steps, progress and checkpoints.
         planned_steps: Steps that the schedule was fitted to; `steps` is what was taken.
+        schedule_progress: How far the schedule came: 1 unless the time was up before.
         message: Why the status is not "ok".
     """
 
@@ -185,6 +211,7 @@ class TrainRecord(Model):
     budget_seconds: float | None
     planned_steps: NonNegativeInt
     steps: NonNegativeInt
+    schedule_progress: Annotated[float, Field(ge=0, le=1)]
     parameters: NonNegativeInt
     history: tuple[Epoch, ...]
     evaluation: Evaluation | None

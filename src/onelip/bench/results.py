@@ -19,7 +19,9 @@ from onelip.bench.records import (
     Cell,
     CostRecord,
     Evaluation,
+    Machine,
     Record,
+    Started,
     TrainRecord,
 )
 from onelip.errors import RecordError
@@ -161,8 +163,12 @@ def load_records(folder: Path) -> Records:
 
 def place(record: TrainRecord) -> tuple[str, ...]:
     """What a result depends on besides its cell: the kind of device, and for clock budgets also the machine."""
-    machine = record.machine
-    if record.budget_seconds is None:
+    return machine_place(record.machine, by_clock=record.budget_seconds is not None)
+
+
+def machine_place(machine: Machine, *, by_clock: bool) -> tuple[str, ...]:
+    """What tells results of two machines apart, for clock budgets and for others."""
+    if not by_clock:
         return (machine.device,)
     return (machine.device, machine.device_name, machine.processor, str(machine.threads))
 
@@ -257,7 +263,9 @@ def _stale_reason(record: TrainRecord | CostRecord, newest: dict[str, int]) -> s
 def _repeated(item: _Found, folder: Path, seen: dict[tuple[str, ...], Path]) -> str:
     if isinstance(item.record, CostRecord):
         return ""
-    first = seen.setdefault((item.record.cell.id, *place(item.record)), item.path)
+    # By the content of the images: one folder of pictures has many spellings.
+    cell = item.record.cell.model_copy(update={"data": item.record.data.digest})
+    first = seen.setdefault((cell.id, *place(item.record)), item.path)
     return "" if first == item.path else f"the same cell as {first.relative_to(folder).as_posix()}"
 
 
@@ -267,7 +275,7 @@ def _unfinished(folder: Path, finished: set[Path], corrupt: list[Rejected]) -> t
         if path.parent in finished:
             continue
         try:
-            cells.append(Cell.model_validate_json(path.read_bytes()))
+            cells.append(Started.model_validate_json(path.read_bytes()).cell)
         except (OSError, ValidationError):
             corrupt.append(_rejected(path, folder, "not the cell of a started run"))
     return tuple(cells)

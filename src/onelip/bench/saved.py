@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from onelip.bench.data.base import ImageData
 from onelip.bench.records import Cell, TrainRecord
 from onelip.bench.results import RECORD_NAME, RUN_NAME, read_record
+from onelip.bench.tensors import HEADER, write_tensors
 from onelip.errors import RecordError
 from onelip.method import Method
 from onelip.models import ConvNet
 
 WEIGHTS_NAME = "model.safetensors"
-
-_HEADER = "onelip"
 
 
 def build_network(cell: Cell, method: Method, data: ImageData) -> ConvNet:
@@ -36,18 +33,8 @@ def save_network(model: ConvNet, cell: Cell, folder: Path) -> None:
     Raises:
         RecordError: The file cannot be written.
     """
-    path = folder / WEIGHTS_NAME
-    partial = path.with_suffix(".partial")
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    try:
-        save_file(weights, partial, metadata={_HEADER: cell.model_dump_json()})
-        with partial.open("rb+") as file:
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except (OSError, SafetensorError) as error:
-        raise RecordError(f"cannot write {path}: {error}") from error
-    finally:
-        partial.unlink(missing_ok=True)
+    write_tensors(weights, folder / WEIGHTS_NAME, header=cell.model_dump_json())
 
 
 def load_network(record: TrainRecord, method: Method, data: ImageData, folder: Path) -> ConvNet:
@@ -100,7 +87,7 @@ def _advice(folder: Path) -> str:
 def _weights(path: Path, cell: Cell) -> dict[str, Tensor]:
     try:
         with safe_open(path, framework="pt") as file:
-            found = Cell.model_validate_json((file.metadata() or {}).get(_HEADER, ""))
+            found = Cell.model_validate_json((file.metadata() or {}).get(HEADER, ""))
             weights: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except FileNotFoundError as error:
         raise RecordError(f"{path} is missing: this run's weights were not kept") from error

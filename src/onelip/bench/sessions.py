@@ -21,8 +21,7 @@ def find_sessions(folder: Path, workload: Workload, machine: Machine) -> dict[Pa
 
 def covers(session: CostRecord, cases: Collection[Case]) -> bool:
     """Whether a session has all these cases, failed ones included."""
-    there = {(entry.method.name, entry.method.revision, entry.padding) for entry in session.entries}
-    return all((method.name, method.revision, padding) in there for method, padding in cases)
+    return {(method.name, method.revision, padding) for method, padding in cases} <= _entries(session)
 
 
 def together(cases: Iterable[Case], sessions: Iterable[CostRecord], known: Mapping[str, Method]) -> tuple[Case, ...]:
@@ -44,18 +43,24 @@ def free_path(folder: Path, session: CostRecord) -> Path:
     return path
 
 
-def keep(session: CostRecord, folder: Path, *, instead_of: Iterable[Path]) -> None:
-    """Writes a session, and only then deletes those that it replaces.
+def keep(session: CostRecord, folder: Path, *, instead_of: Mapping[Path, CostRecord] | None = None) -> None:
+    """Writes a session, and only then deletes those of these that it replaces: all of whose entries it has.
 
     Raises:
         RecordError: A file cannot be written or deleted.
     """
     write_record(session, free_path(folder, session))
-    for path in instead_of:
+    there = _entries(session)
+    replaced = [path for path, old in (instead_of or {}).items() if _entries(old) <= there]
+    for path in replaced:
         try:
             path.unlink()
         except OSError as error:
             raise RecordError(f"cannot replace {path}: {error.strerror or error}") from error
+
+
+def _entries(session: CostRecord) -> set[tuple[str, int, str]]:
+    return {(entry.method.name, entry.method.revision, entry.padding) for entry in session.entries}
 
 
 def _readable(folder: Path) -> Iterator[tuple[Path, CostRecord]]:

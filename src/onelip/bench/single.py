@@ -6,18 +6,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from pydantic import ValidationError
 
-from onelip.bench.cell import clear_run, run_cell
-from onelip.bench.compare import Say, Show, check_writable
+from onelip.bench.cell import clear_run, read_started, run_cell
+from onelip.bench.compare import Say, Show
 from onelip.bench.comparison import Job
-from onelip.bench.data import ImageData, load
+from onelip.bench.data import DATASETS, ImageData, load
 from onelip.bench.evaluate import evaluate
+from onelip.bench.folder import held
 from onelip.bench.records import Cell, Evaluation, TrainRecord
-from onelip.bench.results import RECORD_NAME, RUN_NAME, read_record
+from onelip.bench.results import RECORD_NAME, read_record
 from onelip.bench.saved import load_network, read_run
 from onelip.bench.selection import find_method
-from onelip.errors import OnelipError, RecordError, UnknownNameError
+from onelip.errors import DataError, OnelipError, RecordError, UnknownNameError
 from onelip.method import Method
 
 
@@ -41,14 +41,14 @@ def run_alone(
     """
     if resume and force:
         raise OnelipError("--resume and --force exclude each other: one goes on, the other begins anew")
-    check_writable(folder)
-    if force:
-        clear_run(folder)
-    record = _there(job.cell, folder, resume=resume, say=say)
-    if record is not None:
-        return record
-    with show(job.title) as progress:
-        return run_cell(job.cell, job.method, job.data, folder, device=device, progress=progress, resume=resume)
+    with held(folder):
+        if force:
+            clear_run(folder)
+        record = _there(job.cell, folder, resume=resume, say=say)
+        if record is not None:
+            return record
+        with show(job.title) as progress:
+            return run_cell(job.cell, job.method, job.data, folder, device=device, progress=progress, resume=resume)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,13 +71,16 @@ class Recertified:
         return (then.correct, then.certified) == (self.evaluation.correct, self.evaluation.certified)
 
 
-def certify_again(folder: Path, *, method: str | None, data_dir: Path | None, device: torch.device) -> Recertified:
+def certify_again(
+    folder: Path, *, method: str | None, data: str | None, data_dir: Path | None, device: torch.device
+) -> Recertified:
     """Loads the network of a run folder, bounds it anew, and evaluates it on the images of the run.
 
     Args:
         folder: Of the run.
         method: "package.module:NAME" of a method that is not registered.
-        data_dir: Where the files of the data set lie.
+        data: Where the pictures of the run are now; None: where its record says.
+        data_dir: Where the files of a named data set lie.
         device: Where to evaluate.
 
     Raises:
@@ -86,9 +89,9 @@ def certify_again(folder: Path, *, method: str | None, data_dir: Path | None, de
     """
     record = read_run(folder)
     found = _method(record.cell, method)
-    data = _images(record, data_dir)
-    model = load_network(record, found, data, folder)
-    evaluation = evaluate(model, data, batch_size=record.cell.recipe.batch_size, device=device)
+    images = _images(record, data, data_dir)
+    model = load_network(record, found, images, folder)
+    evaluation = evaluate(model, images, record.cell.recipe, device=device)
     return Recertified(record=record, evaluation=evaluation)
 
 
@@ -103,20 +106,14 @@ def _there(cell: Cell, folder: Path, *, resume: bool, say: Say) -> TrainRecord |
         _check_same(record.cell, cell, folder)
         say(f"{folder} holds this run, finished")
         return record
-    if (folder / RUN_NAME).exists():
+    earlier = read_started(folder)
+    if earlier is not None:
         if not resume:
             raise RecordError(f"{folder} holds an interrupted run; go on with --resume, or begin anew with --force")
-        _check_same(_started(folder / RUN_NAME), cell, folder)
+        _check_same(earlier.cell, cell, folder)
     elif resume:
         say(f"{folder} holds nothing to go on with: beginning")
     return None
-
-
-def _started(path: Path) -> Cell:
-    try:
-        return Cell.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
-        raise RecordError(f"{path} is cut, or does not say what was started; begin anew with --force") from error
 
 
 def _check_same(there: Cell, asked: Cell, folder: Path) -> None:
@@ -148,8 +145,13 @@ def _method(cell: Cell, name: str | None) -> Method:
     return method
 
 
-def _images(record: TrainRecord, data_dir: Path | None) -> ImageData:
-    data = load(record.cell.data, data_dir)
+def _images(record: TrainRecord, name: str | None, data_dir: Path | None) -> ImageData:
+    try:
+        data = load(name or record.cell.data, data_dir)
+    except (DataError, UnknownNameError) as error:
+        if name is not None or record.cell.data in DATASETS:
+            raise
+        raise DataError(f"{error}; say with --data where the pictures of this run are now") from error
     if record.cell.evaluate_on == "validation":
         data = data.validation_split()
     if data.digest != record.data.digest:

@@ -15,10 +15,12 @@ from torch import nn
 from ..bound import Bound
 from ..errors import UnsoundError, UnsupportedShapeError
 from ..linalg.conv import Padding
-from ..linalg.norms import conv_norm_bound, norm_bound
+from ..linalg.proof import largest_norm_bound
 from ..nn.activations import Abs, GroupSort, MaxMin
-from ..nn.base import LipschitzModule, PointwiseLinear, checked_dtype
+from ..nn.base import LipschitzModule, checked_dtype
 from ..nn.freeze import CircularConv2d, FrozenLayer, refuse_hooks
+from ..nn.kernel import convolution_bound
+from ..nn.linear import PointwiseLinear
 from ..nn.reshape import Center, FitChannels
 
 Shape = tuple[int, ...]
@@ -180,8 +182,8 @@ def _unshuffle(module: nn.PixelUnshuffle, shape: Shape) -> tuple[Bound, Shape]:
 @register_bound(nn.Linear)
 def _linear(module: nn.Linear, shape: Shape) -> tuple[Bound, Shape]:
     _features(module, shape, module.in_features)
-    value = float(norm_bound(checked_dtype(module.weight, "nn.Linear").to(torch.float64)))
-    return Bound(value, "nn.Linear: spectral norm by Gram iteration"), (*shape[:-1], module.out_features)
+    value = largest_norm_bound(checked_dtype(module.weight, "nn.Linear").to(torch.float64))
+    return Bound(value, "nn.Linear: spectral norm, proved by a Cholesky residual"), (*shape[:-1], module.out_features)
 
 
 @register_bound(CircularConv2d)
@@ -208,6 +210,4 @@ def _convolution(
     if not (plain and square and module.padding == margins):
         raise UnsoundError(f"no proved bound is known for this {type(module).__name__}: {module.extra_repr()}")
     kernel = checked_dtype(module.weight, type(module).__name__)
-    why = f"spectral norm of the kernel ({padding} padding, {image[0]}x{image[1]}) by Gram iteration"
-    bound = Bound(float(conv_norm_bound(kernel, image, padding)), why)
-    return _named(module, bound), (module.out_channels, *image)
+    return _named(module, convolution_bound(kernel, image, padding)), (module.out_channels, *image)

@@ -38,9 +38,12 @@ def _flowing(command: Callable[..., None]) -> str:
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version
+        from importlib.metadata import PackageNotFoundError, version
 
-        typer.echo(f"onelip {version('onelip')}")
+        try:
+            typer.echo(f"onelip {version('onelip')}")
+        except PackageNotFoundError:
+            typer.echo("onelip, not installed: run from its source")
         raise typer.Exit
 
 

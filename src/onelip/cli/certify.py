@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 
 def certify(
     run: Annotated[Path, typer.Argument(help="Folder of one run, written by onelip train or onelip compare.")],
+    *,
+    data: Annotated[
+        str | None,
+        typer.Option(help="Where the run's folder of pictures is now, if it was moved.", show_default=False),
+    ] = None,
     data_dir: options.DataDir = None,
     method: Annotated[
         str | None,
@@ -28,14 +33,15 @@ def certify(
 ) -> None:
     """Certify a trained network again: accuracy, certified accuracy, Lipschitz bound.
 
-    The weights are read from the folder, every layer is bounded anew, and each test image gets the radius inside which
-    nothing can change its (correct) class. CRA 36/255 is the share of images whose radius is greater than 36/255.
+    The weights are read from the folder, every layer is bounded anew, and each test image gets the radius in the L2
+    norm inside which no change of its pixels changes its (correct) class, in real arithmetic. CRA 36/255 is the share
+    of images whose radius is greater than 36/255.
     """
     with clear_errors():
         from onelip.bench.measure.machine import find_device
         from onelip.bench.single import certify_again
 
-        result = certify_again(run, method=method, data_dir=data_dir, device=find_device(device))
+        result = certify_again(run, method=method, data=data, data_dir=data_dir, device=find_device(device))
         if as_json:
             typer.echo(json.dumps(_facts(run, result), indent=2))
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from onelip.bench.data import ImageData
 
 ALL_FAILED = 1
-"""Exit code when no run has a result."""
+"""Exit code when no run of a constrained method has a result."""
 
 EXAMPLES = """\
 [bold]Examples[/bold]
@@ -69,6 +70,7 @@ def compare(
         recipe = options.recipe(learning_rate=learning_rate, weight_decay=weight_decay, batch_size=batch_size)
         from onelip.bench.compare import ComparisonRun
         from onelip.bench.comparison import Comparison
+        from onelip.bench.folder import held
         from onelip.bench.measure.machine import find_device
         from onelip.bench.selection import find_methods
         from onelip.bench.train.budget import Budget
@@ -86,11 +88,12 @@ def compare(
             data=_load(data or ["digits"], data_dir, resize),
         )
         run = ComparisonRun(asked, out, costs=costs, force=force, say=say, show=show_progress, watch=live_notes)
-        run.check()
-        _announce(asked, run, out)
-        records = run.execute()
-        print_report(out)
-        if all(record.status != "ok" for record in records):
+        with held(out):
+            _announce(asked, run, out)
+            records = run.execute()
+            print_report(out)
+        constrained = [record for record in records if record.method.constrained] or records
+        if all(record.status != "ok" for record in constrained):
             raise typer.Exit(ALL_FAILED)
 
 
@@ -103,8 +106,8 @@ def _scan(rates: str | None, budget: str | None) -> Scan | None:
     if rates is None or budget is None:
         return None
     found = options.numbers("--scan", rates, float, "learning rates such as 0.01,0.1")
-    for rate in found:
-        options.recipe(learning_rate=rate)
+    if not all(0 < rate < math.inf for rate in found):
+        raise OnelipError(f"--scan {rates!r} is not allowed; learning rates are positive numbers, such as 0.01,0.1")
     return Scan(rates=found, budget=Budget.parse(budget))
 
 
@@ -147,5 +150,9 @@ def _kept(out: Path, force: bool) -> str:
     with contextlib.suppress(RecordError):
         kept = len(load_records(out).train)
     runs = "1 finished run is" if kept == 1 else f"{kept} finished runs are"
-    command = "the same command without --force" if force else "the same command"
-    return f"{runs} kept in {out}; {command} goes on from there, onelip report {out} shows what there is."
+    again = (
+        "the same command begins anew; without --force it takes what is there as done, also what was not replaced yet"
+        if force
+        else "the same command goes on from there"
+    )
+    return f"{runs} in {out}; {again}. onelip report {out} shows what there is."

@@ -24,14 +24,16 @@ def say(line: str) -> None:
 def live_notes(title: str) -> Iterator[Note]:
     """Shows on a terminal what is being measured; elsewhere nothing."""
     from rich.console import Console
+    from rich.live import Live
     from rich.text import Text
 
     console = Console(stderr=True)
     if not console.is_terminal:
         yield lambda _: None
         return
-    with console.status(Text(title)) as status:
-        yield lambda note: status.update(Text(f"{title}: {note}"))
+    # Nothing is drawn between the notes: a thread that turns a wheel would run while times are taken.
+    with Live(Text(title), console=console, auto_refresh=False, transient=True) as live:
+        yield lambda note: live.update(Text(f"{title}: {note}"), refresh=True)
 
 
 def note_unused_gpu(device: torch.device) -> None:
@@ -72,8 +74,8 @@ def print_evaluation(record: TrainRecord, evaluation: Evaluation) -> None:
 
 
 def _share(name: str, count: int, images: int) -> tuple[str, str, str, str]:
-    from onelip.bench.report.metrics import percent
-    from onelip.bench.report.statistics import wilson
+    from onelip.bench.report.formats import percent
+    from onelip.bench.statistics import wilson
 
     low, high = wilson(count, images)
     return name, f"{percent(count / images)} %", f"{percent(low)}\u2013{percent(high)}", str(count)

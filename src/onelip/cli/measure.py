@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from onelip.bench.subject import Workload
 
 ALL_FAILED = 1
-"""Exit code when no network could be measured."""
+"""Exit code when none of the named methods could be measured."""
 
 
 def measure(
@@ -38,7 +39,7 @@ def measure(
     rounds: Annotated[int, typer.Option(help="Time samples of each kind.", rich_help_panel=HOW, min=1)] = 30,
     limit: Annotated[
         str,
-        typer.Option(help="Take fewer samples than --rounds, but at least 3, after this time.", rich_help_panel=HOW),
+        typer.Option(help="Take fewer samples than --rounds, but at least 8, after this time.", rich_help_panel=HOW),
     ] = "10m",
     device: options.Device = "cpu",
     out: Annotated[Path | None, typer.Option(help="Folder for the records.", show_default=False)] = None,
@@ -46,22 +47,22 @@ def measure(
 ) -> None:
     """Measure time, memory and operations of the methods, without training.
 
-    All networks of a size are measured in turn in one session, together with the unconstrained network, so that the
-    ratios between them do not depend on what else the machine does. Weights of an inference step are constructed once,
+    All networks of a size are measured in turn in one session, together with the unconstrained network, so that what
+    else the machine does meets all of them alike. Weights of an inference step are constructed once,
     before; the time to construct them is measured apart.
 
     Example: onelip measure --sizes XS,S --image 1x8x8
     """
     with clear_errors(lambda: "Finished sessions are kept." if out else "Nothing was written."):
         shape, seconds = _shape(image), _seconds(limit)
-        from onelip.bench.compare import check_writable
         from onelip.bench.costs import cases_of
+        from onelip.bench.folder import held
         from onelip.bench.measure.machine import find_device
         from onelip.bench.selection import find_methods
         from onelip.bench.subject import Workload, check_network
 
-        found = find_device(device)
-        cases = cases_of(find_methods(options.method_names(methods, own)), options.padding_choice(padding))
+        found, asked = find_device(device), find_methods(options.method_names(methods, own))
+        cases = cases_of(asked, options.padding_choice(padding))
         workloads = [
             Workload(size=size, image=shape, classes=classes, batch_size=batch_size, device=found)
             for size in options.size_list(sizes)
@@ -69,13 +70,14 @@ def measure(
         for workload in workloads:
             for case in cases:
                 check_network(*case, workload)
-        if out is not None:
-            check_writable(out)
         if not as_json:
             note_unused_gpu(found)
-        records = [_measured(workload, cases, rounds, seconds, out) for workload in workloads]
+        with contextlib.nullcontext() if out is None else held(out):
+            records = [_measured(workload, cases, rounds, seconds, out) for workload in workloads]
         _print(records, as_json, out)
-        if all(entry.status != "ok" for record in records for entry in record.entries):
+        names = {method.name for method in asked}
+        entries = [entry for record in records for entry in record.entries if entry.method.name in names]
+        if all(entry.status != "ok" for entry in entries):
             raise typer.Exit(ALL_FAILED)
 
 
@@ -86,7 +88,7 @@ def _measured(workload: Workload, cases: Sequence[Case], rounds: int, seconds: f
     with live_notes(f"costs, size {workload.size}") as note:
         record = measure_costs(cases, workload, rounds=rounds, time_limit=seconds, note=note)
     if out is not None:
-        keep(record, out, instead_of=())
+        keep(record, out)
     return record
 
 
@@ -107,7 +109,7 @@ def _print(records: list[CostRecord], as_json: bool, out: Path | None) -> None:
 def _shape(text: str) -> tuple[int, int, int]:
     """The image shape in a text such as 3x32x32."""
     parts = text.split("x")
-    if len(parts) != 3 or not all(part.isdigit() and int(part) > 0 for part in parts):
+    if len(parts) != 3 or not all(part.isascii() and part.isdecimal() and int(part) > 0 for part in parts):
         raise OnelipError(f"--image {text!r} is not allowed; give channels x height x width, such as 3x32x32")
     channels, height, width = map(int, parts)
     return channels, height, width
@@ -117,7 +119,10 @@ def _seconds(text: str) -> float:
     """The time in a text such as 60s."""
     from onelip.bench.train.budget import Budget
 
-    seconds = Budget.parse(text).seconds
+    try:
+        seconds = Budget.parse(text).seconds
+    except OnelipError:
+        seconds = None
     if seconds is None:
         raise OnelipError(f"--limit {text!r} is not allowed; give a time such as 60s or 10m")
     return seconds

@@ -132,9 +132,10 @@ def numbers(option: str, text: str, kind: Callable[[str], T], wanted: str) -> tu
 
 def seed_list(text: str) -> tuple[int, ...]:
     """The random seeds of a list with commas."""
-    found = numbers("--seeds", text, int, "whole numbers from 0 on")
-    if min(found) < 0:
-        raise OnelipError(f"--seeds {text!r} is not allowed; give whole numbers from 0 on, separated by commas")
+    wanted = "whole numbers from 0 to 2^63 - 1"
+    found = numbers("--seeds", text, int, wanted)
+    if min(found) < 0 or max(found) >= 2**63:
+        raise OnelipError(f"--seeds {text!r} is not allowed; give {wanted}, separated by commas")
     return found
 
 

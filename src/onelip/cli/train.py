@@ -29,7 +29,7 @@ def train(
     resize: options.Resize = None,
     size: Annotated[str, typer.Option(help="XS, S, M, L or a width as a number.", rich_help_panel=WHAT)] = "XS",
     budget: options.Budget = "20s",
-    seed: Annotated[int, typer.Option(help="Random seed.", rich_help_panel=WHAT, min=0)] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed.", rich_help_panel=WHAT, min=0, max=2**63 - 1)] = 0,
     padding: options.PaddingOption = "paper",
     device: options.Device = "cpu",
     learning_rate: options.LearningRate = 0.1,
@@ -42,8 +42,8 @@ def train(
 ) -> None:
     """Train one network, certify it on the test images, and keep it.
 
-    The weights are in model.safetensors, and what came out is in record.json. A checkpoint is written twice a minute,
-    at the end of an epoch: --resume goes on from it.
+    The weights are in model.safetensors, and what came out is in record.json. A checkpoint is written at the end of an
+    epoch, at most twice a minute: --resume goes on from it.
     """
     with clear_errors(lambda: _kept(out)):
         recipe = options.recipe(learning_rate=learning_rate, weight_decay=weight_decay, batch_size=batch_size)
@@ -78,8 +78,11 @@ def train(
 
 def _kept(out: Path) -> str:
     """What Ctrl-C left, and how to go on."""
+    from onelip.bench.results import RECORD_NAME
     from onelip.bench.train.checkpoint import FILE_NAME
 
+    if (out / RECORD_NAME).exists():
+        return f"{out} holds a finished run."
     if (out / FILE_NAME).exists():
         return f"The last checkpoint is kept in {out}; the same command with --resume goes on from it."
     return "There was no checkpoint yet; the same command with --force begins anew."

@@ -16,6 +16,10 @@ from torch import Tensor
 Padding = Literal["circular", "zeros"]
 Image = tuple[int, int]
 
+STRIDES_OF_ZERO_FAIL = torch.__version__ < "2.9"
+"""In older versions the derivative of `irfft2` fails on the expanded gradient that `sum` sends (pytorch issue 154477);
+behind a product it is dense."""
+
 
 def transpose_kernel(kernel_OIKK: Tensor) -> Tensor:
     """Kernel of the transposed operator: channels exchanged, both axes reversed; shape (..., I, O, K, K)."""
@@ -95,7 +99,8 @@ def apply_spectral(x_BIHW: Tensor, matrices_FOI: Tensor) -> Tensor:
     spectrum_BIFc = torch.view_as_real(torch.fft.rfft2(x_BIHW).flatten(-2))
     product_FBcO = (spectrum_BIFc.permute(2, 0, 3, 1).flatten(-2) @ blocks).unflatten(-1, (2, -1))
     product_BOF = torch.view_as_complex(product_FBcO.permute(1, 3, 0, 2).contiguous())
-    return torch.fft.irfft2(product_BOF.unflatten(-1, (height, width // 2 + 1)), s=(height, width))
+    y_BOHW = torch.fft.irfft2(product_BOF.unflatten(-1, (height, width // 2 + 1)), s=(height, width))
+    return y_BOHW * 1 if STRIDES_OF_ZERO_FAIL else y_BOHW
 
 
 def self_correlation(kernel_OIKK: Tensor) -> Tensor:

@@ -45,8 +45,23 @@ def _gram(matrices: Tensor) -> Tensor:
     return matrices.mH @ matrices
 
 
-def _product_error(matrices: Tensor) -> float:
-    return _gamma(2 * max(matrices.shape[-2:]) + 8)
+def gram_error(matrices: Tensor) -> Tensor:
+    """Upper bound of ||fl(A^H A) - A^H A||_F for each float64 matrix, shape (...).
+
+    Real and imaginary part of an entry each err by gamma times a sum of products of absolute values, together by at
+    most sqrt(2) of that.
+    """
+    return product_error(max(matrices.shape[-2:])) * frobenius(matrices).square()
+
+
+def product_error(terms: int) -> float:
+    """What an entry of a product of so many (complex) terms errs by, over the sum of the terms' absolute values."""
+    return 2 * _gamma(2 * terms + 8)
+
+
+def spectral_error(kernel_OIKK: Tensor) -> Tensor:
+    """Upper bound of the rounding in every spectral matrix of a float64 kernel, in the Frobenius norm, shape (...)."""
+    return _gamma(2 * kernel_OIKK.shape[-1] ** 2 + 128) * frobenius(kernel_OIKK.abs().sum((-2, -1)))
 
 
 def _without_tiny(matrices: Tensor) -> Tensor:
@@ -65,6 +80,15 @@ def _power_of_two_above(value: Tensor) -> Tensor:
     """The next power of two of float64 values, by their bits (compilers stumble over frexp); 1 for subnormal ones."""
     power = (value.detach().view(torch.int64) & EXPONENT_BITS).view(torch.float64)
     return torch.where(power > 0, 2 * power, 1.0)
+
+
+def scaled(matrices: Tensor) -> tuple[Tensor, Tensor]:
+    """Matrices divided by a power of two above their entries, without entries below `TINY`; and that power, (...).
+
+    Products of two entries then are normal numbers, and what was cut off has a norm below `CUT`.
+    """
+    unit = _power_of_two_above(_largest_entry(matrices))
+    return _without_tiny(matrices / unit[..., None, None]), unit
 
 
 def norm_bound(matrices: Tensor, *, squarings: int = TIGHT_SQUARINGS) -> Tensor:
@@ -86,14 +110,13 @@ def norm_bound(matrices: Tensor, *, squarings: int = TIGHT_SQUARINGS) -> Tensor:
     """
     if matrices.dtype not in (torch.float64, torch.complex128):
         raise TypeError(f"norm_bound needs float64 or complex128 matrices, not {matrices.dtype}")
-    unit = _power_of_two_above(_largest_entry(matrices))
-    matrices = _without_tiny(matrices / unit[..., None, None])
-    errors, scales = [_product_error(matrices) * frobenius(matrices).square()], []
+    matrices, unit = scaled(matrices)
+    errors, scales = [gram_error(matrices)], []
     current = _gram(matrices)
     for _ in range(squarings):
         scale = _power_of_two_above(frobenius(current))
         current = _without_tiny(current / scale[..., None, None])
-        errors.append(_product_error(current) * frobenius(current).square())
+        errors.append(gram_error(current))
         scales.append(scale)
         current = current.mH @ current
     bound = frobenius(current)
@@ -110,7 +133,7 @@ def isometry_defect(matrices: Tensor) -> Tensor:
     """
     gram = _gram(matrices)
     residual = gram - torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device)
-    slack = _product_error(matrices) * frobenius(matrices).square() + 2 * UNIT_ROUNDOFF * frobenius(gram)
+    slack = gram_error(matrices) + 2 * UNIT_ROUNDOFF * frobenius(gram)
     return _up(frobenius(residual) + _up(slack))
 
 
@@ -147,11 +170,11 @@ def conv_norm_bound(kernel_OIKK: Tensor, image: Image, padding: Padding, *, squa
     around = (1, 1) if size == 1 else torus(image, size, padding)
     matrices = spectral_matrices(kernel, around)
     largest = norm_bound(matrices, squarings=squarings).amax(-1)
-    absolute = frobenius(kernel.abs().sum((-2, -1)))
-    return _up(largest + _gamma(2 * size**2 + 128) * absolute)
+    return _up(largest + spectral_error(kernel))
 
 
-def _start(size: int, like: Tensor) -> Tensor:
+def start_vector(size: int, like: Tensor) -> Tensor:
+    """Where power iterations begin: fixed, and orthogonal to nothing that a network would know of; shape (size, 1)."""
     index = torch.arange(size, device=like.device, dtype=torch.float64)
     return torch.cos(1 + 0.7 * index.square()).to(like.dtype)[:, None]
 
@@ -162,7 +185,7 @@ def _normalise(vectors: Tensor) -> Tensor:
 
 def singular_vector_estimate(matrices: Tensor, steps: int) -> Tensor:
     """Right singular vectors near the largest singular value by power iteration from a fixed start: (..., N, 1)."""
-    vector = _normalise(_start(matrices.shape[-1], matrices).expand(*matrices.shape[:-2], -1, -1))
+    vector = _normalise(start_vector(matrices.shape[-1], matrices).expand(*matrices.shape[:-2], -1, -1))
     for _ in range(steps):
         vector = _normalise(matrices.mH @ (matrices @ vector))
     return vector
@@ -201,5 +224,5 @@ def conv_norm_estimate(kernel_OIKK: Tensor, image: Image, padding: Padding, *, s
         for _ in range(6):
             gram = gram / torch.linalg.matrix_norm(gram)[..., None, None].clamp(min=1e-30)
             gram = gram @ gram
-        vector = _normalise(gram @ _start(matrix.shape[-1], matrix))
+        vector = _normalise(gram @ start_vector(matrix.shape[-1], matrix))
     return torch.linalg.vector_norm(matrix @ vector, dim=(-2, -1))

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 
 from ..linalg.conv import self_correlation
 from ..method import ConvShape, Cost, Method, Traits
-from ..nn.base import PointwiseLinear, Role, Weights
+from ..nn.base import Role, Weights
 from ..nn.kernel import WeightKernelConv2d, orthogonal_, zero_bias
+from ..nn.linear import PointwiseLinear
 
 EPSILON = 1e-6
 

@@ -20,8 +20,9 @@ from torch import Tensor, nn
 from ..linalg.norms import contract
 from ..linalg.orthogonal import polar
 from ..method import ConvShape, Cost, Method, Traits
-from ..nn.base import PointwiseLinear, Role, Weights
+from ..nn.base import Role, Weights
 from ..nn.kernel import KernelConv2d, orthogonal_, uniform_bias
+from ..nn.linear import PointwiseLinear
 
 
 def compose_with_projector(kernel_OIKL: Tensor, frame_IR: Tensor, axis: int) -> Tensor:

@@ -17,8 +17,9 @@ from torch import Tensor, nn
 
 from ..linalg.orthogonal import cayley
 from ..method import ConvShape, Cost, Method, Traits, spectral_cost
-from ..nn.base import PointwiseLinear, Role, Weights
+from ..nn.base import Role, Weights
 from ..nn.kernel import uniform_bias
+from ..nn.linear import PointwiseLinear
 from ..nn.spectral import WeightSpectralConv2d
 
 

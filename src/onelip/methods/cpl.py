@@ -21,8 +21,9 @@ from torch import Tensor, nn
 from ..linalg.conv import Image, Padding, torus
 from ..linalg.norms import LOOSE_SQUARINGS, conv_norm_bound, conv_norm_estimate
 from ..method import ConvShape, Cost, Method, Traits
-from ..nn.base import PointwiseLinear, Role, Weights
+from ..nn.base import Role, Weights
 from ..nn.kernel import uniform_bias
+from ..nn.linear import PointwiseLinear
 from ..nn.residual import ResidualConv2d
 
 LARGEST_SCALE = 1e30

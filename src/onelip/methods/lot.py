@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from ..linalg.conv import Padding
 from ..linalg.orthogonal import polar
 from ..method import ConvShape, Cost, Method, Traits, spectral_cost
-from ..nn.base import PointwiseLinear, Role, Weights
+from ..nn.base import Role, Weights
 from ..nn.kernel import zero_bias
+from ..nn.linear import PointwiseLinear
 from ..nn.spectral import WeightSpectralConv2d
 
 

@@ -15,8 +15,9 @@ from torch import Tensor, nn
 
 from ..linalg.conv import Image, Padding, self_correlation
 from ..method import ConvShape, Cost, Method, Traits
-from ..nn.base import PointwiseLinear, Role, Weights
+from ..nn.base import Role, Weights
 from ..nn.kernel import uniform_bias
+from ..nn.linear import PointwiseLinear
 from ..nn.residual import ResidualConv2d
 
 EPSILON = 1e-6

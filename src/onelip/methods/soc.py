@@ -21,15 +21,19 @@ from torch import Tensor, nn
 from ..bound import Bound
 from ..errors import UnsoundError
 from ..linalg.conv import Image, Padding, convolve, transpose_kernel
-from ..linalg.norms import LOOSE_SQUARINGS, conv_norm_bound, norm_bound, norm_estimate
+from ..linalg.norms import LOOSE_SQUARINGS, norm_bound, norm_estimate
+from ..linalg.proof import conv_largest_norm_bound
 from ..linalg.series import exponential_series, exponential_series_bound
 from ..method import ConvShape, Cost, Method, Traits
-from ..nn.base import LipschitzModule, PointwiseLinear, Role, Weights
+from ..nn.base import LipschitzModule, Role, Weights
 from ..nn.kernel import uniform_bias
+from ..nn.linear import PointwiseLinear
 from ..nn.reshape import fit_channels
 
 TRAINING_DEGREE, EVAL_DEGREE = 5, 12
 POWER_STEPS = 20
+ENOUGH = 3.37
+"""Norms of L up to which the series of the eval degree does not exceed 1."""
 
 
 def reshaped_kernels(kernel_OIKK: Tensor) -> tuple[Tensor, Tensor]:
@@ -104,9 +108,9 @@ class SOCConv2d(LipschitzModule):
 
     def realised_bound(self, weights: Weights, image: Image) -> Bound:
         """The series' largest modulus on the spectrum of L, or the norm of the realised matrix for 1x1 kernels."""
-        norm = float(conv_norm_bound(weights[0], image, self.padding_mode))
+        norm, way = conv_largest_norm_bound(weights[0], image, self.padding_mode, enough=ENOUGH)
         if self.kernel_size == 1:
-            return Bound(norm, "spectral norm of the exponentiated matrix by Gram iteration")
+            return Bound(norm, f"spectral norm of the exponentiated matrix, proved on its {way}")
         if not torch.equal(weights[0], -transpose_kernel(weights[0])):
             raise UnsoundError("no bound of this layer: its kernel is not skew")
         value = exponential_series_bound(norm, EVAL_DEGREE)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from ..linalg.conv import Image
 from ..method import ConvShape, Cost, Method, Traits
-from ..nn.base import PointwiseLinear, Role, Weights
+from ..nn.base import Role, Weights
 from ..nn.kernel import WeightKernelConv2d, uniform_bias
+from ..nn.linear import PointwiseLinear
 
 
 class StandardConv2d(WeightKernelConv2d):
@@ -23,6 +25,10 @@ class StandardConv2d(WeightKernelConv2d):
     def kernel(self, raw: Weights) -> Tensor:
         """The parameter itself."""
         return raw[0]
+
+    def recall(self, image: Image) -> Weights:
+        """The parameters themselves, which need no construction and no second place in memory."""
+        return self.raw()
 
 
 class StandardLinear(PointwiseLinear, StandardConv2d):

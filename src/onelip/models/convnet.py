@@ -126,8 +126,12 @@ class ConvNet(ImageModel, nn.Sequential):
         return [module for module in self if isinstance(module, LipschitzModule)]
 
     def construct(self) -> list[Weights]:
-        """The weights of all layers, constructed in one call per group of equal shapes (or recalled in eval mode)."""
-        return construct_all(self.layers, self.inner_images)
+        """The weights of all layers, constructed in one call per group of equal shapes (or recalled in eval mode).
+
+        No weights where the layers are frozen.
+        """
+        layers = self.layers
+        return construct_all(layers, self.inner_images) if layers else []
 
     def plain(self) -> nn.Module:
         """A plain sequence of the same modules; of this very class only, since a subclass may compute otherwise."""

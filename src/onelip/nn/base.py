@@ -10,8 +10,7 @@ Shapes: B images, I inner input channels, O output channels, H x W image.
 from __future__ import annotations
 
 import abc
-import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar, Literal, cast
 
@@ -22,22 +21,14 @@ from torch import Tensor, nn
 from ..bound import Bound
 from ..errors import UnsoundError, UnsupportedShapeError
 from ..linalg.conv import Image, Padding
+from .arguments import one_of, positive
 from .memo import Memo
 
 Weights = tuple[Tensor, ...]
 Role = Literal["first", "block", "head"]
 KERNEL_SIZES = (1, 3, 5)
+STRIDES = (1, 2)
 PADDINGS: tuple[Padding, ...] = ("circular", "zeros")
-
-
-def _allowed(name: str, value: object, allowed: Sequence[object]) -> None:
-    if value not in allowed or type(value) is not type(allowed[0]):
-        raise UnsupportedShapeError(f"{name}={value!r} is not supported; allowed: {', '.join(map(repr, allowed))}")
-
-
-def _positive(name: str, value: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise UnsupportedShapeError(f"{name}={value!r} must be a positive integer")
 
 
 def checked_dtype(tensor: Tensor, name: str) -> Tensor:
@@ -69,7 +60,7 @@ class LipschitzModule(nn.Module, abc.ABC):
     Args:
         in_channels: Channels of the input images.
         out_channels: Channels of the output images.
-        kernel_size: 1, 3 or 5.
+        kernel_size: 1, 3 or 5; like stride and dilation also written as a pair of equal numbers.
         stride: 1 or 2; 2 needs images of even height and width.
         padding: "same", the only one.
         padding_mode: "circular" or "zeros"; None takes the one that the method's paper uses.
@@ -90,29 +81,27 @@ class LipschitzModule(nn.Module, abc.ABC):
         self,
         in_channels: int,
         out_channels: int,
-        kernel_size: int,
+        kernel_size: int | tuple[int, int],
         *,
-        stride: int = 1,
+        stride: int | tuple[int, int] = 1,
         padding: str = "same",
         padding_mode: Padding | None = None,
         groups: int = 1,
-        dilation: int = 1,
+        dilation: int | tuple[int, int] = 1,
         bias: bool = True,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        _positive("in_channels", in_channels)
-        _positive("out_channels", out_channels)
-        _allowed("kernel_size", kernel_size, KERNEL_SIZES)
-        _allowed("stride", stride, (1, 2))
-        _allowed("padding", padding, ("same",))
-        _allowed("groups", groups, (1,))
-        _allowed("dilation", dilation, (1,))
+        self.in_channels = positive("in_channels", in_channels)
+        self.out_channels = positive("out_channels", out_channels)
+        self.kernel_size = one_of("kernel_size", kernel_size, KERNEL_SIZES)
+        self.stride = one_of("stride", stride, STRIDES)
+        self.padding = one_of("padding", padding, ("same",))
+        one_of("groups", groups, (1,))
+        one_of("dilation", dilation, (1,))
         if padding_mode is not None:
-            _allowed("padding_mode", padding_mode, PADDINGS)
-        self.in_channels, self.out_channels = in_channels, out_channels
-        self.kernel_size, self.stride, self.padding = kernel_size, stride, padding
+            one_of("padding_mode", padding_mode, PADDINGS)
         self.padding_mode: Padding = padding_mode or self.default_padding
         self._memo = Memo()
         factory = {"device": device, "dtype": dtype}
@@ -299,45 +288,3 @@ class LipschitzModule(nn.Module, abc.ABC):
             f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}, "
             f"padding_mode={self.padding_mode!r}, bias={self.bias is not None}"
         )
-
-
-class PointwiseLinear(LipschitzModule):
-    """A linear layer as the convolution with a 1x1 kernel on a 1x1 image; mixed in before a method's convolution.
-
-    Args:
-        in_features: Length of the input vectors.
-        out_features: Length of the output vectors.
-        bias: Whether a bias is added.
-        device: Of the parameters.
-        dtype: Of the parameters.
-    """
-
-    def __init__(
-        self,
-        in_features: int,
-        out_features: int,
-        *,
-        bias: bool = True,
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
-    ) -> None:
-        _positive("in_features", in_features)
-        _positive("out_features", out_features)
-        super().__init__(in_features, out_features, 1, bias=bias, device=device, dtype=dtype)
-
-    def forward(self, x: Tensor, weights: Weights | None = None) -> Tensor:
-        """Applies the layer to vectors of shape (..., in_features); returns (..., out_features)."""
-        if x.dim() < 1 or x.shape[-1] != self.in_channels:
-            raise UnsupportedShapeError(f"expected vectors of shape (..., {self.in_channels}), got {tuple(x.shape)}")
-        images = x.reshape(math.prod(x.shape[:-1]), self.in_channels, 1, 1)
-        return super().forward(images, weights).reshape(*x.shape[:-1], self.out_channels)
-
-    def frozen(self, image: Image) -> nn.Module:
-        """As the convolution's, with an `nn.Linear` in the place of a plain 1x1 `nn.Conv2d`."""
-        from .freeze import as_linear
-
-        return as_linear(super().frozen((1, 1)))
-
-    def extra_repr(self) -> str:
-        """The arguments that the layer was made with."""
-        return f"{self.in_channels}, {self.out_channels}, bias={self.bias is not None}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, cast
 
 import torch
@@ -147,39 +148,50 @@ def freeze(model: nn.Module, image: tuple[int, ...] | None = None) -> nn.Module:
     copied = copy.deepcopy(model).eval()
     kept = {id(module.skeleton) for module in copied.modules() if isinstance(module, FrozenLayer)}
     layers = [m for m in copied.modules() if isinstance(m, LipschitzModule) and id(m) not in kept]
-    images = _image_sizes(copied, layers, image)
-    frozen = {id(layer): layer.frozen(images[id(layer)]) for layer in layers}
-    result = _replace(copied, frozen).eval()
-    return result.requires_grad_(False)
+    probes = {id(layer): _Probe(layer) for layer in layers}
+    probing = _replace(copied, probes)
+    first = next(iter(copied.parameters()), torch.empty(0))
+    with torch.no_grad():
+        probing(torch.zeros(1, *image, dtype=first.dtype, device=first.device))
+    frozen = {id(probe): probe.frozen for probe in probes.values() if probe.frozen is not None}
+    if len(frozen) < len(probes):
+        unused = len(probes) - len(frozen)
+        raise ValueError(f"freeze: {unused} layers were not used in a forward pass on images {tuple(image)}")
+    return _plain(_replace(probing, frozen)).eval().requires_grad_(False)
 
 
-def _image_sizes(model: nn.Module, layers: list[LipschitzModule], image: tuple[int, ...]) -> dict[int, Image]:
-    sizes: dict[int, Image] = {}
+class _Probe(nn.Module):
+    """Stands in for a layer during one forward pass, in which it freezes the layer at the image size that it meets."""
 
-    def record(layer: nn.Module, arguments: tuple[Tensor, ...], named: dict[str, Tensor]) -> None:
-        shape = (*arguments, *named.values())[0].shape
-        size = (shape[2], shape[3]) if len(shape) == 4 else (1, 1)
-        if sizes.setdefault(id(layer), size) != size:
-            raise ValueError(f"a layer is used at two image sizes, {sizes[id(layer)]} and {size}; freeze needs one")
+    frozen: nn.Module | None
 
-    hooks = [layer.register_forward_pre_hook(record, with_kwargs=True) for layer in layers]
-    first = next(iter(model.parameters()), torch.empty(0))
-    try:
-        with torch.no_grad():
-            model(torch.zeros(1, *image, dtype=first.dtype, device=first.device))
-    finally:
-        for hook in hooks:
-            hook.remove()
-    unused = [layer for layer in layers if id(layer) not in sizes]
-    if unused:
-        raise ValueError(f"freeze: {len(unused)} layers were not used in a forward pass on images {tuple(image)}")
-    return sizes
+    def __init__(self, layer: LipschitzModule) -> None:
+        super().__init__()
+        self.layer, self.frozen = layer, None
+        self.size: Image | None = None
+
+    def forward(self, *arguments: Tensor, **named: Tensor) -> Tensor:
+        x = (*arguments, *named.values())[0]
+        size = (x.shape[2], x.shape[3]) if x.dim() == 4 else (1, 1)
+        if self.frozen is None:
+            self.size, self.frozen = size, self.layer.frozen(size)
+        if size != self.size:
+            raise ValueError(f"a layer is used at two image sizes, {self.size} and {size}; freeze needs one")
+        result: Tensor = self.frozen(x)
+        return result
 
 
-def _replace(module: nn.Module, frozen: dict[int, nn.Module]) -> nn.Module:
-    if id(module) in frozen:
-        return frozen[id(module)]
+def _replace(module: nn.Module, others: Mapping[int, nn.Module]) -> nn.Module:
+    if id(module) in others:
+        return others[id(module)]
     for name, child in module._modules.items():
         if child is not None:
-            module._modules[name] = _replace(child, frozen)
+            module._modules[name] = _replace(child, others)
+    return module
+
+
+def _plain(module: nn.Module) -> nn.Module:
+    for name, child in module._modules.items():
+        if child is not None:
+            module._modules[name] = _plain(child)
     return module.plain() if isinstance(module, ImageModel) else module

@@ -8,10 +8,20 @@ import torch
 from torch import Tensor, nn
 
 from ..bound import Bound
-from ..linalg.conv import Image, convolve
-from ..linalg.norms import conv_norm_bound
+from ..linalg.conv import Image, Padding, convolve
+from ..linalg.proof import conv_largest_norm_bound
 from .base import LipschitzModule, Weights
 from .freeze import frozen_conv2d
+
+
+def convolution_bound(kernel_OIKK: Tensor, image: Image, padding: Padding) -> Bound:
+    """Proved bound of the norm of a convolution on images of one size, see `conv_largest_norm_bound`.
+
+    Raises:
+        UnsoundError: If the kernel is not finite.
+    """
+    value, way = conv_largest_norm_bound(kernel_OIKK, image, padding)
+    return Bound(value, f"spectral norm of the kernel ({padding} padding, {image[0]}x{image[1]}), proved on its {way}")
 
 
 class KernelConv2d(LipschitzModule):
@@ -34,11 +44,8 @@ class KernelConv2d(LipschitzModule):
         return convolve(x_BIHW, weights[0], self.bias, self.padding_mode)
 
     def realised_bound(self, weights: Weights, image: Image) -> Bound:
-        """The norm of the convolution: exact up to 1e-6 for circular padding, from above for zero padding."""
-        return Bound(
-            float(conv_norm_bound(weights[0], image, self.padding_mode)),
-            f"spectral norm of the kernel ({self.padding_mode} padding, {image[0]}x{image[1]}) by Gram iteration",
-        )
+        """The norm of the convolution, see `convolution_bound`."""
+        return convolution_bound(weights[0], image, self.padding_mode)
 
     def frozen(self, image: Image) -> nn.Module:
         """A plain `nn.Conv2d` with the constructed kernel (circular padding and stride 2 around it)."""

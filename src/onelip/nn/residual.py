@@ -10,9 +10,12 @@ from torch import Tensor, nn
 from ..bound import Bound
 from ..errors import UnsoundError
 from ..linalg.conv import Image, convolve, convolve_transposed
-from ..linalg.norms import conv_norm_bound
+from ..linalg.proof import conv_largest_norm_bound
 from .base import LipschitzModule, Weights
 from .reshape import fit_channels
+
+ENOUGH = 2**0.5 * (1 - 1e-12)
+"""Norms of sqrt(T) K up to which the layer's bound is 1."""
 
 
 class ResidualConv2d(LipschitzModule):
@@ -62,6 +65,7 @@ class ResidualConv2d(LipschitzModule):
         if not bool((scale >= 0).all()):
             raise UnsoundError("the diagonal of T holds a negative number or NaN")
         root = scale.sqrt()[:, None, None, None]
-        norm = float(conv_norm_bound(kernel * root, image, self.padding_mode)) * (1 + 1e-15)
+        norm, _ = conv_largest_norm_bound(kernel * root, image, self.padding_mode, enough=ENOUGH)
+        norm *= 1 + 1e-15
         why = f"max(1, ||sqrt(T) K||^2 - 1) with ||sqrt(T) K|| <= {norm:.9f}"
         return Bound(max(1.0, float(Bound(norm, why)) ** 2 * (1 + 1e-15) - 1.0), why)

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from ..bound import Bound
 from ..linalg.conv import Image, apply_spectral, spectral_matrices
-from ..linalg.norms import contract, norm_bound
+from ..linalg.norms import contract
+from ..linalg.proof import largest_norm_bound
 from .base import LipschitzModule, Weights, without_autocast
 
 
@@ -79,7 +80,7 @@ class SpectralConv2d(LipschitzModule):
         else:
             matrices = torch.view_as_complex(weights[0].to(torch.float64).contiguous())
             count = matrices.shape[0]
-        return Bound(float(norm_bound(matrices).amax()), f"norms of {count} spectral matrices by Gram iteration")
+        return Bound(largest_norm_bound(matrices), f"norms of {count} spectral matrices, proved by Cholesky residuals")
 
 
 class WeightSpectralConv2d(SpectralConv2d):

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from ..linalg.conv import Image
 from ..method import Method
-from ..nn.base import LipschitzModule, PointwiseLinear
+from ..nn.base import LipschitzModule
+from ..nn.linear import PointwiseLinear
 from .dense import dense_operator
 from .operator import close
 from .setting import PADDINGS, LayerShape, Setting

@@ -121,6 +121,7 @@ def _process(rank: int, store: str, methods: tuple[Method, ...]) -> None:
     try:
         for method in methods:
             _compare_with_one_process(method, rank)
+        dist.barrier()  # neither leaves while the other still talks to it
     finally:
         dist.destroy_process_group()
 

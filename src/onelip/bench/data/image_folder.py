@@ -7,7 +7,6 @@ augmentation.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -54,7 +53,7 @@ def load_image_folder(folder: str | Path, *, resize: int | None = None) -> Image
     test, test_labels = _pictures(root / "test", class_names)
     images = _read_all(train + test, resize)
     return ImageData(
-        name=os.fspath(folder) if resize is None else f"{os.fspath(folder)}@{resize}",
+        name=_name(root) if resize is None else f"{_name(root)}@{resize}",
         title=root.resolve().name,
         train_images=images[: len(train)],
         train_labels=train_labels,
@@ -62,6 +61,12 @@ def load_image_folder(folder: str | Path, *, resize: int | None = None) -> Image
         test_labels=test_labels,
         class_names=class_names,
     )
+
+
+def _name(root: Path) -> str:
+    """One spelling for a folder: relative to the current one where it lies below, since records are published."""
+    whole, here = root.resolve(), Path.cwd().resolve()
+    return f"./{whole.relative_to(here).as_posix()}" if whole.is_relative_to(here) else str(whole)
 
 
 def _class_names(root: Path) -> tuple[str, ...]:

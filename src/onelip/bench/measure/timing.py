@@ -1,18 +1,17 @@
 """Times of callables: synchronised, interleaved, and every sample kept.
 
 Cases are timed in turn within one session, one call of each per round, so that a slow drift of the machine (heat,
-neighbours, clock rates) meets all of them alike and their ratios stay comparable. The order rotates from round to
-round, so that no case always runs first.
+neighbours, clock rates) meets all of them alike and their ratios stay comparable. Every round has an order of its own,
+so that no case always runs first, or always after the same other one, whose caches it would inherit.
 """
 
 from __future__ import annotations
 
 import gc
-import statistics
+import random
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -22,18 +21,8 @@ from onelip.errors import OnelipError
 
 Case = Callable[[], object]
 
-MIN_ROUNDS = 3
-"""Rounds that are taken even when time is up: fewer samples have no spread."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Summary:
-    """Median and quartiles of samples: robust against the few that an interruption made long."""
-
-    count: int
-    lower: float
-    median: float
-    upper: float
+MIN_ROUNDS = 8
+"""Rounds that are taken even when time is up: the quartiles of fewer samples say little."""
 
 
 def interleave(
@@ -44,7 +33,7 @@ def interleave(
     device: torch.device | str,
     time_limit: float | None = None,
 ) -> dict[str, tuple[float, ...]]:
-    """Time every case once per round, in an order that rotates from round to round.
+    """Time every case once per round, in an order that is drawn anew for each round, the same in every session.
 
     On CUDA a sample is the time between two device events around the call, on the current stream, which is idle when
     the first is recorded: waiting for the host counts, work left over from another case does not. On the CPU it is
@@ -67,34 +56,18 @@ def interleave(
     _check(cases, rounds, warmup, time_limit)
     seconds = _stopwatch(find_device(device))
     samples: dict[str, list[float]] = {name: [] for name in cases}
+    order = random.Random(0)
     with _garbage_collected_by_hand():
         started = time.perf_counter()
         for turn in range(-warmup, rounds):
             if turn >= MIN_ROUNDS and time_limit is not None and time.perf_counter() - started >= time_limit:
                 break
             gc.collect(0)
-            for name in _rotated(list(cases), turn):
+            for name in order.sample(list(cases), len(cases)):
                 sample = seconds(cases[name])
                 if turn >= 0:
                     samples[name].append(sample)
     return {name: tuple(taken) for name, taken in samples.items()}
-
-
-def summarise(samples: Sequence[float]) -> Summary:
-    """Median and quartiles, the quartiles by linear interpolation between samples.
-
-    >>> summarise([1.0, 2.0, 3.0, 4.0, 50.0])
-    Summary(count=5, lower=2.0, median=3.0, upper=4.0)
-
-    Raises:
-        OnelipError: If there is no sample.
-    """
-    if not samples:
-        raise OnelipError("samples is empty, must hold at least one")
-    # One sample is its own quartiles, but `quantiles` wants two.
-    pair = [*samples, *samples] if len(samples) == 1 else samples
-    lower, median, upper = statistics.quantiles(pair, n=4, method="inclusive")
-    return Summary(count=len(samples), lower=lower, median=median, upper=upper)
 
 
 def _check(cases: Mapping[str, Case], rounds: int, warmup: int, time_limit: float | None) -> None:
@@ -131,12 +104,6 @@ def _device_seconds(device: torch.device, case: Case) -> float:
     end.record(stream)
     torch.cuda.synchronize(device)
     return start.elapsed_time(end) / 1e3
-
-
-def _rotated(names: list[str], turn: int) -> list[str]:
-    """The names in cyclic order, beginning with number `turn`."""
-    first = turn % len(names)
-    return names[first:] + names[:first]
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from onelip.bench.report.markdown import to_markdown
 from onelip.bench.report.page import page
 from onelip.bench.report.svg import standalone
 from onelip.bench.results import load_records, write_text
+from onelip.errors import RecordError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,8 +40,15 @@ def build_report(folder: Path) -> ReportPaths:
     if sheet:
         write_text(radar, standalone(sheet) + "\n")
     else:
-        radar.unlink(missing_ok=True)
+        _delete(radar)
     paths = ReportPaths(html=folder / "report.html", markdown=folder / "report.md", radar=radar if sheet else None)
     write_text(paths.markdown, to_markdown(content, radar.name if sheet else None))
     write_text(paths.html, to_html(content))
     return paths
+
+
+def _delete(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise RecordError(f"cannot delete {path}: {error.strerror or error}") from error

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from onelip.bench.report.groups import Row
-from onelip.bench.report.metrics import METRICS, Metric, Value, judged, shown
+from onelip.bench.report.metrics import METRICS, Metric, Value, shown
+from onelip.bench.report.rows import Row
 from onelip.bench.report.wording import counted
 
 
@@ -33,7 +33,7 @@ class TableCell:
     Attributes:
         text: The number, or a dash where it is missing.
         note: Ratio and spread; or why the number is missing.
-        best: Whether it is the best of the constrained methods, as printed.
+        best: Whether it is the best of the constrained methods, as printed and where they differ.
         missing: Whether there is no number.
     """
 
@@ -90,11 +90,24 @@ def text_cell(text: str, note: str = "") -> TableCell:
 
 
 def best_printed(metric: Metric, rows: Sequence[Row]) -> str | None:
-    """The best number of the constrained methods as it is printed, so that equal numbers look equal."""
+    """The best number of the constrained methods as it is printed; None where all look the same."""
     values = [value for row in rows if row.method.constrained and (value := metric.of(row).value) is not None]
-    if metric.higher_is_better is None or len(values) < 2:
+    if metric.higher_is_better is None or len({metric.format(value) for value in values}) < 2:
         return None
     return metric.format(max(values) if metric.higher_is_better else min(values))
+
+
+def is_best(metric: Metric, row: Row, best: str | None) -> bool:
+    """Whether a row has the number that `best_printed` found, and not by always answering the same class."""
+    competing = row.method.constrained and (row.learned or not metric.certified)
+    return competing and shown(metric, metric.of(row)) == best
+
+
+def ratio_text(metric: Metric, row: Row) -> str:
+    """The number in multiples of the unconstrained network's; empty where there is none."""
+    relative = METRICS[metric.ratio] if metric.ratio else None
+    value = relative.of(row) if relative else Value()
+    return f"\u00d7{shown(relative, value)}" if relative and value.value is not None else ""
 
 
 def spread_text(metric: Metric, value: Value) -> str:
@@ -136,8 +149,6 @@ def _metric_cell(metric: Metric, row: Row, value: Value, best: str | None, name_
     text = shown(metric, value)
     if value.value is None:
         return TableCell(text=text, note=value.missing, missing=True)
-    relative = judged(metric)
-    ratio = f"\u00d7{shown(relative, relative.of(row))}" if metric.ratio and relative.of(row).value is not None else ""
     n = f"n = {value.n}" if name_n and metric.spread != "exact" else ""
-    note = " \u00b7 ".join(part for part in (ratio, spread_text(metric, value), n) if part)
-    return TableCell(text=text, note=note, best=text == best and row.method.constrained)
+    note = " \u00b7 ".join(part for part in (ratio_text(metric, row), spread_text(metric, value), n) if part)
+    return TableCell(text=text, note=note, best=is_best(metric, row, best))

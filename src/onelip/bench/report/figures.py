@@ -10,12 +10,17 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
+from onelip.bench.choice import RADIUS
 from onelip.bench.records import CURVE_STEPS, Epoch, TrainRecord
-from onelip.bench.report.groups import Group, Row
-from onelip.bench.report.metrics import METRICS, RADII, SIX, interval, judged, percent, two_decimals
+from onelip.bench.report.formats import percent
+from onelip.bench.report.metrics import METRICS, RADII, SIX, interval, shown
 from onelip.bench.report.palette import COLOURS, YARDSTICK, Style, styles
 from onelip.bench.report.placement import Box, place
+from onelip.bench.report.rows import Group, Row
 from onelip.bench.report.svg import Drawing, drawing, to_svg
+from onelip.bench.report.wording import joined
+
+_STEP = METRICS["train_step_seconds"]
 
 _SIZE = (5.1, 3.6)
 """Inches of 72 points: as wide as a phone, so that the text is never scaled down below its size."""
@@ -52,35 +57,36 @@ def curves(group: Group, look: Mapping[str, Style], name: str) -> Drawing | None
 
 
 def accuracy_against_cost(group: Group, look: Mapping[str, Style], name: str) -> Drawing | None:
-    """CRA at 36/255 against the training step's ratio; None where no row has both."""
-    cost = judged(METRICS["train_step_seconds"])
-    found = [(row, cost.of(row).value, interval(row, 36)) for row in group.constrained]
-    points = [(row, x, y) for row, x, y in found if x is not None and y is not None]
+    """Certified accuracy at the deciding radius against the time of a training step; None where no row has both."""
+    found = [(row, _STEP.of(row).value, interval(row, RADIUS)) for row in group.constrained]
+    points = [(row, 1e3 * x, y) for row, x, y in found if x is not None and y is not None]
     if not points:
         return None
+    yardsticks = [row for row in group.rows if not row.method.constrained and _STEP.of(row).value is not None]
     with drawing():
         figure = Figure(figsize=_SIZE)
         axes = figure.add_axes((0.1, 0.13, 0.87, 0.84))
         for row, x, (low, share, high) in points:
             _draw_point(axes, x, (100 * low, 100 * share, 100 * high), look[row.label])
-        _cost_axis(axes, [1.0, *(x for _, x, _ in points)])
-        axes.set_ylim(*_roomy([100 * end for _, _, (low, _, high) in points for end in (low, high)]))
-        axes.set(xlabel="training step, in multiples of the unconstrained network's", ylabel="CRA at 36/255, %")
+        _cost_axis(axes, [x for _, x, _ in points], [1e3 * (_STEP.of(row).value or 0.0) for row in yardsticks])
+        axes.set_ylim(*_roomy([100 * end for _, _, (low, _, high) in points for end in (low, high)], 0.5))
+        axes.set(xlabel="training step, ms", ylabel=f"CRA at {RADIUS}/255, %")
         _label_points(axes, points)
-        said = "; ".join(f"{row.label} {two_decimals(x)} times, {percent(y[1])} %" for row, x, y in points)
-        svg = to_svg(figure, name, f"Certified accuracy at 36/255 against the cost of a training step. {said}.")
+        said = "; ".join(f"{row.label} {_milliseconds(row)}, {percent(y[1])} %" for row, _, y in points)
+        svg = to_svg(figure, name, f"Certified accuracy at {RADIUS}/255 against the time of a training step. {said}.")
     left_out = [row.label for row, x, y in found if x is None or y is None]
-    missing = f" Not drawn, for want of a number: {', '.join(left_out)}." if left_out else ""
-    caption = (
-        "Up and to the left is better. Bars: 95 % Wilson intervals over the test images. Grey: the cost of the "
-        f"unconstrained network.{missing}"
+    parts = (
+        "Up and to the left is better. Bars: 95 % Wilson intervals over the test images.",
+        f"Grey: {joined(f'{row.label} ({_milliseconds(row)})' for row in yardsticks)}." if yardsticks else "",
+        f"Not drawn, for want of a number: {', '.join(left_out)}." if left_out else "",
     )
+    caption = " ".join(filter(None, parts))
     return Drawing(title="Certified accuracy against training cost", svg=svg, caption=caption)
 
 
 def learning(group: Group, look: Mapping[str, Style], name: str) -> tuple[Drawing, ...]:
-    """Training loss and training accuracy over the course of the runs."""
-    if not any(run.history for run in group.runs):
+    """Training loss and training accuracy over the course of the runs; nothing where no run has two entries."""
+    if all(len(run.history) < 2 for run in group.runs):
         return ()
     loss = _learning(group, look, f"{name}-loss", "training loss", lambda epoch: epoch.loss)
     accuracy = _learning(group, look, f"{name}-accuracy", "training accuracy, %", lambda epoch: 100 * epoch.accuracy)
@@ -99,10 +105,14 @@ def learning(group: Group, look: Mapping[str, Style], name: str) -> tuple[Drawin
     )
 
 
+def _milliseconds(row: Row) -> str:
+    return f"{shown(_STEP, _STEP.of(row))} ms"
+
+
 def _said_shares(rows: Sequence[Row]) -> str:
     metric = METRICS[SIX[0]]
     values = [(row.label, metric.of(row).value) for row in rows]
-    return "At 36/255: " + ", ".join(f"{label} {percent(v)} %" for label, v in values if v is not None) + "."
+    return f"At {RADIUS}/255: " + ", ".join(f"{label} {percent(v)} %" for label, v in values if v is not None) + "."
 
 
 def _curve(row: Row) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
@@ -140,21 +150,23 @@ def _draw_point(axes: Axes, x: float, y: tuple[float, float, float], style: Styl
     )
 
 
-def _cost_axis(axes: Axes, ratios: Sequence[float]) -> None:
+def _cost_axis(axes: Axes, times: Sequence[float], yardsticks: Sequence[float]) -> None:
     """A logarithmic axis with round marks, which matplotlib's own logarithmic axis lacks within one decade."""
-    low, high = min(ratios) / 1.15, max(ratios) * 1.3
+    ends = [*times, *yardsticks]
+    low, high = min(ends) / 1.15, max(ends) * 1.3
     axes.set_xscale("log")
     axes.set_xlim(low, high)
-    axes.axvline(1.0, color=YARDSTICK.colour, linewidth=1.4, dashes=YARDSTICK.dashes)
-    marks = [m * 10.0**e for e in range(-3, 6) for m in (1, 1.5, 2, 3, 5, 7)]
+    for time in yardsticks:
+        axes.axvline(time, color=YARDSTICK.colour, linewidth=1.4, dashes=YARDSTICK.dashes)
+    marks = [m * 10.0**e for e in range(-6, 8) for m in (1, 1.5, 2, 3, 5, 7)]
     axes.set_xticks([mark for mark in marks if low <= mark <= high])
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda mark, _: f"{mark:g}\u00d7"))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda mark, _: f"{mark:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
 
 
-def _roomy(values: Sequence[float]) -> tuple[float, float]:
+def _roomy(values: Sequence[float], least: float) -> tuple[float, float]:
     low, high = min(values), max(values)
-    room = 0.06 * (high - low) + 0.5
+    room = 0.06 * (high - low) + least
     return low - room, high + room
 
 
@@ -191,9 +203,8 @@ def _learning(
             for run in (run for run in row.runs if run.history):
                 _draw_run(axes, run, look[row.label], by_clock, quantity)
                 heights += [quantity(epoch) for epoch in run.history] if run.status == "ok" else []
-        top = max(heights, default=0.0)
         # A run that diverges leaves the frame: its last values would flatten all others.
-        axes.set(xlim=(0, None), ylim=(0, 1.05 * top if top > 0 else None), ylabel=title)
+        axes.set(xlim=(0, None), ylim=_roomy(heights, 0.01 * max(heights)) if heights else None, ylabel=title)
         axes.set_xlabel("seconds of training" if by_clock else "epoch")
         _legend(figure, rows, look)
         return to_svg(figure, name, f"{title} over the course of training, one line per run")
@@ -202,7 +213,9 @@ def _learning(
 def _draw_run(axes: Axes, run: TrainRecord, style: Style, by_clock: bool, quantity: Callable[[Epoch], float]) -> None:
     across = [epoch.seconds if by_clock else epoch.epoch for epoch in run.history]
     up = [quantity(epoch) for epoch in run.history]
-    axes.plot(across, up, color=style.colour, dashes=style.dashes, linewidth=1.3)
+    # A line through a single point is invisible.
+    marker = style.marker if len(up) == 1 else ""
+    axes.plot(across, up, color=style.colour, dashes=style.dashes, linewidth=1.3, marker=marker)
     if run.status != "ok":
         axes.plot(across[-1:], up[-1:], color=style.colour, marker="x", markersize=8, markeredgewidth=2, zorder=4)
 

@@ -4,89 +4,35 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from typing import Literal
 
-from onelip.bench.records import Cell, CostEntry, CostRecord, DataInfo, Evaluation, MethodInfo, Recipe, TrainRecord
-from onelip.bench.report.wording import PADDINGS, failure, joined, plain
+from onelip.bench.choice import RADIUS
+from onelip.bench.records import Cell, CostRecord, MethodInfo, TrainRecord
+from onelip.bench.report.costs import best_session, cost_rows, network, per_padding, with_costs
+from onelip.bench.report.rows import Group, Row, setting_of
+from onelip.bench.report.titles import distinct, labels, run_title, session_title
 from onelip.bench.results import Records, place
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """One method with one learning rate and weight decay: its runs over the seeds, and its costs.
-
-    Attributes:
-        label: The method's title; with the learning rate where one method has several rows.
-        recipe: None where nothing was run.
-        runs: Sorted by seed; failures included.
-        absence: Why there is no run.
-        cost: The method's entry of the session, with the padding that the runs used.
-        yardstick: The unconstrained network's entry of the same session and padding.
-        cost_absence: Why there is no cost.
-    """
-
-    method: MethodInfo
-    label: str
-    recipe: Recipe | None = None
-    runs: tuple[TrainRecord, ...] = ()
-    absence: str = "not run"
-    cost: CostEntry | None = None
-    yardstick: CostEntry | None = None
-    cost_absence: str = "not measured"
-
-    @property
-    def evaluations(self) -> tuple[Evaluation, ...]:
-        """The evaluations of the runs that succeeded."""
-        return tuple(run.evaluation for run in self.runs if run.status == "ok" and run.evaluation is not None)
-
-    @property
-    def failures(self) -> str:
-        """What became of the runs that failed, each kind once."""
-        return joined(dict.fromkeys(failure(run) for run in self.runs if run.status != "ok"))
-
-    @property
-    def reason(self) -> str:
-        """Why there is no result."""
-        return self.failures or self.absence
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Group:
-    """The rows of one table.
-
-    Attributes:
-        title: The facts that all rows share.
-        cell: One cell of the group; only method, seed, learning rate and weight decay differ in the others. None where
-            only costs were measured.
-        rows: The constrained methods from the highest certified accuracy down, then the unconstrained network.
-        session: The measuring session that the costs come from.
-    """
-
-    title: str
-    cell: Cell | None
-    data: DataInfo | None
-    rows: tuple[Row, ...]
-    session: CostRecord | None
-
-    @property
-    def runs(self) -> tuple[TrainRecord, ...]:
-        """All runs, row by row."""
-        return tuple(run for row in self.rows for run in row.runs)
-
-    @property
-    def constrained(self) -> tuple[Row, ...]:
-        """The rows that are compared; the unconstrained network is only their yardstick."""
-        return tuple(row for row in self.rows if row.method.constrained)
 
 
 def comparisons(records: Records) -> tuple[Group, ...]:
     """One group per table: first the trained ones, then the sessions that no trained group can use."""
-    tested = [run for run in records.train if run.cell.evaluate_on == "test"]
-    by_key = grouped(tested)
-    several_places = len({place(runs[0]) for runs in by_key.values()}) > 1
-    trained = tuple(_trained_group(runs, records, several_places) for runs in by_key.values())
-    used = {_network(group.runs[0]) for group in trained}
-    return trained + tuple(_cost_group(session) for session in records.cost if _network(session) not in used)
+    alike = list(grouped(run for run in records.train if run.cell.evaluate_on == "test").values())
+    titles = distinct(run_title(runs[0]) for runs in alike)
+    trained = [_trained_group(runs, records, title) for runs, title in zip(alike, titles, strict=True)]
+    networks = {network(runs[0]) for runs in alike}
+    sessions = [session for session in records.cost if network(session) not in networks]
+    titles = distinct(map(session_title, sessions))
+    costs = [
+        Group(title=title, rows=_ranked(cost_rows(session)), session=session)
+        for session, title in zip(sessions, titles, strict=True)
+    ]
+    return (*trained, *costs)
+
+
+def unused_sessions(records: Records, groups: Iterable[Group]) -> tuple[CostRecord, ...]:
+    """The sessions that no table takes its costs from."""
+    used = {id(group.session) for group in groups}
+    return tuple(session for session in records.cost if id(session) not in used)
 
 
 def grouped(runs: Iterable[TrainRecord]) -> dict[tuple[str | float, ...], list[TrainRecord]]:
@@ -97,13 +43,6 @@ def grouped(runs: Iterable[TrainRecord]) -> dict[tuple[str | float, ...], list[T
     return dict(sorted(groups.items()))
 
 
-def labels(methods: Iterable[MethodInfo]) -> dict[str, str]:
-    """A title per method name; the name is added where two methods share a title."""
-    titles = {method.name: plain(method.title) for method in methods}
-    counts = Counter(titles.values())
-    return {name: title if counts[title] == 1 else f"{title} [{plain(name)}]" for name, title in titles.items()}
-
-
 def known_methods(records: Records) -> dict[str, MethodInfo]:
     """Every method that a record of the folder speaks of."""
     found = [run.method for run in records.train]
@@ -111,52 +50,72 @@ def known_methods(records: Records) -> dict[str, MethodInfo]:
     return {method.name: method for method in sorted(found, key=lambda method: (method.name, method.revision))}
 
 
+def same_networks(one: Cell, other: Cell) -> bool:
+    """Whether a learning rate that was chosen for the one was chosen for the other, if the method is the same."""
+    return all(getattr(one, name) == getattr(other, name) for name in ("data", "width", "padding"))
+
+
 def _key(run: TrainRecord) -> tuple[str | float, ...]:
     cell = run.cell
     shared = cell.recipe.model_copy(update={"learning_rate": 1.0, "weight_decay": 0.0}).model_dump_json()
     seconds = float("inf") if run.budget_seconds is None else run.budget_seconds
-    network = (run.data.title, run.data.digest, float(cell.width), cell.size)
-    return (*network, seconds, cell.budget, cell.padding, shared, *place(run))
+    data = (run.data.title, run.data.digest, float(cell.width), cell.size)
+    return (*data, seconds, cell.budget, cell.padding, shared, *place(run))
 
 
-def _network(record: TrainRecord | CostRecord) -> tuple[object, ...]:
-    if isinstance(record, CostRecord):
-        return (record.model, record.width, record.image, record.classes)
-    return (record.cell.model, record.cell.width, record.data.image, record.data.classes)
-
-
-def _trained_group(runs: Sequence[TrainRecord], records: Records, name_the_place: bool) -> Group:
-    first = runs[0]
-    session = _session(first, records.cost)
+def _trained_group(runs: Sequence[TrainRecord], records: Records, title: str) -> Group:
+    first = runs[0].cell
     methods = known_methods(records)
     titles = labels(methods.values())
+    started = {cell.method for cell in records.unfinished if _same_group(cell, first)}
+    present = {run.method.name for run in runs}
+    rows = _run_rows(runs, titles)
+    rows += [
+        _empty_row(method, titles[name], first, name in started)
+        for name, method in methods.items()
+        if name not in present
+    ]
+    session = best_session(rows, records.cost)
+    held_out = [run for run in records.train if run.cell.evaluate_on == "validation"]
+    return Group(
+        title=title,
+        cell=first,
+        data=runs[0].data,
+        rows=_ranked(with_costs(row, session) for row in per_padding(rows, session)),
+        trials=tuple(run for run in held_out if same_networks(run.cell, first)),
+        session=session,
+    )
+
+
+def _run_rows(runs: Iterable[TrainRecord], titles: dict[str, str]) -> list[Row]:
     settings: dict[tuple[str, float, float], list[TrainRecord]] = {}
     for run in sorted(runs, key=lambda run: (run.method.name, run.cell.seed)):
-        recipe = run.cell.recipe
-        settings.setdefault((run.method.name, recipe.learning_rate, recipe.weight_decay), []).append(run)
+        settings.setdefault((run.method.name, *setting_of(run)), []).append(run)
     times = Counter(name for name, _, _ in settings)
-    rows = [
-        _with_costs(_run_row(alike, titles[name], times[name] > 1), first.cell, session)
-        for (name, _, _), alike in settings.items()
+    return [
+        Row(
+            method=alike[0].method,
+            title=titles[name],
+            detail=f", lr {rate:g}, wd {decay:g}" if times[name] > 1 else "",
+            padding=_padding(alike[0].method, alike[0].cell),
+            recipe=alike[0].cell.recipe,
+            runs=tuple(alike),
+        )
+        for (name, rate, decay), alike in settings.items()
     ]
-    started = {cell.method for cell in records.unfinished if _same_group(cell, first.cell)}
-    rows += [
-        _with_costs(_empty_row(method, titles[name], name in started), first.cell, session)
-        for name, method in methods.items()
-        if name not in times
-    ]
-    where = f", on {plain(first.machine.device_name)}" if name_the_place else ""
-    return Group(title=_title(first) + where, cell=first.cell, data=first.data, rows=_ranked(rows), session=session)
 
 
-def _run_row(runs: Sequence[TrainRecord], title: str, several: bool) -> Row:
-    recipe = runs[0].cell.recipe
-    setting = f", lr {recipe.learning_rate:g}, wd {recipe.weight_decay:g}" if several else ""
-    return Row(method=runs[0].method, label=title + setting, recipe=recipe, runs=tuple(runs))
+def _empty_row(method: MethodInfo, title: str, cell: Cell, started: bool) -> Row:
+    return Row(
+        method=method,
+        title=title,
+        padding=_padding(method, cell),
+        absence="started, not finished" if started else "not run",
+    )
 
 
-def _empty_row(method: MethodInfo, title: str, started: bool) -> Row:
-    return Row(method=method, label=title, absence="started, not finished" if started else "not run")
+def _padding(method: MethodInfo, cell: Cell) -> Literal["circular", "zeros"]:
+    return method.padding if cell.padding == "paper" else cell.padding
 
 
 def _same_group(one: Cell, other: Cell) -> bool:
@@ -164,58 +123,10 @@ def _same_group(one: Cell, other: Cell) -> bool:
     return all(getattr(one, name) == getattr(other, name) for name in shared)
 
 
-def _title(run: TrainRecord) -> str:
-    cell = run.cell
-    return f"{plain(run.data.title)}, size {plain(cell.size)}, budget {plain(cell.budget)}, {PADDINGS[cell.padding]}"
-
-
-def _session(run: TrainRecord, sessions: Iterable[CostRecord]) -> CostRecord | None:
-    """The session of the same network, best on the machine and at the batch size of the training; then the latest."""
-    fitting = [session for session in sessions if _network(session) == _network(run)]
-    return max(fitting, key=lambda session: _nearness(session, run), default=None)
-
-
-def _nearness(session: CostRecord, run: TrainRecord) -> tuple[bool, bool, bool, str]:
-    here, there = session.machine, run.machine
-    same_batch = session.batch_size == run.cell.recipe.batch_size
-    return here.device == there.device, here.device_name == there.device_name, same_batch, session.started
-
-
-def _with_costs(row: Row, cell: Cell, session: CostRecord | None) -> Row:
-    if session is None:
-        return row
-    padding = row.method.padding if cell.padding == "paper" else cell.padding
-    entries = [entry for entry in session.entries if entry.padding == padding]
-    own = next((entry for entry in entries if entry.method.name == row.method.name), None)
-    absence = "not measured" if own is None else failure(own)
-    if own is not None and own.method.revision != row.method.revision:
-        absence = f"measured at revision {own.method.revision}, trained at {row.method.revision}"
-    usable = own if not absence else None
-    return replace(row, cost=usable, yardstick=_yardstick(entries), cost_absence=absence)
-
-
-def _yardstick(entries: Iterable[CostEntry]) -> CostEntry | None:
-    return next((entry for entry in entries if not entry.method.constrained and entry.status == "ok"), None)
-
-
 def _ranked(rows: Iterable[Row]) -> tuple[Row, ...]:
-    def rank(row: Row) -> tuple[bool, float, str]:
-        shares = [evaluation.certified[36] / evaluation.images for evaluation in row.evaluations]
-        return not row.method.constrained, -sum(shares) / len(shares) if shares else 1.0, row.label
+    def rank(row: Row) -> tuple[bool, bool, float, str]:
+        shares = [evaluation.certified[RADIUS] / evaluation.images for evaluation in row.evaluations]
+        share = sum(shares) / len(shares) if shares else -1.0
+        return not row.method.constrained, not row.learned, -share, row.label
 
     return tuple(sorted(rows, key=rank))
-
-
-def _cost_group(session: CostRecord) -> Group:
-    titles = labels(entry.method for entry in session.entries)
-    paddings = Counter(entry.method.name for entry in session.entries)
-    rows = []
-    for entry in session.entries:
-        label = titles[entry.method.name] + (f", {entry.padding}" if paddings[entry.method.name] > 1 else "")
-        alike = [other for other in session.entries if other.padding == entry.padding]
-        absence = failure(entry)
-        cost = None if absence else entry
-        rows.append(Row(method=entry.method, label=label, cost=cost, yardstick=_yardstick(alike), cost_absence=absence))
-    image = "x".join(map(str, session.image))
-    title = f"Costs only, size {plain(session.size)}, images {image}"
-    return Group(title=title, cell=None, data=None, rows=_ranked(rows), session=session)

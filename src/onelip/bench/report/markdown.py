@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from onelip.bench.report.cells import Column, Table, TableCell
 from onelip.bench.report.page import Page, Section
+from onelip.bench.report.radar import DIRECTION
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~$&])")
 
@@ -23,10 +24,11 @@ def to_markdown(page: Page, radar_file: str | None) -> str:
         parts += _section(section, radar_file if index == 0 else None)
     if not page.sections:
         parts.append("No verdict: there is no finished run on test images.")
+    parts += ["## Learning rates"] * bool(page.scans)
     for scan in page.scans:
-        parts += ["## Learning rates", escaped(scan.table.caption), _table(scan.table), *map(escaped, scan.warnings)]
+        parts += [escaped(scan.table.caption), _table(scan.table), *map(escaped, scan.warnings)]
     parts += ["## How to read it", _definitions(page.how_to_read)]
-    for title, table in (("Files not used", page.set_aside), ("Machine and versions", page.machines)):
+    for title, table in (("Records not used", page.set_aside), ("Machine and versions", page.machines)):
         if table is not None:
             parts += [f"## {title}", _table(table)]
     parts += ["## Rebuild", f"In the folder of the records: `{page.command}`"]
@@ -44,10 +46,10 @@ def escaped(text: str) -> str:
 
 def _section(section: Section, radar_file: str | None) -> Iterator[str]:
     yield f"## {escaped(section.title)}"
-    yield f"**{escaped(section.verdict.headline)}** {escaped(section.verdict.detail)}".strip()
+    yield f"**{escaped(section.verdict.headline)}** {escaped(' '.join(section.verdict.details))}".strip()
     yield _table(section.six)
     if radar_file is not None:
-        yield f"![Radar: scores of the six metrics, from 1 (worst) to 5 (best)]({radar_file})"
+        yield f"![Radar: scores of the six metrics; {DIRECTION}]({radar_file})"
         yield escaped(section.radar_note)
     yield _table(section.further)
     for table in (section.failures, section.operations, section.runs):

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import ROUND_CEILING, Context, Decimal
 from types import MappingProxyType
 from typing import Literal
 
+from onelip.bench.choice import RADIUS
 from onelip.bench.records import CostEntry, Evaluation
-from onelip.bench.report.groups import Row
-from onelip.bench.report.statistics import quartiles, wilson
+from onelip.bench.report.formats import bound_digits, megabytes, milliseconds, percent, two_decimals
+from onelip.bench.report.rows import Row
+from onelip.bench.statistics import quartiles, ratio_quartiles, wilson
 
-RADII = (36, 72, 108, 255)
+RADII = (RADIUS, 72, 108, 255)
 """The four marked radii, in multiples of 1/255."""
 
 Spread = Literal["share", "range", "quartiles", "exact"]
@@ -50,7 +50,9 @@ class Metric:
         spread: What stands beside the number. "share": Wilson's 95 % interval for one seed, lowest to highest for
             several; "range": lowest to highest; "quartiles": of the time samples; "exact": nothing.
         of: The value for a row.
-        ratio: Key of the metric that divides this one by the unconstrained network's.
+        ratio: Key of the metric that divides this one by the unconstrained network's. It is for reading: methods are
+            compared by the number itself, since each padding has an unconstrained network of its own.
+        certified: Whether a constant answer reaches it too, so that a row which learned nothing cannot be the best.
     """
 
     key: str
@@ -61,55 +63,7 @@ class Metric:
     spread: Spread
     of: Callable[[Row], Value]
     ratio: str = ""
-
-
-def percent(share: float) -> str:
-    """A share in percent, one decimal.
-
-    >>> percent(0.4417)
-    '44.2'
-    """
-    return f"{100 * share:.1f}"
-
-
-def three_digits(number: float) -> str:
-    """Three significant digits, whole numbers above 100, no exponent.
-
-    >>> three_digits(0.01234), three_digits(9.996), three_digits(1234.4)
-    ('0.0123', '10.0', '1234')
-    """
-    rounded = float(f"{number:.2e}")
-    if rounded == 0:
-        return "0"
-    return f"{number:.{max(0, 2 - math.floor(math.log10(abs(rounded))))}f}"
-
-
-def milliseconds(seconds: float) -> str:
-    """Seconds as milliseconds."""
-    return three_digits(1e3 * seconds)
-
-
-def megabytes(size: float) -> str:
-    """Bytes as megabytes of 10^6 bytes."""
-    return three_digits(size / 1e6)
-
-
-def two_decimals(number: float) -> str:
-    """A ratio."""
-    return f"{number:.2f}"
-
-
-def bound_digits(bound: float) -> str:
-    """An upper bound, rounded up: what is printed is still a bound.
-
-    >>> bound_digits(1.0000002), bound_digits(12345678.0)
-    ('1.000001', '1.24e7')
-    """
-    digits = 7 if bound < 10 else 3
-    rounded = Context(prec=digits, rounding=ROUND_CEILING).create_decimal(repr(bound))
-    if bound < 10:
-        return f"{rounded.quantize(Decimal('0.000001'), rounding=ROUND_CEILING)}"
-    return f"{float(rounded):.2e}".replace("e+0", "e").replace("e+", "e") if bound >= 1000 else f"{rounded:f}"
+    certified: bool = False
 
 
 def interval(row: Row, radius: int) -> tuple[float, float, float] | None:
@@ -175,26 +129,24 @@ def _bytes(size: Callable[[CostEntry], int]) -> Callable[[Row], Value]:
     return of
 
 
-def _ratio(of: Callable[[Row], Value], unit: Callable[[CostEntry], float]) -> Callable[[Row], Value]:
-    """The method's number over the unconstrained network's, of the same session and padding.
+def _ratio(own: Metric, samples: Callable[[CostEntry], Sequence[float]]) -> Callable[[Row], Value]:
+    """The samples over those of the unconstrained network, of the same session and padding, round by round."""
 
-    The spread is the method's own; the unconstrained network enters by its median.
-    """
-
-    def ratio(row: Row) -> Value:
-        own = of(row)
-        if own.value is None:
-            return own
-        if row.yardstick is None or not (one := unit(row.yardstick)):
+    def of(row: Row) -> Value:
+        value = own.of(row)
+        if value.value is None or row.cost is None:
+            return value
+        units = samples(row.yardstick) if row.yardstick is not None else ()
+        if not units:
             return Value(missing="the unconstrained network was not measured")
-        low, high = (None if end is None else end / one for end in (own.low, own.high))
-        return Value(value=own.value / one, low=low, high=high, n=own.n)
+        low, middle, high = ratio_quartiles(samples(row.cost), units)
+        return (
+            Value(value=middle, n=value.n)
+            if own.spread == "exact"
+            else Value(value=middle, low=low, high=high, n=value.n)
+        )
 
-    return ratio
-
-
-def _median(samples: Callable[[CostEntry], Sequence[float]]) -> Callable[[CostEntry], float]:
-    return lambda entry: quartiles(samples(entry))[1] if samples(entry) else 0.0
+    return of
 
 
 def _table(*metrics: Metric) -> Mapping[str, Metric]:
@@ -214,7 +166,7 @@ def _timed(
         of=_time(samples),
         ratio=f"{key}_ratio" if ratio else "",
     )
-    return (own, _relative(own, _median(samples))) if ratio else (own,)
+    return (own, _relative(own, samples)) if ratio else (own,)
 
 
 def _sized(key: str, title: str, size: Callable[[CostEntry], int]) -> tuple[Metric, ...]:
@@ -228,10 +180,10 @@ def _sized(key: str, title: str, size: Callable[[CostEntry], int]) -> tuple[Metr
         of=_bytes(size),
         ratio=f"{key}_bytes_ratio",
     )
-    return own, _relative(own, size)
+    return own, _relative(own, lambda entry: (size(entry),) if size(entry) else ())
 
 
-def _relative(own: Metric, unit: Callable[[CostEntry], float]) -> Metric:
+def _relative(own: Metric, samples: Callable[[CostEntry], Sequence[float]]) -> Metric:
     return Metric(
         key=own.ratio,
         title=f"{own.title}, ratio",
@@ -239,17 +191,26 @@ def _relative(own: Metric, unit: Callable[[CostEntry], float]) -> Metric:
         higher_is_better=False,
         format=two_decimals,
         spread=own.spread,
-        of=_ratio(own.of, unit),
+        of=_ratio(own, samples),
     )
 
 
-def _accuracy(key: str, title: str, of: Callable[[Row], Value]) -> Metric:
-    return Metric(key=key, title=title, unit="%", higher_is_better=True, format=percent, spread="share", of=of)
+def _accuracy(key: str, title: str, of: Callable[[Row], Value], certified: bool = False) -> Metric:
+    return Metric(
+        key=key,
+        title=title,
+        unit="%",
+        higher_is_better=True,
+        format=percent,
+        spread="share",
+        of=of,
+        certified=certified,
+    )
 
 
 METRICS = _table(
     _accuracy("accuracy", "Accuracy", _share(lambda evaluation: evaluation.correct)),
-    *(_accuracy(f"cra_{radius}", f"CRA {radius}", _certified(radius)) for radius in RADII),
+    *(_accuracy(f"cra_{radius}", f"CRA {radius}", _certified(radius), certified=True) for radius in RADII),
     *_timed("train_step", "Training step", lambda entry: entry.train_step),
     *_timed("inference", "Inference step", lambda entry: entry.inference),
     *_sized("train", "Training memory", lambda entry: entry.train_bytes),
@@ -277,18 +238,19 @@ METRICS = _table(
 )
 """All metrics of a row, in the order of the tables."""
 
-SIX = ("cra_36", "accuracy", "train_step_seconds", "inference_seconds", "train_bytes", "inference_bytes")
+SIX = (f"cra_{RADIUS}", "accuracy", "train_step_seconds", "inference_seconds", "train_bytes", "inference_bytes")
 """The six metrics of the comparison."""
 
-FURTHER = ("cra_72", "cra_108", "cra_255", "latency_seconds", "construction_seconds", "lipschitz", "parameters")
+FURTHER = (
+    *(f"cra_{radius}" for radius in RADII[1:]),
+    "latency_seconds",
+    "construction_seconds",
+    "lipschitz",
+    "parameters",
+)
 """What the second table shows."""
 
 
 def shown(metric: Metric, value: Value) -> str:
     """The printed number, or a dash."""
     return "\u2014" if value.value is None else metric.format(value.value)
-
-
-def judged(metric: Metric) -> Metric:
-    """The metric that a comparison between methods uses: the ratio where there is one."""
-    return METRICS[metric.ratio] if metric.ratio else metric

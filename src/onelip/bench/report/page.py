@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from onelip.bench.records import CostRecord
+from onelip.bench.choice import RADIUS
 from onelip.bench.report import figures, sheets
 from onelip.bench.report.cells import Column, Line, Table, text_cell
-from onelip.bench.report.groups import Group, comparisons
+from onelip.bench.report.groups import comparisons
 from onelip.bench.report.palette import Style
+from onelip.bench.report.protocol import protocol
 from onelip.bench.report.radar import RULE, Radar, radar
 from onelip.bench.report.radar_figure import radar_panels, radar_sheet
+from onelip.bench.report.rows import Group
 from onelip.bench.report.scans import Scan, scans
 from onelip.bench.report.svg import Drawing
 from onelip.bench.report.verdict import Verdict, group_verdict
-from onelip.bench.report.wording import PADDINGS, joined, plain
 from onelip.bench.results import Records
 
 COMMAND = "onelip report ."
@@ -25,8 +26,9 @@ HOW_TO_READ = (
     (
         "CRA",
         "Certified robust accuracy: the share of test images that are classified correctly and provably keep their "
-        "class under every change of Euclidean length up to the radius. CRA 36 means radius 36/255, with pixels "
-        "between 0 and 1.",
+        f"class under every change of Euclidean length up to the radius. CRA {RADIUS} means radius {RADIUS}/255, with "
+        "pixels between 0 and 1. A network that always answers the same class certifies that class's images at any "
+        "radius: what does not exceed that stands last and is never the best.",
     ),
     (
         "What the proof covers",
@@ -38,22 +40,33 @@ HOW_TO_READ = (
         "Steps",
         "A training step is forward pass, loss, backward pass and optimiser on one batch. An inference step is the "
         "forward pass of one batch with the weights already constructed; latency is the same for one image. "
-        "Construction is building all weights once. Memory is the peak during a step.",
+        "Construction is computing all weights once as a training step does, but without gradients.",
+    ),
+    (
+        "Memory",
+        "The peak during a step. On a processor: the bytes of all live tensors, looked at after every operation, what "
+        "the backward pass needs included; not what an operation takes and releases inside itself (the workspace of a "
+        "convolution or a factorisation), nor the libraries. On a GPU: the peak of PyTorch's allocator, in its blocks. "
+        "While inferring, the raw parameters lie beside the constructed weights and count too.",
     ),
     (
         "Ratio",
         "\u00d7 gives a cost in multiples of the unconstrained network's, with the same padding and in the same "
-        "measuring session. Ratios carry over between machines better than milliseconds do.",
+        "measuring session; of times, the median over the rounds of the ratio within a round. Ratios carry over "
+        "between machines better than milliseconds do. Each padding has an unconstrained network of its own, so "
+        "methods are ranked by milliseconds and bytes and not by ratios.",
     ),
     (
         "Spread",
         "Shares of one seed stand with their 95 % Wilson interval over the test images, means of several seeds with "
-        "the lowest and the highest. Times are medians with their quartiles. Memory is counted exactly. The verdict "
-        "counts the test images once, however many seeds there are, because all seeds see the same images.",
+        "the lowest and the highest. Times are medians with their quartiles, of at least 8 rounds unless fewer were "
+        "asked for. The verdict counts the test images once, however many seeds there are, because all seeds see the "
+        "same images, and names a method only if the ranges of the seeds do not touch either.",
     ),
     (
         "Bold",
-        "The best constrained method of a column, as printed. Where the spreads overlap, bold decides nothing.",
+        "The best constrained method of a column, as printed; nothing where all are equal. Where the spreads overlap, "
+        "bold decides nothing.",
     ),
 )
 
@@ -64,7 +77,7 @@ class Section:
 
     Attributes:
         anchor: Its id in the page.
-        panels: One radar per method; `sheet` has them all in one figure.
+        panels: A key and one radar per method; `sheet` has them all in one figure.
         scores: The radar's numbers as a table.
         protocol: What all cells share.
     """
@@ -106,7 +119,7 @@ def page(records: Records) -> Page:
         title="1-Lipschitz layers compared",
         sections=tuple(_section(group, look, f"comparison-{index}") for index, group in enumerate(groups, start=1)),
         scans=scans(records),
-        set_aside=sheets.set_aside(records),
+        set_aside=sheets.set_aside(records, groups),
         machines=sheets.machines(records),
     )
 
@@ -134,7 +147,7 @@ def _section(group: Group, look: Mapping[str, Style], anchor: str) -> Section:
         failures=sheets.failures(group),
         operations=sheets.operations(group),
         runs=sheets.runs(group),
-        protocol=tuple(_protocol(group)),
+        protocol=tuple(protocol(group)),
     )
 
 
@@ -153,51 +166,3 @@ def _scores(scores: Radar) -> Table:
 def _radar_note(scores: Radar) -> str:
     left_out = [f"{label} ({reason})" for label, reason in scores.left_out]
     return RULE + (f" Left out, because a number is missing: {', '.join(left_out)}." if left_out else "")
-
-
-def _protocol(group: Group) -> Iterable[tuple[str, str]]:
-    if group.cell is not None and group.data is not None:
-        cell, data = group.cell, group.data
-        image = "\u00d7".join(map(str, data.image))
-        yield (
-            "Data",
-            f"{plain(data.title)}: {data.train} training and {data.test} test images of {image}, "
-            f"{data.classes} classes; content {plain(data.digest)[:16]}",
-        )
-        yield "Network", f"{cell.model}, size {plain(cell.size)} (width {cell.width}), {PADDINGS[cell.padding]}"
-        yield "Budget", f"{plain(cell.budget)} per run; {_really_taken(group)}"
-        yield "Recipe", _recipe(group)
-    if group.session is not None:
-        yield "Costs", _session(group.session, group)
-
-
-def _really_taken(group: Group) -> str:
-    seconds = [run.seconds for run in group.runs if run.status == "ok"]
-    if not seconds:
-        return "no run finished"
-    low, high = min(seconds), max(seconds)
-    return f"really taken {low:.1f} to {high:.1f} s" if low < high else f"really taken {low:.1f} s"
-
-
-def _recipe(group: Group) -> str:
-    assert group.cell is not None
-    recipe = group.cell.recipe
-    decays = sorted({run.cell.recipe.weight_decay for run in group.runs})
-    decay = joined(f"{value:g}" for value in decays)
-    augmented = "the data set's augmentation" if recipe.augment else "no augmentation"
-    return (
-        f"SGD, batch {recipe.batch_size}, one learning-rate cycle rising for {100 * recipe.warmup:g} % of the steps, "
-        f"momentum {recipe.momentum[1]:g} to {recipe.momentum[0]:g} and back, weight decay {decay}, loss margin "
-        f"{recipe.margin:.4f} and temperature {recipe.temperature:g}, {augmented}; seeds "
-        f"{joined(map(str, sorted({run.cell.seed for run in group.runs})))}"
-    )
-
-
-def _session(session: CostRecord, group: Group) -> str:
-    trained_on = {run.machine.device_name for run in group.runs}
-    elsewhere = bool(trained_on) and session.machine.device_name not in trained_on
-    where = f"on {plain(session.machine.device_name)}" + (", not the machine of the training" if elsewhere else "")
-    return (
-        f"one session of {session.seconds:.0f} s {where}, batch {session.batch_size}, all methods interleaved with the "
-        "unconstrained network"
-    )

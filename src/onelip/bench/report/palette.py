@@ -1,5 +1,6 @@
-"""Colours, markers and dashes. The colours are those of Okabe and Ito, which the colour-blind can tell apart.
+"""Colours, markers and dashes. The hues are those of Okabe and Ito, which the colour-blind can tell apart.
 
+They are darkened until each has a contrast of 3:1 with white, which WCAG 2.2 asks of graphics, and moved apart again.
 Each has a light and a dark value. Figures are drawn with the light value; `svg.py` turns it into a CSS variable, so
 that one figure reads on both backgrounds.
 """
@@ -17,15 +18,15 @@ COLOURS = {
     "panel": ("#f5f7f9", "#1c2026"),
     "accent": ("#005a8f", "#7cc0ee"),
     "yardstick": ("#8a929c", "#7d8590"),
-    "series-1": ("#0072b2", "#3f9fdc"),
-    "series-2": ("#d55e00", "#f07c2c"),
-    "series-3": ("#009e73", "#1fbd90"),
-    "series-4": ("#cc79a7", "#de97be"),
-    "series-5": ("#e69f00", "#eeb12e"),
-    "series-6": ("#56b4e9", "#9bd6f8"),
+    "series-1": ("#0d3582", "#3f9fdc"),
+    "series-2": ("#b22207", "#f07c2c"),
+    "series-3": ("#008357", "#1fbd90"),
+    "series-4": ("#c67ba8", "#de97be"),
+    "series-5": ("#d08200", "#eeb12e"),
+    "series-6": ("#319ae4", "#9bd6f8"),
     "series-7": ("#24292f", "#f2e65c"),
 }
-"""Name: (on white, on black). Series 7 is Okabe and Ito's black on white and their yellow on black."""
+"""Name: (light, dark); light values are unique. Series 7 is Okabe and Ito's black in light and their yellow in dark."""
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 DASHES: tuple[tuple[float, ...], ...] = ((), (5, 1.6), (2, 1.2), (6, 1.5, 1.5, 1.5), (9, 2), (1, 1), (5, 1, 1, 1, 1, 1))

@@ -6,13 +6,17 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from onelip.bench.report.groups import Group, Row
-from onelip.bench.report.metrics import METRICS, SIX, judged
+from onelip.bench.report.metrics import METRICS, SIX
+from onelip.bench.report.rows import Group, Row
+
+DIRECTION = "outer = better (5), inner = worst (1)"
+"""Stands on every figure: on the axes of costs, less is outer."""
 
 RULE = (
     "On each axis the worst constrained method of this table scores 1 and the best 5. Between them the score is "
-    "continuous: linear in certified and in clean accuracy, logarithmic in the time and memory ratios; if all are "
-    "equal, all score 5. A low score means last in this company, not bad in itself, and ignores the spread."
+    "continuous: linear in certified and in clean accuracy, logarithmic in milliseconds and in bytes, of which less "
+    "is better; if all are equal, all score 5. A low score means last in this company, not bad in itself, and "
+    "ignores the spread."
 )
 
 
@@ -37,7 +41,7 @@ def radar(group: Group) -> Radar:
     A method with a missing number on an axis is left out of the figure, but its other numbers still count for the
     worst and the best of their axes.
     """
-    metrics = [judged(METRICS[key]) for key in SIX]
+    metrics = [METRICS[key] for key in SIX]
     rows = group.constrained
     columns = [scored([metric.of(row).value for row in rows], bool(metric.higher_is_better)) for metric in metrics]
     scores: list[tuple[Row, tuple[float, ...]]] = []
@@ -56,7 +60,7 @@ def scored(values: Sequence[float | None], higher_is_better: bool) -> list[float
 
     Args:
         values: One per method; None where it is missing.
-        higher_is_better: Shares, which may be 0; otherwise ratios, which are positive.
+        higher_is_better: Shares, which may be 0; otherwise times and sizes, which are positive.
 
     >>> scored([0.25, 0.5, None, 0.75], higher_is_better=True)
     [1.0, 3.0, None, 5.0]

@@ -5,16 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from onelip.bench.choice import at_border, best_run
+from onelip.bench.choice import RADIUS, at_border, best_run, learned
 from onelip.bench.records import TrainRecord
 from onelip.bench.report.cells import Column, Line, Table, TableCell, text_cell
-from onelip.bench.report.groups import grouped, known_methods, labels
-from onelip.bench.report.metrics import percent
-from onelip.bench.report.wording import PADDINGS, failure, joined, plain
+from onelip.bench.report.formats import percent
+from onelip.bench.report.groups import grouped, known_methods, same_networks
+from onelip.bench.report.rows import Group, Setting, setting_of
+from onelip.bench.report.titles import distinct, labels, run_title
+from onelip.bench.report.wording import failure, joined
 from onelip.bench.results import Records
 
-Setting = tuple[float, float]
-"""A learning rate and a weight decay."""
+SCAN_RULE = (
+    f"the highest certified accuracy at {RADIUS}/255 that is above that of a constant answer; where none is, the "
+    "lowest loss on the held-out images"
+)
+"""How the best of several trials is chosen."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,8 +27,8 @@ class Scan:
     """One scan.
 
     Attributes:
-        table: Methods by settings, certified accuracy at 36/255; the one chosen is marked.
-        warnings: Methods whose best learning rate lies at the border of what was tried.
+        table: Methods by settings, certified accuracy and loss; the one chosen is marked, and what decided is named.
+        warnings: Of which methods the choice is not to be trusted, and why.
     """
 
     table: Table
@@ -32,69 +37,83 @@ class Scan:
 
 def scans(records: Records) -> tuple[Scan, ...]:
     """All scans of a folder, one per data set, size, budget and padding."""
-    validation = [run for run in records.train if run.cell.evaluate_on == "validation"]
+    alike = list(grouped(run for run in records.train if run.cell.evaluate_on == "validation").values())
     tested = [run for run in records.train if run.cell.evaluate_on == "test"]
-    titles = labels(known_methods(records).values())
-    return tuple(_scan(alike, tested, titles) for alike in grouped(validation).values())
+    names = labels(known_methods(records).values())
+    titles = distinct(run_title(runs[0]) for runs in alike)
+    return tuple(_scan(title, _by_title(runs, names), tested) for title, runs in zip(titles, alike, strict=True))
 
 
-def _scan(alike: Sequence[TrainRecord], tested: Sequence[TrainRecord], titles: Mapping[str, str]) -> Scan:
-    settings = sorted({_setting(run) for run in alike})
+def group_warnings(group: Group) -> tuple[str, ...]:
+    """Which learning rates of a comparison are not to be trusted, and why."""
+    return _warnings(_by_title(group.trials, {row.method.name: row.title for row in group.rows}))
+
+
+def _by_title(trials: Iterable[TrainRecord], names: Mapping[str, str]) -> dict[str, list[TrainRecord]]:
+    """The trials of each method, in the order of the titles."""
+    by_title: dict[str, list[TrainRecord]] = {}
+    for run in sorted(trials, key=lambda run: names[run.method.name]):
+        by_title.setdefault(names[run.method.name], []).append(run)
+    return by_title
+
+
+def _scan(title: str, by_title: Mapping[str, Sequence[TrainRecord]], tested: Sequence[TrainRecord]) -> Scan:
+    settings = sorted({setting_of(run) for runs in by_title.values() for run in runs})
     decays = {decay for _, decay in settings}
-    names = sorted({run.method.name for run in alike}, key=lambda name: titles[name])
-    by_name = {name: [run for run in alike if run.method.name == name] for name in names}
     columns = [Column(title=f"{rate:g}" + (f", wd {decay:g}" if len(decays) > 1 else "")) for rate, decay in settings]
-    columns.append(Column(title="Used", note="in the comparison"))
-    lines = tuple(_line(titles[name], runs, settings, _used(runs[0], tested)) for name, runs in by_name.items())
-    warnings = tuple(text for name, runs in by_name.items() if (text := _border(titles[name], runs)))
-    return Scan(
-        table=Table(caption=_caption(alike[0]), head="Method", columns=tuple(columns), lines=lines), warnings=warnings
+    columns += [Column(title="Decided by", numeric=False), Column(title="Used", note="in the comparison")]
+    held_out = next(runs[0].data.test for runs in by_title.values())
+    caption = (
+        f"Learning rates tried on {title}: CRA {RADIUS} in percent on {held_out} held-out training images, and the "
+        f"mean loss there. Marked is the one chosen: {SCAN_RULE}."
     )
+    lines = tuple(_line(name, runs, settings, tested) for name, runs in by_title.items())
+    table = Table(caption=caption, head="Method", columns=tuple(columns), lines=lines)
+    return Scan(table=table, warnings=_warnings(by_title))
 
 
-def _caption(first: TrainRecord) -> str:
-    cell = first.cell
-    return (
-        f"Learning rates tried on {plain(first.data.title)}, size {plain(cell.size)}, budget {plain(cell.budget)}, "
-        f"{PADDINGS[cell.padding]}: CRA 36 in percent on {first.data.test} held-out training images. Marked is the "
-        "one chosen: the highest that is above chance, or else that of the lowest loss."
-    )
-
-
-def _line(title: str, runs: Sequence[TrainRecord], settings: Sequence[Setting], used: str) -> Line:
-    chosen = best_run(runs)
-    best = None if chosen is None else _setting(chosen)
-    cells = [_cell([run for run in runs if _setting(run) == setting], setting == best) for setting in settings]
-    return Line(head=title, cells=(*cells, text_cell(used)), muted=not runs[0].method.constrained)
+def _line(title: str, runs: Sequence[TrainRecord], settings: Sequence[Setting], tested: Iterable[TrainRecord]) -> Line:
+    best = best_run(runs)
+    chosen = None if best is None else setting_of(best)
+    cells = [_cell([run for run in runs if setting_of(run) == setting], setting == chosen) for setting in settings]
+    decided = "" if best is None else f"CRA {RADIUS}" if _above_chance(best) else "loss"
+    used = text_cell(_used(runs[0], tested))
+    return Line(head=title, cells=(*cells, text_cell(decided), used), muted=not runs[0].method.constrained)
 
 
 def _cell(runs: Sequence[TrainRecord], best: bool) -> TableCell:
-    shares = _shares(runs)
-    if not shares:
+    evaluations = [run.evaluation for run in runs if run.evaluation is not None]
+    if not evaluations:
         return text_cell("", failure(runs[0]) if runs else "not run")
-    several = f"{percent(min(shares))}\u2013{percent(max(shares))}, n = {len(shares)}" if len(shares) > 1 else ""
-    return TableCell(text=percent(sum(shares) / len(shares)), note=several, best=best)
+    shares = [evaluation.certified[RADIUS] / evaluation.images for evaluation in evaluations]
+    losses = [evaluation.loss for evaluation in evaluations]
+    several = f", n = {len(shares)}" if len(shares) > 1 else ""
+    note = f"loss {sum(losses) / len(losses):.3g}{several}"
+    return TableCell(text=percent(sum(shares) / len(shares)), note=note, best=best)
 
 
-def _border(title: str, runs: Sequence[TrainRecord]) -> str:
-    best = best_run(runs)
-    tried = {run.cell.recipe.learning_rate for run in runs}
-    if best is None or len(tried) < 2 or not at_border(best.cell.recipe.learning_rate, tried):
-        return ""
-    return f"{title}: the best learning rate, {best.cell.recipe.learning_rate:g}, lies at the border of those tried."
+def _warnings(by_title: Mapping[str, Sequence[TrainRecord]]) -> tuple[str, ...]:
+    found = {title: (best, runs) for title, runs in by_title.items() if (best := best_run(runs)) is not None}
+    border = [
+        f"{title} ({best.cell.recipe.learning_rate:g})"
+        for title, (best, runs) in found.items()
+        if at_border(best.cell.recipe.learning_rate, {run.cell.recipe.learning_rate for run in runs})
+    ]
+    # Of an unconstrained network nothing is certified however long it is trained.
+    short = [title for title, (best, _) in found.items() if best.method.constrained and not _above_chance(best)]
+    texts = (
+        ("At the border of the learning rates tried, so that a better one may lie beyond", border),
+        ("The scan was too short to decide by certified accuracy, and the loss decided", short),
+    )
+    return tuple(f"{text}: {joined(titles)}." for text, titles in texts if titles)
+
+
+def _above_chance(run: TrainRecord) -> bool:
+    return run.evaluation is not None and learned(run.evaluation)
 
 
 def _used(scanned: TrainRecord, tested: Iterable[TrainRecord]) -> str:
     """The learning rates of the same method and network in the comparison."""
-    alike = ("method", "data", "width", "padding")
-    same = [run.cell for run in tested if all(getattr(run.cell, k) == getattr(scanned.cell, k) for k in alike)]
+    cells = [run.cell for run in tested if run.cell.method == scanned.cell.method]
+    same = [cell for cell in cells if same_networks(cell, scanned.cell)]
     return joined(f"{rate:g}" for rate in sorted({cell.recipe.learning_rate for cell in same}))
-
-
-def _setting(run: TrainRecord) -> Setting:
-    return run.cell.recipe.learning_rate, run.cell.recipe.weight_decay
-
-
-def _shares(runs: Iterable[TrainRecord]) -> list[float]:
-    evaluations = [run.evaluation for run in runs if run.status == "ok" and run.evaluation is not None]
-    return [evaluation.certified[36] / evaluation.images for evaluation in evaluations]

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from onelip.bench.records import CostEntry, CostRecord, Machine, TrainRecord
 from onelip.bench.report.cells import Column, Line, Table, TableCell, metric_table, text_cell
-from onelip.bench.report.groups import Group, Row
-from onelip.bench.report.metrics import FURTHER, SIX, three_digits, two_decimals
-from onelip.bench.report.wording import counted, failure, plain, shortened
+from onelip.bench.report.formats import two_decimals, whole_percent
+from onelip.bench.report.groups import unused_sessions
+from onelip.bench.report.metrics import FURTHER, SIX
+from onelip.bench.report.rows import Group, Row
+from onelip.bench.report.wording import counted, failure, moment, plain, shortened
 from onelip.bench.results import Records, Rejected
 
 
@@ -45,8 +49,9 @@ def failures(group: Group) -> Table | None:
 
 
 def runs(group: Group) -> Table:
-    """Every training run: settings, time really taken, steps, last training loss."""
-    titles = ("Seed", "Learning rate", "Weight decay", "Status", "Seconds", "Steps", "Planned", "Last loss", "Started")
+    """Every training run: settings, time really taken, steps, how far the schedule came, last training loss."""
+    settings = ("Seed", "Learning rate", "Weight decay")
+    titles = (*settings, "Status", "Seconds", "Steps", "Planned", "Schedule", "Last loss", "Started")
     return Table(
         caption="Every run",
         head="Method",
@@ -77,16 +82,17 @@ def operations(group: Group) -> Table | None:
     )
 
 
-def set_aside(records: Records) -> Table | None:
-    """Files that were found and not used, and runs that were started and not finished."""
+def set_aside(records: Records, groups: Iterable[Group]) -> Table | None:
+    """Files that were found and not used, runs that were not finished, and sessions that no table shows."""
     lines = [_file_line(rejected, "stale") for rejected in records.stale]
     lines += [_file_line(rejected, "corrupt") for rejected in records.corrupt]
     lines += [
         Line(head=plain(cell.id), cells=(text_cell("unfinished"), text_cell("started, without a usable record")))
         for cell in records.unfinished
     ]
+    lines += [_session_line(session) for session in unused_sessions(records, groups)]
     columns = (Column(title="Kind", numeric=False), Column(title="Reason", numeric=False))
-    return Table(caption="Not used", head="File", columns=columns, lines=tuple(lines)) if lines else None
+    return Table(caption="Not used", head="Record", columns=columns, lines=tuple(lines)) if lines else None
 
 
 def machines(records: Records) -> Table:
@@ -122,7 +128,7 @@ def _seeds(row: Row) -> TableCell:
 
 def _run_cells(run: TrainRecord) -> tuple[TableCell, ...]:
     recipe = run.cell.recipe
-    loss = three_digits(run.history[-1].loss) if run.history else ""
+    loss = f"{run.history[-1].loss:.3g}" if run.history else ""
     texts = (
         str(run.cell.seed),
         f"{recipe.learning_rate:g}",
@@ -131,8 +137,9 @@ def _run_cells(run: TrainRecord) -> tuple[TableCell, ...]:
         f"{run.seconds:.1f}",
         str(run.steps),
         str(run.planned_steps),
+        whole_percent(run.schedule_progress),
         loss,
-        plain(run.started),
+        moment(run.started),
     )
     return tuple(text_cell(text) for text in texts)
 
@@ -149,6 +156,12 @@ def _operation_cells(row: Row, entry: CostEntry) -> tuple[TableCell, ...]:
 
 def _file_line(rejected: Rejected, kind: str) -> Line:
     return Line(head=plain(rejected.path), cells=(text_cell(kind), text_cell(shortened(rejected.reason))))
+
+
+def _session_line(session: CostRecord) -> Line:
+    device, networks = plain(session.machine.device_name), counted(len(session.entries), "network")
+    reason = f"{networks} on {device}, {moment(session.started)}: the tables take their costs from another session"
+    return Line(head=plain(session.id), cells=(text_cell("not shown"), text_cell(reason)))
 
 
 def _machine_line(machine: Machine, trained: int, measured: int) -> Line:

@@ -10,22 +10,24 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from onelip.bench.report import sheets
-from onelip.bench.report.cells import Table, best_printed, spread_text
-from onelip.bench.report.groups import Group, Row, comparisons
-from onelip.bench.report.metrics import METRICS, SIX, Metric, judged, shown
+from onelip.bench.report.cells import Table, TableCell, best_printed, is_best, ratio_text, spread_text
+from onelip.bench.report.groups import comparisons
+from onelip.bench.report.metrics import METRICS, SIX, Metric, shown
+from onelip.bench.report.rows import Group, Row
 from onelip.bench.report.scans import scans
 from onelip.bench.report.wording import joined
-from onelip.bench.results import Records
+from onelip.bench.results import Records, machine_place, place
 
 WIDE = 116
 """Columns of a terminal from which on a number and its small print stand side by side."""
 
-_HEADINGS = dict(zip(SIX, ("CRA 36", "Accuracy", "Train step", "Infer step", "Train mem.", "Infer mem."), strict=True))
+_SHORT = ("Train step", "Infer step", "Train mem.", "Infer mem.")
+_HEADINGS = dict(zip(SIX, (METRICS[SIX[0]].title, METRICS[SIX[1]].title, *_SHORT), strict=True))
 
 _LEGEND = (
     "Shares: 95 % Wilson interval for one seed, lowest to highest for several. Times: median \u00b1 half the "
-    "interquartile range. \u00d7: multiples of the unconstrained network's, same padding and session. n: seeds and "
-    "time samples."
+    "interquartile range. \u00d7: multiples of the unconstrained network's, same padding and session. Green: best of "
+    "the numbers themselves, whatever their ratio. n: seeds and time samples."
 )
 
 
@@ -40,13 +42,16 @@ def print_tables(records: Records, console: Console) -> None:
         _print_listing(scan.table, console)
         for warning in scan.warnings:
             console.print(Text(warning, "yellow"))
-    aside = sheets.set_aside(records)
+    aside = sheets.set_aside(records, groups)
     if aside is not None:
         _print_listing(aside, console)
 
 
 def rows_as_json(records: Records) -> list[dict[str, object]]:
     """One flat dictionary per row of the comparisons, numbers in base units (shares, seconds, bytes).
+
+    `padding` is what the comparison asked for ("paper": each method's own), `layer_padding` what the row's layers use,
+    `place` what the results depend on besides: the kind of device, and for clock budgets also the machine.
 
     For each metric `key`: `key`, and where they exist `key_low`, `key_high` (its spread) and `key_n` (seeds or
     samples); a missing number is None, and `missing` says why.
@@ -83,27 +88,25 @@ def _frame(head: str, gap: int = 2) -> RichTable:
 def _entry(metric: Metric, row: Row, best: str | None, wide: bool) -> Text:
     value = metric.of(row)
     text = shown(metric, value)
-    entry = Text(text, "bold green" if text == best and row.method.constrained else "")
+    entry = Text(text, "bold green" if is_best(metric, row, best) else "")
     if value.value is None:
         return entry
     if not metric.ratio:
         return entry + Text((" " if wide else "\n") + spread_text(metric, value), "dim")
     if value.low is not None and value.high is not None:
         entry += Text(f" \u00b1{50 * (value.high - value.low) / value.value:.0f}%", "dim")
-    ratio = judged(metric).of(row)
-    multiple = f"\u00d7{shown(judged(metric), ratio)}" if ratio.value is not None else ""
-    return entry + Text((" " if wide else "\n") + multiple, "dim")
+    return entry + Text((" " if wide else "\n") + ratio_text(metric, row), "dim")
 
 
 def _sizes(row: Row) -> str:
     """Seeds and time samples."""
-    counts = (METRICS["cra_36"].of(row).n, METRICS["train_step_seconds"].of(row).n)
+    counts = (METRICS[SIX[0]].of(row).n, METRICS["train_step_seconds"].of(row).n)
     return "/".join(str(count) if count else "\u2014" for count in counts)
 
 
 def _gaps(group: Group) -> Iterator[str]:
     """Why numbers are missing, one line per row and reason; then what failing runs said."""
-    for row in group.rows:
+    for row in (row for row in group.rows if row.method.constrained or row.runs):
         reasons: dict[str, list[str]] = {}
         for key in SIX:
             if missing := METRICS[key].of(row).missing:
@@ -122,20 +125,29 @@ def _print_listing(table: Table, console: Console) -> None:
     for column in table.columns:
         listing.add_column(Text(column.title), justify="right" if column.numeric else "left", overflow="fold")
     for line in table.lines:
-        cells = [
-            Text(cell.note if cell.missing else cell.text, "bold green" if cell.best else "") for cell in line.cells
-        ]
+        cells = [_listed(cell) for cell in line.cells]
         listing.add_row(Text(line.head), *cells, style="dim" if line.muted else None)
     console.print("", Text(table.caption, "bold"), listing, sep="\n")
 
 
+def _listed(cell: TableCell) -> Text:
+    if cell.missing:
+        return Text(cell.note)
+    text = Text(cell.text, "bold green" if cell.best else "")
+    return text + Text(f"\n{cell.note}", "dim") if cell.note else text
+
+
 def _flat(group: Group, row: Row) -> dict[str, object]:
-    cell = group.cell
+    cell, session = group.cell, group.session
     flat: dict[str, object] = {
         "data": group.data.name if group.data else None,
-        "size": cell.size if cell else group.session.size if group.session else None,
+        "size": cell.size if cell else session.size if session else None,
         "budget": cell.budget if cell else None,
         "padding": cell.padding if cell else None,
+        "layer_padding": row.padding,
+        "batch_size": cell.recipe.batch_size if cell else session.batch_size if session else None,
+        "augment": cell.recipe.augment if cell else None,
+        "place": list(_place(group)),
         "method": row.method.name,
         "title": row.method.title,
         "constrained": row.method.constrained,
@@ -146,6 +158,13 @@ def _flat(group: Group, row: Row) -> dict[str, object]:
         "images": row.evaluations[0].images if row.evaluations else None,
     }
     return flat | _numbers(row)
+
+
+def _place(group: Group) -> tuple[str, ...]:
+    """The kind of device; for clock budgets and mere costs also its name, the processor and the threads."""
+    if group.runs:
+        return place(group.runs[0])
+    return machine_place(group.session.machine, by_clock=True) if group.session else ()
 
 
 def _numbers(row: Row) -> dict[str, object]:

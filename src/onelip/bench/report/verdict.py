@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from onelip.bench.report.groups import Group, Row, comparisons
-from onelip.bench.report.metrics import METRICS, interval, judged, percent
+from onelip.bench.choice import RADIUS
+from onelip.bench.report.candidates import Candidate, Field, field
+from onelip.bench.report.formats import percent
+from onelip.bench.report.groups import comparisons
+from onelip.bench.report.metrics import METRICS, SIX, shown
+from onelip.bench.report.prices import cheapest, price
+from onelip.bench.report.rows import Group
+from onelip.bench.report.scans import group_warnings
 from onelip.bench.report.wording import joined
 from onelip.bench.results import Records
-
-RADIUS = 36
-"""The radius that decides, in multiples of 1/255."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,28 +23,16 @@ class Verdict:
 
     Attributes:
         headline: One sentence.
-        detail: What it rests on: intervals, costs, and which methods are not in it.
+        details: Sentences on what it rests on: intervals, costs, which methods are not in it, doubts.
     """
 
     headline: str
-    detail: str
+    details: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:
-        """Headline and detail."""
-        return f"{self.headline} {self.detail}".strip()
-
-
-@dataclass(frozen=True, slots=True)
-class _Candidate:
-    row: Row
-    low: float
-    share: float
-    high: float
-
-    @property
-    def shown(self) -> str:
-        return f"{self.row.label} {percent(self.share)} % ({percent(self.low)}\u2013{percent(self.high)})"
+        """All sentences."""
+        return " ".join([self.headline, *self.details])
 
 
 def verdict(records: Records) -> str:
@@ -55,112 +46,106 @@ def verdict(records: Records) -> str:
 
 
 def group_verdict(group: Group) -> Verdict:
-    """The verdict of one table: the highest certified accuracy at 36/255, if its interval stands apart."""
-    found = [(row, interval(row, RADIUS)) for row in group.constrained]
-    candidates = [_Candidate(row, *numbers) for row, numbers in found if numbers is not None]
-    candidates.sort(key=lambda candidate: (-candidate.share, candidate.row.label))
-    missing = _missing(group.constrained)
-    if not candidates:
-        return _none(group, missing)
-    if len(candidates) == 1:
-        return _single(candidates[0], missing)
-    if candidates[0].share == 0:
-        return Verdict(
-            headline=f"The data do not decide: no method certifies a single test image at radius {RADIUS}/255.",
-            detail=_sentences(_cheapest([candidate.row for candidate in candidates]), missing),
-        )
-    tied = [candidate for candidate in candidates if candidate.high >= candidates[0].low]
-    return _decided(candidates, missing) if len(tied) == 1 else _undecided(tied, missing)
+    """The verdict of one table: the highest certified accuracy at 36/255, if it stands apart from all others.
 
-
-def _none(group: Group, missing: str) -> Verdict:
+    It stands apart if neither its 95 % Wilson interval over the test images nor, where there are several seeds, the
+    range of its seeds touches that of another method.
+    """
     if group.cell is None:
-        return Verdict(headline="No verdict: only costs were measured here, nothing was trained.", detail="")
-    return Verdict(headline="No verdict: no constrained method has a finished run.", detail=missing)
+        return Verdict(headline="No verdict: only costs were measured here, nothing was trained.")
+    found = field(group)
+    headline, *reasons = _answer(group, found)
+    details = (*reasons, *_doubts(group, found), *group_warnings(group))
+    return Verdict(headline=headline, details=tuple(filter(None, details)))
 
 
-def _single(only: _Candidate, missing: str) -> Verdict:
-    headline = f"Only {only.row.label} has a result, so there is nothing to compare it with."
-    detail = f"Certified at radius {RADIUS}/255: {only.shown}; {_basis([only])}, 95 % Wilson interval."
-    return Verdict(headline=headline, detail=_sentences(detail, missing))
+def _answer(group: Group, found: Field) -> tuple[str, ...]:
+    """The headline, and what it rests on."""
+    candidates = found.candidates
+    if not candidates:
+        return (_none(found),)
+    if len(candidates) == 1:
+        return _single(candidates[0], found)
+    tied = [candidates[0], *(other for other in candidates[1:] if not candidates[0].stands_above(other))]
+    return _decided(candidates, found) if len(tied) == 1 else _undecided(tied, group)
 
 
-def _decided(candidates: Sequence[_Candidate], missing: str) -> Verdict:
+def _none(found: Field) -> str:
+    if found.unchosen:
+        return "No verdict: no method is left that could be judged."
+    if found.constant:
+        return (
+            "The data do not decide: no method certifies more of the test images at radius "
+            f"{RADIUS}/255 than a constant answer would."
+        )
+    return "No verdict: no constrained method has a finished run."
+
+
+def _single(only: Candidate, found: Field) -> tuple[str, ...]:
+    if found.constant and not found.unchosen:
+        share = f"{percent(only.share)} % of the test images at radius {RADIUS}/255"
+        known = ", ".join([share, *_reservations(only, [only])])
+        headline = f"Only {only.row.title} certifies more than a constant answer would: {known}."
+    else:
+        why = "can be judged" if found.unchosen else "has a result"
+        headline = f"Only {only.row.title} {why}, so there is nothing to compare it with."
+    return headline, f"Certified at radius {RADIUS}/255: {only.shown}, 95 % Wilson interval; {_basis([only])}."
+
+
+def _decided(candidates: Sequence[Candidate], found: Field) -> tuple[str, ...]:
     best, second = candidates[:2]
+    named = ", ".join([best.row.title, *_reservations(best, candidates)])
+    rivals = " that can be judged" if found.unchosen else " with a result" if found.absent else ""
     headline = (
-        f"Take {best.row.label}: it certifies {percent(best.share)} % of the test images at radius {RADIUS}/255, "
-        "more than every other method."
+        f"Take {named}: it certifies {percent(best.share)} % of the test images at radius {RADIUS}/255, "
+        f"more than every other method{rivals}."
     )
-    detail = (
-        f"Its 95 % Wilson interval stands apart from the next one: {best.shown}, {second.shown}; "
-        f"{_basis(candidates[:2])}."
-    )
-    return Verdict(headline=headline, detail=_sentences(detail, _price(best.row), missing))
+    seeds = " and the range of its seeds stand" if min(len(best.seeds), len(second.seeds)) > 1 else " stands"
+    apart = f"Its 95 % Wilson interval{seeds} apart from the next one: {best.shown}, {second.shown}; "
+    return headline, f"{apart}{_basis([best, second])}.", price(best.row)
 
 
-def _undecided(tied: Sequence[_Candidate], missing: str) -> Verdict:
-    names = joined(candidate.row.label for candidate in tied)
+def _reservations(best: Candidate, candidates: Sequence[Candidate]) -> list[str]:
+    """What the seeds leave open."""
+    one_seed = any(len(candidate.seeds) == 1 for candidate in candidates)
+    failed = f"although {best.row.failed} of its {len(best.row.runs)} seeds failed"
+    return [*["as far as one seed tells"] * one_seed, *[failed] * bool(best.row.failed)]
+
+
+def _undecided(tied: Sequence[Candidate], group: Group) -> tuple[str, ...]:
+    names = joined(candidate.row.title for candidate in tied)
+    several = any(len(candidate.seeds) > 1 for candidate in tied)
+    overlap = ", or the ranges of their seeds, overlap those of" if several else " overlap that of"
     headline = (
         f"The data do not decide between {names}: the 95 % Wilson intervals of their certified accuracy at radius "
-        f"{RADIUS}/255 overlap that of {tied[0].row.label}, the highest."
+        f"{RADIUS}/255{overlap} {tied[0].row.title}, the highest."
     )
-    detail = f"{joined(candidate.shown for candidate in tied)}; {_basis(tied)}."
-    return Verdict(
-        headline=headline, detail=_sentences(detail, _cheapest([candidate.row for candidate in tied]), missing)
-    )
+    numbers = f"{joined(candidate.shown for candidate in tied)}; {_basis(tied)}."
+    return headline, numbers, cheapest(group, [candidate.row for candidate in tied])
 
 
-def _basis(candidates: Sequence[_Candidate]) -> str:
-    evaluations = [candidate.row.evaluations for candidate in candidates]
-    seeds = sorted({len(of_row) for of_row in evaluations})
+def _basis(candidates: Sequence[Candidate]) -> str:
+    seeds = sorted({len(candidate.seeds) for candidate in candidates})
     number = "1 seed" if seeds == [1] else f"mean of {' or '.join(map(str, seeds))} seeds"
-    return f"{evaluations[0][0].images} test images, {number}"
+    return f"{candidates[0].row.evaluations[0].images} test images, {number}"
 
 
-def _price(row: Row) -> str:
-    training = judged(METRICS["train_step_seconds"])
-    inference = judged(METRICS["inference_seconds"])
-    costs = [(word, metric.of(row).value) for word, metric in (("training", training), ("inference", inference))]
-    known = [f"{training.format(value)}\u00d7 in {word}" for word, value in costs if value is not None]
-    return f"A step of {row.label} costs {joined(known)}, the unconstrained network's being 1." if known else ""
-
-
-def _cheapest(rows: Sequence[Row]) -> str:
-    verbs = (("train_step_seconds", "trains"), ("inference_seconds", "infers"))
-    parts = [part for key, verb in verbs if (part := _cheapest_in(rows, key, verb))]
-    if not parts:
-        return "Their costs were not measured."
-    return f"Among them {'; '.join(parts)}, in multiples of the unconstrained network's step."
-
-
-def _cheapest_in(rows: Sequence[Row], key: str, verb: str) -> str:
-    """Who is cheapest, by the ratio to the unconstrained network; overlapping quartiles share the place."""
-    metric = judged(METRICS[key])
-    found = [(row.label, metric.of(row)) for row in rows]
-    ranked = sorted(
-        (value.value, value.low or value.value, value.high or value.value, label)
-        for label, value in found
-        if value.value is not None
-    )
-    if not ranked:
-        return ""
-    names = [f"{label} ({metric.format(middle)}\u00d7)" for middle, low, _, label in ranked if low <= ranked[0][2]]
-    each = verb if len(names) == 1 else verb.removesuffix("s")
-    return f"{joined(names)} {each} cheapest"
-
-
-def _missing(rows: Sequence[Row]) -> str:
-    absent = [f"{row.label} ({row.reason})" for row in rows if not row.evaluations]
+def _doubts(group: Group, found: Field) -> Iterable[str]:
+    """What is not in the comparison, and what in it is incomplete."""
+    metric = METRICS[SIX[0]]
+    constant = [f"{row.title} ({shown(metric, metric.of(row))} %)" for row in found.constant]
+    rates = [f"{row.title} {row.setting[0]:g}" for row in found.chosen if row.setting is not None]
+    absent = [f"{row.title} ({row.reason})" for row in found.absent]
     partial = [
-        f"{row.label} ({len(row.runs) - len(row.evaluations)} of {len(row.runs)}: {row.failures})"
-        for row in rows
-        if row.evaluations and row.failures
+        f"{row.label} ({row.failed} of {len(row.runs)}: {row.failures})"
+        for row in group.constrained
+        if row.evaluations and row.failed
     ]
-    return _sentences(
-        f"Without a result: {', '.join(absent)}." if absent else "",
-        f"Seeds that failed: {', '.join(partial)}." if partial else "",
+    lists = (
+        ("Certified is no more than of a constant answer", constant),
+        ("No verdict for those with several learning rates of which no scan chose one", found.unchosen),
+        ("Judged at the one of several learning rates that the scan chose", rates),
+        ("Without a result", absent),
+        ("Seeds that failed", partial),
     )
-
-
-def _sentences(*parts: str) -> str:
-    return " ".join(part for part in parts if part)
+    return (f"{lead}: {', '.join(names)}." for lead, names in lists if names)

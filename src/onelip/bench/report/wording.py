@@ -34,6 +34,15 @@ def shortened(text: str, length: int = 300) -> str:
     return clean if len(clean) <= length else clean[: length - 1] + "\u2026"
 
 
+def moment(started: str) -> str:
+    """A time of a record, which is UTC.
+
+    >>> moment("2025-06-01T10:05:00+00:00")
+    '2025-06-01 10:05:00 UTC'
+    """
+    return plain(started).replace("T", " ").replace("+00:00", " UTC")
+
+
 def joined(parts: Iterable[str], word: str = "and") -> str:
     """A list as in a sentence.
 

@@ -14,7 +14,7 @@ from onelip.bench.train.batches import Batches
 from onelip.bench.train.descent import Descent
 from onelip.bench.train.stopwatch import Stopwatch
 
-TIMED_STEPS = 5
+TIMED_STEPS = 2
 LARGEST_SHARE = 0.05
 
 

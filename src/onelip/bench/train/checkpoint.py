@@ -6,7 +6,6 @@ The position lies in the file's own metadata, so that weights and position alway
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -14,16 +13,15 @@ from typing import Any, Literal
 import torch
 from pydantic import NonNegativeInt, ValidationError
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from onelip.bench.records import Epoch, Model, NonNegative, Positive, Recipe
+from onelip.bench.tensors import HEADER, write_tensors
 from onelip.bench.train.plan import Plan
 from onelip.errors import RecordError
 
 FILE_NAME = "checkpoint.safetensors"
 
-_HEADER = "onelip"
 _RANDOM_CPU, _RANDOM_CUDA = "random.cpu", "random.cuda"
 _REMEDY = "delete it to train from the beginning"
 
@@ -91,20 +89,17 @@ class Checkpoint:
         self._optimizer = optimizer
 
     def save(self, position: Position) -> None:
-        """Writes the file; the one before stays until the new one is whole and on the disk."""
+        """Writes the file; the one before stays until the new one is whole and on the disk.
+
+        Raises:
+            RecordError: The file cannot be written.
+        """
         header = Header(run=self._run, position=position).model_dump_json()
-        partial = self.path.with_suffix(".partial")
         tensors = self._model_tensors() | self._momenta() | self._random_states()
         copies = {
             name: tensor.detach().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()
         }
-        try:
-            save_file(copies, partial, metadata={_HEADER: header})
-            with partial.open("rb+") as file:
-                os.fsync(file.fileno())
-            partial.replace(self.path)
-        finally:
-            partial.unlink(missing_ok=True)
+        write_tensors(copies, self.path, header=header)
 
     def load(self) -> Position:
         """Brings the model, the optimiser and the global random states to the moment of the file.
@@ -180,9 +175,9 @@ def remove_checkpoint(folder: Path) -> None:
 def _read(path: Path) -> tuple[Header, dict[str, Tensor]]:
     try:
         with safe_open(path, framework="pt") as file:
-            header = Header.model_validate_json((file.metadata() or {}).get(_HEADER, ""))
+            header = Header.model_validate_json((file.metadata() or {}).get(HEADER, ""))
             return header, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, ValidationError) as error:
+    except (OSError, SafetensorError, ValidationError) as error:
         raise RecordError(f"{path} is cut, or is not a checkpoint of this version of onelip; {_REMEDY}") from error
 
 

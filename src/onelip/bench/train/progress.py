@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TextIO
 
@@ -103,7 +103,10 @@ def _plain_lines(title: str, stream: TextIO) -> Iterator[Progress]:
 
 
 class _SparseLines:
-    """Writes one line per epoch, but not more often than every few seconds of training; the last one always."""
+    """Writes one line per epoch, but not more often than every few seconds of training; the last one always.
+
+    A stream that is closed meanwhile, as by `| head`, is no reason to end a training.
+    """
 
     def __init__(self, title: str, stream: TextIO) -> None:
         self._title = title
@@ -119,6 +122,7 @@ class _SparseLines:
 
     def flush(self) -> None:
         if self._held is not None:
-            self._stream.write(f"{self._title}  {_position(self._held)}  {_numbers(self._held)}\n")
-            self._stream.flush()
+            with suppress(OSError):
+                self._stream.write(f"{self._title}  {_position(self._held)}  {_numbers(self._held)}\n")
+                self._stream.flush()
             self._written_at, self._held = self._held.epoch.seconds, None

@@ -1,0 +1,122 @@
+"""Norms by Cholesky residuals: proved whatever the estimate and the factorisation say, and tight."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import onelip
+from onelip.linalg import banded, proof
+from onelip.linalg.norms import conv_norm_bound
+from onelip.linalg.orthogonal import polar
+from onelip.testing.dense import convolution_matrix
+
+LARGE = torch.randn(500, 500, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+
+
+def kernels(*shape, seed=0, scale=1.0):
+    return scale * torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+@given(
+    shape=st.tuples(st.integers(1, 4), st.integers(1, 12), st.integers(1, 12)),
+    exponent=st.integers(-120, 120),
+    complex_=st.booleans(),
+    seed=st.integers(0, 10**6),
+)
+@settings(max_examples=60, deadline=None)
+def test_the_bound_is_above_and_within_a_millionth(shape, exponent, complex_, seed):
+    dtype = torch.complex128 if complex_ else torch.float64
+    generator = torch.Generator().manual_seed(seed)
+    matrices = 10.0**exponent * torch.randn(*shape, generator=generator, dtype=dtype)
+    truth = float(torch.linalg.matrix_norm(matrices, 2).amax())
+    assert truth * (1 - 1e-14) <= proof.largest_norm_bound(matrices) <= truth * (1 + 1e-6)
+
+
+@given(
+    channels=st.tuples(st.integers(1, 4), st.integers(1, 4)),
+    image=st.tuples(st.integers(1, 6), st.integers(1, 6)),
+    size=st.sampled_from([1, 3, 5]),
+    padding=st.sampled_from(["circular", "zeros"]),
+    seed=st.integers(0, 10**6),
+)
+@settings(max_examples=60, deadline=None)
+def test_the_bound_of_a_small_convolution_is_above_and_within_a_millionth(channels, image, size, padding, seed):
+    kernel = kernels(*channels, size, size, seed=seed)
+    truth = float(torch.linalg.matrix_norm(convolution_matrix(kernel, image, padding), 2))
+    bound, _ = proof.conv_largest_norm_bound(kernel, image, padding)
+    assert truth * (1 - 1e-14) <= bound <= truth * (1 + 1e-6)
+
+
+@pytest.mark.parametrize("kind", ["orthogonal", "repeated", "wide", "large"])
+def test_the_bound_is_tight_where_many_singular_values_meet(kind):
+    square = torch.randn(40, 40, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    matrices, truth = {
+        "orthogonal": (polar(square), 1.0),
+        "repeated": (torch.cat([3 * torch.eye(20), torch.zeros(20, 20)]).double(), 3.0),
+        "wide": (square[:7], float(torch.linalg.matrix_norm(square[:7], 2))),
+        "large": (LARGE, float(torch.linalg.matrix_norm(LARGE, 2))),
+    }[kind]
+    assert truth * (1 - 1e-14) <= proof.largest_norm_bound(matrices) <= truth * (1 + 1e-6)
+
+
+def test_the_bound_exceeds_the_exactly_known_norm_of_integer_matrices():
+    """Integer rank-one matrices have norms whose squares are integers: compared exactly, without floating point."""
+    for seed in range(50):
+        generator = torch.Generator().manual_seed(seed)
+        left, right = (torch.randint(-50, 50, (size,), generator=generator) for size in (7, 5))
+        squared = int((left**2).sum()) * int((right**2).sum())
+        numerator, denominator = proof.largest_norm_bound(torch.outer(left, right).double()).as_integer_ratio()
+        assert numerator**2 >= squared * denominator**2
+
+
+@pytest.mark.parametrize("lie", [0.5, 0.999, 1.5])
+@pytest.mark.parametrize("module", [proof, banded])
+def test_wrong_estimates_and_wrong_factors_never_lower_the_bound(monkeypatch, module, lie):
+    kernel, image = kernels(3, 3, 3, 3), (5, 5)
+    matrix = convolution_matrix(kernel, image, "zeros")
+    truth = float(torch.linalg.matrix_norm(matrix, 2))
+
+    def bound():
+        return proof.largest_norm_bound(matrix) if module is proof else banded.zero_padded_norm_bound(kernel, image)
+
+    estimate = module.largest_eigenvalue_estimate
+    monkeypatch.setattr(module, "largest_eigenvalue_estimate", lambda *arguments: lie * estimate(*arguments))
+    assert bound() >= truth
+    monkeypatch.setattr(
+        torch.linalg, "cholesky_ex", lambda a: (1.001 * a.tril() / a.abs().amax().sqrt(), torch.tensor(0))
+    )
+    assert bound() >= truth
+
+
+def test_a_bound_that_is_enough_is_not_improved():
+    kernel, image = kernels(3, 3, 3, 3), (4, 4)
+    tight, way = proof.conv_largest_norm_bound(kernel, image, "zeros")
+    loose, other = proof.conv_largest_norm_bound(kernel, image, "zeros", enough=2 * tight)
+    assert (way, other) == ("rows of pixels", "spectral matrices of a larger torus")
+    assert tight < loose <= 2 * tight
+
+
+def test_zero_and_bad_matrices():
+    assert 0 <= proof.largest_norm_bound(torch.zeros(4, 3, dtype=torch.float64)) < 1e-100
+    for bad in (float("nan"), float("inf")):
+        matrix = torch.eye(4, dtype=torch.float64)
+        matrix[1, 2] = bad
+        assert proof.largest_norm_bound(matrix) == float("inf")
+
+
+def test_other_dtypes_are_refused():
+    with pytest.raises(TypeError, match="float32"):
+        proof.largest_norm_bound(torch.eye(3))
+
+
+def test_layers_with_zero_padding_take_the_dense_bound_where_it_fits():
+    torch.manual_seed(0)
+    layer = onelip.StandardConv2d(3, 3, 3, padding_mode="zeros")
+    truth = float(torch.linalg.matrix_norm(convolution_matrix(layer.weight.detach().double(), (4, 4), "zeros"), 2))
+    for module in (layer, onelip.freeze(layer, (3, 4, 4))):
+        bound = onelip.lipschitz_bound(module, (3, 4, 4))
+        assert truth <= float(bound) <= truth * (1 + 1e-6)
+        assert "rows of pixels" in bound.why
+    assert float(conv_norm_bound(layer.weight.detach(), (4, 4), "zeros")) > 1.02 * truth
+    assert "larger torus" in onelip.lipschitz_bound(layer, (3, 40, 40)).why

@@ -1,0 +1,30 @@
+"""What the figures draw."""
+
+import pytest
+
+from onelip.bench.report import figures
+from onelip.bench.report.groups import comparisons
+from onelip.bench.results import Records
+
+
+@pytest.mark.parametrize("lengths", [(1, 1), (1, 3)])
+def test_a_run_of_one_entry_is_drawn_as_a_marker(sample_records, lengths):
+    """A line through one point is invisible; where no run has two there is no figure at all."""
+    runs = [
+        sample_records.train_record(name, record_history=sample_records.history(length, 0.9, 1.0))
+        for name, length in zip(("aol", "cpl"), lengths, strict=True)
+    ]
+    groups = comparisons(Records(train=tuple(runs)))
+    drawings = figures.learning(groups[0], figures.group_styles(groups), "name")
+    assert len(drawings) == (2 if max(lengths) > 1 else 0)
+    assert all(drawing.svg.count("<use ") == 1 for drawing in drawings), "AOL's single entry"
+
+
+def test_accuracy_stands_against_the_milliseconds_that_bold_ranks(sample_records):
+    """Not against ratios to two different networks; each of these is named with its time."""
+    runs = tuple(sample_records.train_record(name) for name in ("aol", "cpl"))
+    groups = comparisons(Records(train=runs, cost=(sample_records.cost_record(("aol", "cpl")),)))
+    drawn = figures.accuracy_against_cost(groups[0], figures.group_styles(groups), "name")
+    assert "training step, ms" in drawn.svg
+    assert "AOL 28.0 ms, 87.2 %" in drawn.svg
+    assert "Grey: Unconstrained, circular (21.4 ms) and Unconstrained, zeros (18.4 ms)." in drawn.caption
