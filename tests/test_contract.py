@@ -3,6 +3,7 @@
 import itertools
 import operator
 import pickle
+import unittest
 from dataclasses import replace
 
 import pytest
@@ -50,6 +51,19 @@ def test_contract_on_the_whole_product(method, check):
     for case in cases(method, full=True):
         if case.check == check:
             case.run()
+
+
+def test_what_cannot_be_checked_here_is_skipped_with_its_reason_and_said(monkeypatch):
+    def unavailable(method, setting):
+        raise unittest.SkipTest("no such machine")
+
+    check = replace(CHECKS["ddp_safe"], run=unavailable)
+    monkeypatch.setattr("onelip.testing.contract.CHECKS", {"ddp_safe": check})
+    (case,) = cases(METHODS["aol"])
+    with pytest.raises(unittest.SkipTest, match="no such machine"):
+        case.run()
+    with pytest.warns(UserWarning, match="aol: ddp_safe was not checked: no such machine"):
+        check_method(METHODS["aol"])
 
 
 def test_every_check_makes_cases():

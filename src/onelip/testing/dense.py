@@ -15,13 +15,16 @@ from ..nn.base import LipschitzModule
 from .setting import Setting
 from .subject import as_applied, inputs
 
+LARGE = 2.0**60
 SATURATING = 1e8
 """A bias that no input outweighs: it switches a ReLU on or off everywhere."""
 
 
 @torch.no_grad()
 def dense_operator(module: nn.Module, shape: tuple[int, ...]) -> Tensor:
-    """Matrix of an affine module without its constant, from its values on the unit vectors; float64.
+    """Matrix of an affine module without its constant, from its values on multiples of the unit vectors; float64.
+
+    The multiple is a power of two so large that next to a bias no entry drowns in rounding.
 
     Args:
         module: Maps (B, *shape) to (B, ...), in float64.
@@ -32,7 +35,7 @@ def dense_operator(module: nn.Module, shape: tuple[int, ...]) -> Tensor:
     """
     size = math.prod(shape)
     basis = torch.eye(size, dtype=torch.float64).reshape(size, *shape)
-    return (module(basis) - module(torch.zeros_like(basis[:1]))).flatten(1).T
+    return ((module(LARGE * basis) - module(torch.zeros_like(basis[:1]))) / LARGE).flatten(1).T
 
 
 def jacobian(module: nn.Module, x: Tensor) -> Tensor:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import datetime
-import shutil
+import functools
 import tempfile
+import unittest
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -25,7 +26,6 @@ from .setting import Setting
 from .subject import inputs, make_layer, require
 
 EAGER = "aot_eager"
-COMPILERS = ("c++", "g++", "clang++")
 PROCESSES, STEPS, BATCH = 2, 2, 4
 PATIENCE = datetime.timedelta(minutes=2)
 
@@ -36,13 +36,26 @@ def compiles(method: Method, setting: Setting) -> None:
 
 
 def compiles_to_machine_code(method: Method, setting: Setting) -> None:
-    """As `compiles`, with the default backend; nothing is checked where no C++ compiler is installed.
+    """As `compiles`, with the default backend; skipped where that cannot compile anything at all.
 
     Gradients of parameters are compared in training mode only: inductor (torch 2.13) loses those of a norm's bound,
     where it sums two gradients of one complex tensor.
     """
-    if any(map(shutil.which, COMPILERS)):
-        _check_compiled(method, setting, "inductor")
+    if not _inductor_works():
+        raise unittest.SkipTest("torch's default backend compiles nothing here; it needs c++ and paths without spaces")
+    _check_compiled(method, setting, "inductor")
+
+
+@functools.cache
+def _inductor_works() -> bool:
+    """Whether torch's default backend compiles an addition."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            torch.compile(lambda x: x + 1, backend="inductor", dynamic=False)(torch.ones(64))
+    except Exception:  # noqa: BLE001  # whatever it is, it is not the layer's fault
+        return False
+    return True
 
 
 def _check_compiled(method: Method, setting: Setting, backend: str) -> None:
