@@ -148,6 +148,18 @@ def test_a_subclass_of_the_network_that_computes_otherwise_is_never_certified():
         onelip.certified_radius(model, torch.rand(2, 1, 8, 8), torch.zeros(2, dtype=torch.long))
 
 
+class Half(onelip.StandardConv2d):
+    def kernel(self, raw):
+        return raw[0] / 1000
+
+
+def test_a_layer_with_a_construction_of_its_own_is_certified_as_it_computes():
+    layer, x = Half(2, 2, 3).eval(), torch.rand(1, 2, 4, 4)
+    with torch.no_grad():
+        change = torch.linalg.vector_norm(layer(x) - layer(torch.zeros_like(x)))
+    assert change <= float(onelip.lipschitz_bound(layer, (2, 4, 4))) * torch.linalg.vector_norm(x)
+
+
 def test_a_layer_with_another_forward_needs_a_rule_of_its_own():
     class Doubled(onelip.AOLConv2d):
         def forward(self, x, weights=None):
@@ -200,20 +212,20 @@ def test_low_precision_is_refused():
     with pytest.raises(UnsoundError, match="bfloat16"):
         onelip.lipschitz_bound(onelip.AOLLinear(4, 3, dtype=torch.bfloat16), (4,))
     with pytest.raises(UnsoundError, match="bfloat16"):
-        onelip.certified_radius(nn.Identity(), x.bfloat16(), y)
+        onelip.certified_radius(nn.Identity(), x.bfloat16(), y, arithmetic="real")
     model = nn.Sequential(nn.Linear(4, 3)).eval()
     with torch.autocast("cpu", torch.bfloat16):
         within = onelip.certified_radius(model, x, y)
     assert torch.equal(within, onelip.certified_radius(model, x, y))
 
 
-def test_only_a_bound_may_stand_in_for_the_bound_and_only_integers_for_labels():
+def test_labels_are_integers_and_arithmetics_are_named():
     x, y = torch.rand(2, 4), torch.tensor([0, 1])
-    for number in (-1.0, 1.0):
-        with pytest.raises(TypeError, match="lipschitz_bound"):
-            onelip.certified_radius(nn.Identity(), x, y, bound=number)
-    with pytest.raises(ValueError, match="integers"):
-        onelip.certified_radius(nn.Identity(), x, y + 0.9)
+    for labels in (y + 0.9, y == 1):
+        with pytest.raises(ValueError, match="integers"):
+            onelip.certified_radius(nn.Identity(), x, labels)
+    with pytest.raises(ValueError, match="'float32' is not one of 'float64', 'real'"):
+        onelip.certified_radius(nn.Identity(), x, y, arithmetic="float32")
 
 
 @pytest.mark.parametrize("name", onelip.METHODS)

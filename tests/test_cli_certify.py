@@ -42,7 +42,7 @@ def run(trained, tmp_path):
 
 def test_certify_gives_the_numbers_of_the_record(trained):
     run, printed = trained
-    result = onelip("certify", run)
+    result = onelip("certify", run, "--arithmetic", "real")
     assert result.exit_code == 0, result.stderr
     assert "These are the numbers of its record." in result.stdout
     record = read_record(run / RECORD_NAME)
@@ -54,8 +54,23 @@ def test_certify_gives_the_numbers_of_the_record(trained):
         assert "Arithmetic: real." in text
 
 
+def test_certify_pays_for_rounding_unless_told_otherwise(trained):
+    result = onelip("certify", trained[0])
+    assert result.exit_code == 0, result.stderr
+    assert "Arithmetic: float64." in result.stdout
+    assert "every rounding of the evaluation is paid for" in " ".join(result.stdout.split())
+    assert "In real arithmetic these are the numbers of its record" in " ".join(result.stdout.split())
+    paid = json.loads(onelip("certify", trained[0], "--json").stdout)
+    assert (paid["arithmetic"], paid["agrees_with_record"]) == ("float64", True)
+    counts = zip(paid["certified"], read_record(trained[0] / RECORD_NAME).evaluation.certified, strict=True)
+    assert all(abs(now - then) <= 1 for now, then in counts)
+    unknown = onelip("certify", trained[0], "--arithmetic", "float32")
+    assert unknown.exit_code == 2
+    assert "'float32' is not one of float64, real; did you mean float64?" in unknown.stderr
+
+
 def test_certify_for_a_script(trained):
-    content = json.loads(onelip("certify", trained[0], "--json").stdout)
+    content = json.loads(onelip("certify", trained[0], "--arithmetic", "real", "--json").stdout)
     evaluation = read_record(trained[0] / RECORD_NAME).evaluation
     assert content["agrees_with_record"] is True
     assert tuple(content["certified"]) == evaluation.certified
@@ -75,7 +90,8 @@ def test_the_radii_are_those_of_the_library(trained):
     run, _ = trained
     record, data = read_record(run / RECORD_NAME), load("digits")
     model = load_network(record, METHODS["cpl"], data, run)
-    radii = certified_radius(model, data.test_images / data.pixel_max, data.test_labels).tolist()
+    x = data.test_images / data.pixel_max
+    radii = certified_radius(model, x, data.test_labels, arithmetic="real").tolist()
     for k in (0, 1, 36, 72, 108, 255):
         assert record.evaluation.certified[k] == sum(Fraction(radius) > Fraction(k, 255) for radius in radii)
     assert 0 < record.evaluation.certified[1] <= record.evaluation.correct
@@ -267,7 +283,7 @@ def test_an_own_method_is_certified_where_it_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "path", list(sys.path))
     mine = ("--method", "own_certified:MINE")
     assert onelip("train", *mine, "--size", "4", "--budget", "1epoch", "--out", "run").exit_code == 0
-    assert "numbers of its record" in onelip("certify", "run", *mine).stdout
+    assert "numbers of its record" in " ".join(onelip("certify", "run", *mine).stdout.split())
     unnamed = onelip("certify", "run")
     assert unnamed.exit_code == 2
     assert "'mine' of this run is not registered" in unnamed.stderr
@@ -301,8 +317,31 @@ def test_a_run_on_pictures_that_were_moved_is_certified_where_they_are_named(tmp
     lost = onelip("certify", "run")
     assert lost.exit_code == 2
     assert "--data" in lost.stderr
-    assert "numbers of its record" in onelip("certify", "run", "--data", "moved").stdout
+    assert "numbers of its record" in " ".join(onelip("certify", "run", "--data", "moved").stdout.split())
     (tmp_path / "moved" / "test" / "cat" / "1.png").unlink()
     other = onelip("certify", "run", "--data", "moved")
     assert other.exit_code == 2
     assert "not those of this run" in other.stderr
+
+
+def test_an_attack_breaks_no_certificate_and_bounds_robustness_from_above(run):
+    result = onelip("certify", run, "--attack", "64")
+    assert result.exit_code == 0, result.stderr
+    assert "and 0 lost their answer" in " ".join(result.stdout.split())
+    found = json.loads(onelip("certify", run, "--attack", "64", "--json").stdout)["attack"]
+    assert found["certified"] <= found["standing"] <= found["correct"] <= found["images"] == 64
+    assert found["tried"] == 83 * found["probed"] > 0
+    assert found["broken"] == 0
+    assert "attack" not in json.loads(onelip("certify", run, "--json").stdout)
+
+
+def test_a_broken_certificate_is_a_failure_and_its_image_is_kept(run, monkeypatch):
+    from onelip.certify import radius
+
+    monkeypatch.setattr(radius.Bound, "product", classmethod(lambda cls, parts: radius.Bound(0.01, "claimed")))
+    result = onelip("certify", run, "--attack", "64")
+    assert result.exit_code == 1
+    assert "A certificate was broken" in result.stderr
+    kept = load_file(run / "broken.safetensors")
+    assert len(kept["image"]) == len(kept["attacked"]) > 0
+    assert kept["image"].shape[1:] == (1, 8, 8)

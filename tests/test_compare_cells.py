@@ -56,12 +56,23 @@ def test_the_loss_is_the_recipes_over_all_images():
 
 def test_a_larger_constant_means_smaller_radii():
     data = pictures([[151, 100, 0]], [0])
-    doubled = nn.Sequential(nn.Flatten(), nn.Linear(3, 3, bias=False))
-    nn.init.eye_(doubled[1].weight)
-    doubled[1].weight.data[2, 2] = 2.0
-    result = evaluate(doubled, data, Recipe(batch_size=8), device=CPU)
+    linear = nn.Linear(3, 3, bias=False)
+    nn.init.eye_(linear.weight)
+    linear.weight.data[2, 2] = 2.0
+    result = evaluate(nn.Sequential(nn.Flatten(), linear, nn.Identity()), data, Recipe(batch_size=8), device=CPU)
     assert result.lipschitz >= 2.0
     assert sum(result.certified) == 19
+
+
+def test_behind_a_linear_layer_only_the_rows_of_both_classes_count():
+    """As before, but the layer is the last one: rows 0 and 1 lie sqrt(2) apart, as if the constant were 1."""
+    data = pictures([[151, 100, 0]], [0])
+    linear = nn.Linear(3, 3, bias=False)
+    nn.init.eye_(linear.weight)
+    linear.weight.data[2, 2] = 2.0
+    model, recipe = nn.Sequential(nn.Flatten(), linear), Recipe(batch_size=8)
+    assert sum(evaluate(model, data, recipe, device=CPU, arithmetic="float64").certified) == 37
+    assert sum(evaluate(model, data, recipe, device=CPU, arithmetic="real").certified) == 19, "as papers do it"
 
 
 class Poisoned(nn.Flatten):

@@ -111,23 +111,30 @@ def test_what_failed_keeps_its_checkpoint_and_says_how_to_try_again(out, monkeyp
 class Closed:
     """A stream whose reader has gone."""
 
+    encoding = "utf-8"
+
+    def __init__(self, terminal, error):
+        self.terminal, self.error = terminal, error
+
     def isatty(self):
-        return False
+        return self.terminal
 
     def write(self, text):
-        raise BrokenPipeError
+        raise self.error
 
     def flush(self):
-        raise BrokenPipeError
+        raise self.error
 
 
-def test_a_display_that_nobody_reads_does_not_end_a_training(out, monkeypatch):
+@pytest.mark.parametrize("terminal", [True, False])
+@pytest.mark.parametrize("error", [BrokenPipeError(), OSError(5, "Input/output error"), ValueError("closed file")])
+def test_a_display_that_nobody_reads_does_not_end_a_training(out, monkeypatch, terminal, error):
     show = cell_module.run_cell
 
     def watched(*arguments, progress, **options):
         from onelip.bench.train.progress import show_progress
 
-        with show_progress("title", Closed()) as closed:
+        with show_progress("title", Closed(terminal, error)) as closed:
             return show(*arguments, progress=closed, **options)
 
     monkeypatch.setattr("onelip.bench.compare.run_cell", watched)
@@ -157,6 +164,20 @@ def test_a_lock_that_a_killed_process_left_is_no_lock(out):
     (out / "file").touch()
     with pytest.raises(RecordError, match="cannot be written"), held(out / "file" / "below"):
         pytest.fail("a file is no folder")
+
+
+def test_a_display_that_breaks_is_no_result(out, monkeypatch):
+    def broken(snapshot):
+        raise RuntimeError("planned")
+
+    run_cell = cell_module.run_cell
+    monkeypatch.setattr(
+        "onelip.bench.compare.run_cell",
+        lambda *arguments, progress, **options: run_cell(*arguments, progress=broken, **options),
+    )
+    assert onelip(*COMMAND).exit_code == 0
+    (run,) = load_records(out).train
+    assert run.status == "ok"
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ import torch
 import onelip
 
 PATH = Path(__file__).with_name("golden.json")
-TOLERANCE = 1e-4
-"""Between processors and versions of torch; what a revision changes is larger."""
+TOLERANCE = 1e-5
+"""Between processors and versions of torch, over the largest number; what a revision changes is larger."""
 
 
 def computed(name: str) -> dict[str, object]:
@@ -28,9 +28,9 @@ def computed(name: str) -> dict[str, object]:
         evaluated = model.eval()(x)
     return {
         "revision": onelip.METHODS[name].revision,
-        "training": [round(value, 6) for value in trained.flatten().tolist()],
-        "eval": [round(value, 6) for value in evaluated.flatten().tolist()],
-        "gradient": round(float(torch.stack(gradients).sum().sqrt()), 6),
+        "training": [round(value, 7) for value in trained.flatten().tolist()],
+        "eval": [round(value, 7) for value in evaluated.flatten().tolist()],
+        "gradient": [round(float(torch.stack(gradients).sum().sqrt()), 6)],
     }
 
 
@@ -39,7 +39,8 @@ def test_a_revision_keeps_its_results(name):
     golden, now = json.loads(PATH.read_text())[name], computed(name)
     assert now["revision"] == golden["revision"], "a new revision: python tests/test_golden.py"
     for key in ("training", "eval", "gradient"):
-        assert now[key] == pytest.approx(golden[key], rel=TOLERANCE, abs=TOLERANCE), f"{key}: raise {name}'s revision"
+        largest = max(map(abs, golden[key]))
+        assert now[key] == pytest.approx(golden[key], rel=0, abs=TOLERANCE * largest), f"{key}: raise {name}'s revision"
 
 
 def test_every_method_has_golden_results():

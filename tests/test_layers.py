@@ -58,7 +58,7 @@ def test_arguments_may_be_pairs_and_integers_of_numpy():
     assert (layer.in_channels, layer.kernel_size, layer.stride) == (2, 3, 2)
     assert all(type(value) is int for value in (layer.in_channels, layer.kernel_size, layer.stride))
     assert onelip.AOLLinear(np.int32(4), 3)(torch.rand(2, 4)).shape == (2, 3)
-    for bad in ((3, 5), (3, 3, 3), 3.0, "3", True):
+    for bad in ((3, 5), (3, 3, 3), 3.0, "3", True, np.array([3, 3]), torch.tensor([3, 3]), torch.tensor(3.0)):
         with pytest.raises(onelip.errors.UnsupportedShapeError, match="kernel_size"):
             onelip.AOLConv2d(2, 4, bad)
 

@@ -1,5 +1,7 @@
 """Norms by Cholesky residuals: proved whatever the estimate and the factorisation say, and tight."""
 
+import math
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 
 import onelip
 from onelip.linalg import banded, proof
-from onelip.linalg.norms import conv_norm_bound
+from onelip.linalg.norms import conv_norm_bound, start_vector
 from onelip.linalg.orthogonal import polar
 from onelip.testing.dense import convolution_matrix
 
@@ -87,6 +89,41 @@ def test_wrong_estimates_and_wrong_factors_never_lower_the_bound(monkeypatch, mo
         torch.linalg, "cholesky_ex", lambda a: (1.001 * a.tril() / a.abs().amax().sqrt(), torch.tensor(0))
     )
     assert bound() >= truth
+
+
+def falling(power, size=300):
+    """Singular values that crowd at the largest, where Krylov spaces find it late."""
+    left, right = (polar(kernels(size, size, seed=seed)) for seed in (1, 2))
+    return left * (1 - torch.linspace(0, 1, size, dtype=torch.float64) ** power) @ right
+
+
+def hidden(size=6):
+    """Its largest singular vector is orthogonal to where every Krylov space begins."""
+    start = start_vector(size, torch.zeros(1, dtype=torch.float64))[:, 0]
+    vector = torch.zeros(size, dtype=torch.float64)
+    vector[0], vector[1] = start[1], -start[0]
+    vector = vector / torch.linalg.vector_norm(vector)
+    return torch.eye(size, dtype=torch.float64) + torch.outer(vector, vector)
+
+
+@pytest.mark.parametrize("matrix", [falling(2), falling(4), hidden()], ids=["square", "fourth power", "hidden"])
+def test_the_bound_is_tight_where_the_estimate_is_poor(matrix):
+    truth = float(torch.linalg.matrix_norm(matrix, 2))
+    assert truth * (1 - 1e-14) <= proof.largest_norm_bound(matrix) <= truth * (1 + 1e-6)
+
+
+def test_the_bound_of_a_long_strip_is_tight():
+    """[1, 2, 1] along 1024 pixels has norm 2 + 2 cos(pi / 1025), as is known of such matrices."""
+    kernel = torch.zeros(1, 1, 3, 3, dtype=torch.float64)
+    kernel[0, 0, :, 1] = torch.tensor([1.0, 2.0, 1.0])
+    truth = 2 + 2 * math.cos(math.pi / 1025)
+    for image in ((1024, 1), (1024, 2)):
+        assert truth * (1 - 1e-14) <= banded.zero_padded_norm_bound(kernel, image) <= truth * (1 + 1e-6)
+
+
+def test_a_kernel_that_is_not_finite_has_no_finite_bound():
+    for padding in ("circular", "zeros"):
+        assert proof.conv_largest_norm_bound(torch.full((2, 2, 3, 3), math.nan), (4, 4), padding)[0] == math.inf
 
 
 def test_a_bound_that_is_enough_is_not_improved():

@@ -1,27 +1,45 @@
 """Measurements and certificates are made in full float32, and leave the settings as they were."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 
-from onelip.bench.measure.precision import full_precision
+from onelip.bench.measure.precision import NAMED, full_precision, precisions
+
+CHECK = """
+import torch
+from onelip.bench.measure.precision import full_precision, precisions
+{setting}
+before = precisions()
+with full_precision():
+    inside = precisions()
+    torch.ones(2, 2) @ torch.ones(2, 2)
+assert precisions() == before, (precisions(), before)
+assert set(inside) in ({{"ieee"}}, {{False}}), inside
+"""
+
+SETTINGS = ["", "torch.backends.cudnn.allow_tf32 = False", "torch.set_float32_matmul_precision('high')"]
+if NAMED:
+    PLACES = ("fp32_precision", "cuda.matmul.fp32_precision")
+    SETTINGS += [f"torch.backends.{place} = '{value}'" for place in PLACES for value in ("ieee", "tf32")]
 
 
-def settings() -> tuple[bool, bool]:
-    return torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
-
-
-def test_tf32_is_off_inside_and_as_before_afterwards() -> None:
-    before = settings()
-    try:
-        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = True, False
-        with pytest.raises(AssertionError, match="planned"):
-            fail_inside()
-        assert settings() == (True, False)
-    finally:
-        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_tf32_is_off_inside_and_as_before_afterwards(setting: str) -> None:
+    """In a process of its own: the settings are of the whole process, and torch refuses some mixtures of them."""
+    subprocess.run([sys.executable, "-W", "ignore", "-c", CHECK.format(setting=setting)], check=True)
 
 
 @full_precision()
 def fail_inside() -> None:
-    assert settings() == (False, False)
     raise AssertionError("planned")
+
+
+def test_they_are_restored_after_an_error() -> None:
+    before = precisions()
+    with pytest.raises(AssertionError, match="planned"):
+        fail_inside()
+    assert precisions() == before
+    assert torch.ones(2).sum() == 2

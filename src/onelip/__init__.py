@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .bound import Bound as Bound
+    from .certify import Certifier as Certifier
     from .certify import certified_radius as certified_radius
     from .certify import lipschitz_bound as lipschitz_bound
     from .certify import register_bound as register_bound
@@ -43,6 +44,7 @@ _HOMES = {
     "Abs": "nn.activations",
     "Bound": "bound",
     "Center": "nn.reshape",
+    "Certifier": "certify",
     "ConvNet": "models",
     "Cost": "method",
     "GroupSort": "nn.activations",

@@ -32,6 +32,7 @@ ENDED: tuple[Status, ...] = ("ok", "diverged", "timeout")
 """How a training ends by itself: nothing would be won by going on from its checkpoint."""
 
 
+@full_precision()
 def run_cell(
     cell: Cell,
     method: Method,
@@ -65,8 +66,7 @@ def run_cell(
     course, began = _Course(show=progress), time.perf_counter()
     run = _begin(cell, method, folder, describe_machine(device), resume=resume)
     try:
-        with full_precision():
-            _run(cell, method, data, folder, course, device=device, resume=resume)
+        _run(cell, method, data, folder, course, device=device, resume=resume)
     except RecordError:
         raise
     except Exception as error:  # noqa: BLE001  # one cell's failure must not end the others
@@ -114,6 +114,8 @@ def check_continues(earlier: Started, now: Started, folder: Path) -> None:
 
 def _begin(cell: Cell, method: Method, folder: Path, machine: Machine, *, resume: bool) -> Started:
     """Notes what is begun; a run that is resumed keeps the time of its beginning."""
+    if not resume and (folder / FILE_NAME).exists():
+        raise RecordError(f"{folder} was left by an interrupted training; resume it, or delete it")
     now = datetime.now(timezone.utc).isoformat(timespec="seconds")
     run = Started(cell=cell, method=method_info(method), machine=machine, started=now)
     if resume and (folder / FILE_NAME).exists() and (earlier := read_started(folder)) is not None:
@@ -154,7 +156,10 @@ class _Course:
         self.planned_steps = snapshot.planned_steps
         if snapshot.complete:
             self.history.append(snapshot.epoch)
-        self.show(snapshot)
+        try:
+            self.show(snapshot)
+        except Exception:  # noqa: BLE001  # a display that breaks is no result of the network: it goes dark
+            self.show = silent
 
     def finish(self, outcome: TrainOutcome) -> None:
         """Notes how the training ended."""

@@ -11,9 +11,7 @@ from torch import Tensor, nn
 from onelip.bench.data.base import ImageData
 from onelip.bench.measure.precision import full_precision
 from onelip.bench.records import CURVE_STEPS, Evaluation, Recipe
-from onelip.certify import lipschitz_bound
-from onelip.certify.radius import margins, radii_from_margins
-from onelip.nn.freeze import freeze
+from onelip.certify.radius import Arithmetic, Certifier, leads
 from onelip.nn.loss import MarginCrossEntropy
 
 NOT_FINITE = 1e300
@@ -21,7 +19,9 @@ NOT_FINITE = 1e300
 
 @torch.no_grad()
 @full_precision()
-def evaluate(model: nn.Module, data: ImageData, recipe: Recipe, *, device: torch.device) -> Evaluation:
+def evaluate(
+    model: nn.Module, data: ImageData, recipe: Recipe, *, device: torch.device, arithmetic: Arithmetic = "real"
+) -> Evaluation:
     """Evaluates a network, moved to the device, on the test images, in full float32.
 
     An image counts as correct if its class has the single largest logit: a tie or a NaN is neither correct nor robust.
@@ -32,28 +32,31 @@ def evaluate(model: nn.Module, data: ImageData, recipe: Recipe, *, device: torch
         data: Its test images are used.
         recipe: Its loss and its batch size are used.
         device: Where to evaluate.
+        arithmetic: What the radii speak of.
 
     Raises:
         UnsoundError: If the network has no proved and finite bound.
     """
     began = time.perf_counter()
-    frozen = freeze(model.to(device), data.image)
-    bound = lipschitz_bound(frozen, data.image)
+    certifier = Certifier(model.to(device), data.image, arithmetic=arithmetic)
     loss = MarginCrossEntropy(recipe.margin, recipe.temperature)
-    leads, losses = [], []
+    correct, radii, losses = 0, [], []
     parts = (tensor.split(recipe.batch_size) for tensor in (data.test_images, data.test_labels))
     for images_BCHW, labels_B in zip(*parts, strict=True):
-        logits_BK = frozen(data.to_float(images_BCHW.to(device))).cpu()
-        leads.append(margins(logits_BK, labels_B))
-        losses.append(float(loss(logits_BK.double(), labels_B)) * len(labels_B))
-    leads_N, mean = torch.cat(leads), math.fsum(losses) / len(data.test_labels)
+        x_BCHW, y_B = data.to_float(images_BCHW.to(device)), labels_B.to(device)
+        logits_BK = certifier.logits(x_BCHW)
+        radii.append(certifier.radii_of(logits_BK, x_BCHW, y_B).cpu())
+        correct += int((leads(logits_BK, y_B).amin(1) > 0).sum())
+        losses.append(float(loss(logits_BK, y_B)) * len(y_B))
+    mean = math.fsum(losses) / len(data.test_labels)
     return Evaluation(
-        images=len(leads_N),
+        images=len(data.test_labels),
         largest_class=int(data.test_labels.bincount().max()),
-        correct=int((leads_N > 0).sum()),
+        correct=correct,
         loss=mean if math.isfinite(mean) else NOT_FINITE,
-        certified=tuple(certified_counts(radii_from_margins(leads_N, bound))),
-        lipschitz=max(float(bound), math.ulp(0.0)),
+        certified=tuple(certified_counts(torch.cat(radii))),
+        lipschitz=max(float(certifier.bound), math.ulp(0.0)),
+        arithmetic=arithmetic,
         seconds=time.perf_counter() - began,
     )
 

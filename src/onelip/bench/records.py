@@ -173,7 +173,8 @@ class Evaluation(Model):
         loss: Mean of the recipe's loss; 1e300 where it is not finite.
         certified: `certified[k]` is the number of images that are correct with a certified radius > k/255.
         lipschitz: The proved upper bound of the network's Lipschitz constant.
-        arithmetic: What the radii speak of; "real": rounding of the network's evaluation is not paid for.
+        arithmetic: What the radii speak of; "float64": the network evaluated in float64, with its rounding paid for;
+            "real": rounding is not paid for.
         seconds: Time of evaluation and bound.
     """
 
@@ -183,7 +184,7 @@ class Evaluation(Model):
     loss: FiniteFloat
     certified: tuple[NonNegativeInt, ...]
     lipschitz: Positive
-    arithmetic: Literal["real"] = "real"
+    arithmetic: Literal["float64", "real"] = "real"
     seconds: NonNegative
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from onelip.bench.cell import clear_run, read_started, run_cell
 from onelip.bench.compare import Say, Show
@@ -17,6 +18,7 @@ from onelip.bench.records import Cell, Evaluation, TrainRecord
 from onelip.bench.results import RECORD_NAME, read_record
 from onelip.bench.saved import load_network, read_run
 from onelip.bench.selection import find_method
+from onelip.certify import Arithmetic
 from onelip.errors import DataError, OnelipError, RecordError, UnknownNameError
 from onelip.method import Method
 
@@ -58,30 +60,42 @@ class Recertified:
     Attributes:
         record: As it was written after the training.
         evaluation: Of the weights as they lie in the folder, with a new bound.
+        repeated: The same in the arithmetic of the record.
     """
 
     record: TrainRecord
     evaluation: Evaluation
+    repeated: Evaluation
+
+    @property
+    def then(self) -> Evaluation:
+        """What the record says."""
+        assert self.record.evaluation is not None
+        return self.record.evaluation
 
     @property
     def agrees(self) -> bool:
-        """Whether the counts of images are those of the record."""
-        then = self.record.evaluation
-        assert then is not None
-        return (then.correct, then.certified) == (self.evaluation.correct, self.evaluation.certified)
+        """Whether the counts of images, in the arithmetic of the record, are those of the record."""
+        return (self.then.correct, self.then.certified) == (self.repeated.correct, self.repeated.certified)
 
 
-def certify_again(
-    folder: Path, *, method: str | None, data: str | None, data_dir: Path | None, device: torch.device
-) -> Recertified:
-    """Loads the network of a run folder, bounds it anew, and evaluates it on the images of the run.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """A finished run: its record, its network as it lies in the folder, and its images."""
+
+    record: TrainRecord
+    model: nn.Module
+    data: ImageData
+
+
+def open_run(folder: Path, *, method: str | None, data: str | None, data_dir: Path | None) -> Opened:
+    """Loads the network of a run folder, and the images of the run.
 
     Args:
         folder: Of the run.
         method: "package.module:NAME" of a method that is not registered.
         data: Where the pictures of the run are now; None: where its record says.
         data_dir: Where the files of a named data set lie.
-        device: Where to evaluate.
 
     Raises:
         RecordError: The folder, its record or its weights are not what they should be.
@@ -90,9 +104,23 @@ def certify_again(
     record = read_run(folder)
     found = _method(record.cell, method)
     images = _images(record, data, data_dir)
-    model = load_network(record, found, images, folder)
-    evaluation = evaluate(model, images, record.cell.recipe, device=device)
-    return Recertified(record=record, evaluation=evaluation)
+    return Opened(record=record, model=load_network(record, found, images, folder), data=images)
+
+
+def certify_again(run: Opened, *, device: torch.device, arithmetic: Arithmetic) -> Recertified:
+    """Bounds a network anew, and evaluates it on the images of its run.
+
+    Args:
+        run: See `open_run`.
+        device: Where to evaluate.
+        arithmetic: What the radii speak of.
+    """
+    record = run.record
+    evaluation = repeated = evaluate(run.model, run.data, record.cell.recipe, device=device, arithmetic=arithmetic)
+    if record.evaluation is not None and record.evaluation.arithmetic != arithmetic:
+        then = record.evaluation.arithmetic
+        repeated = evaluate(run.model, run.data, record.cell.recipe, device=device, arithmetic=then)
+    return Recertified(record=record, evaluation=evaluation, repeated=repeated)
 
 
 def _there(cell: Cell, folder: Path, *, resume: bool, say: Say) -> TrainRecord | None:

@@ -2,4 +2,7 @@
 
 from .lipschitz import lipschitz_bound as lipschitz_bound
 from .lipschitz import register_bound as register_bound
+from .radius import Arithmetic as Arithmetic
+from .radius import Certifier as Certifier
 from .radius import certified_radius as certified_radius
+from .rounding import register_rounding as register_rounding

@@ -18,7 +18,7 @@ from ..linalg.conv import Padding
 from ..linalg.proof import largest_norm_bound
 from ..nn.activations import Abs, GroupSort, MaxMin
 from ..nn.base import LipschitzModule, checked_dtype
-from ..nn.freeze import CircularConv2d, FrozenLayer, refuse_hooks
+from ..nn.freeze import CircularConv2d, FrozenLayer, refuse_hooks, refuse_other_forward
 from ..nn.kernel import convolution_bound
 from ..nn.linear import PointwiseLinear
 from ..nn.reshape import Center, FitChannels
@@ -121,6 +121,7 @@ def _named(module: nn.Module, bound: Bound) -> Bound:
 @register_bound(FrozenLayer)
 def _frozen(module: FrozenLayer, shape: Shape) -> tuple[Bound, Shape]:
     layer = module.skeleton
+    refuse_other_forward(layer)
     if isinstance(layer, PointwiseLinear):
         _features(layer, shape, layer.in_channels)
         return _named(layer, module.bound((1, 1))), (*shape[:-1], layer.out_channels)

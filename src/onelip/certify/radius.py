@@ -1,79 +1,207 @@
-"""Certified radii from margins and Lipschitz bounds."""
+"""Certified radii from margins, Lipschitz bounds and rounding errors."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
 from ..bound import Bound
-from ..errors import UnsoundError
+from ..errors import UnsoundError, UnsupportedShapeError
+from ..linalg.rounding import UP, norms
+from ..nn.base import checked_dtype
 from ..nn.freeze import freeze
+from ..nn.reshape import FitChannels
 from .lipschitz import lipschitz_bound
+from .rounding import evaluation_error, steps
 
+Arithmetic = Literal["float64", "real"]
+"""What a radius speaks of.
 
-def margins(logits_BK: Tensor, y_B: Tensor) -> Tensor:
-    """Logit of the true class minus the largest other one, float64, shape (B,); NaN and single classes give 0."""
-    logits = logits_BK.to(torch.float64)
-    if logits.shape[1] < 2:
-        return logits.new_zeros(logits.shape[0])
-    index = y_B[:, None]
-    others = logits.scatter(1, index, -math.inf)
-    margin = logits.gather(1, index)[:, 0] - others.amax(1)
-    finite = torch.isfinite(logits).all(1)
-    return torch.where(finite, margin, 0.0)
+"float64": the frozen network as it is evaluated in float64, with every rounding of the evaluation paid for, at the
+input and at every perturbed one. "real": the network as its weights define it, evaluated in their own dtype as if
+without rounding; not sound under rounding, for comparison with papers, which do so.
+"""
 
-
-def radii_from_margins(margins_B: Tensor, bound: Bound) -> Tensor:
-    """Margin / (sqrt(2) L), rounded down; 0 where the margin is not positive. Float64, shape (B,)."""
-    slope = math.sqrt(2) * max(float(bound), math.ulp(0.0)) * (1 + 4e-16)
-    radii = margins_B.to(torch.float64) / slope * (1 - 4e-16)
-    return torch.where(radii > 0, radii, 0.0)
+DOWN = 1 - 2.0**-40
+SMALLEST_SLOPE = 1e-140
+"""A larger slope is always sound; far smaller ones would underflow."""
+LARGEST = 1e100
+"""Norm of the largest inputs that are certified."""
 
 
 @torch.no_grad()
-def certified_radius(model: nn.Module, x: Tensor, y: Tensor, *, bound: Bound | None = None) -> Tensor:
+def certified_radius(model: nn.Module, x: Tensor, y: Tensor, *, arithmetic: Arithmetic = "float64") -> Tensor:
     """Radius around each input inside which no L2 perturbation changes the model's (correct) answer.
 
-    (f_y - max_{i != y} f_i) / (sqrt(2) L), where L is `lipschitz_bound(model, x.shape[1:])`. A wrong answer, a tie, a
-    NaN, an infinite logit or a single class gives 0. The radius holds in real arithmetic: rounding in the evaluation of
-    the model is not paid for. Evaluated and bounded is `freeze(model)`, so that both speak of the very same weights.
+    With L a proved Lipschitz bound of the model, it is the least over the other classes i of (f_y - f_i) / (sqrt(2) L).
+    With arithmetic="float64" what rounding can add to f_y - f_i, at the input and at every perturbed input, is taken
+    off before; and where the model ends with a linear layer of rows w, sqrt(2) L is replaced by ||w_y - w_i|| times the
+    bound of what comes before, if that is smaller. docs/certification.md has the proof. A wrong answer, a tie, a NaN,
+    an infinite logit or a single class gives 0. Evaluated and bounded is one frozen copy of the model.
 
     Args:
         model: A model with a known bound that maps (B, C, H, W) to logits (B, classes).
         x: Inputs, shape (B, C, H, W), pixels in the units that the radius shall have.
         y: True classes, shape (B,), integers.
-        bound: The bound of this very model on inputs of this shape, where it is known; the model is then evaluated as
-            it is, in eval mode. For many batches: `frozen = freeze(model, image)` and its bound.
+        arithmetic: What the radius speaks of, "float64" or "real", see `Arithmetic`.
 
     Returns:
         Radii of shape (B,), float64.
 
     Raises:
-        UnsoundError: If the model has no proved bound, or computes in less than float32.
+        UnsoundError: If the model has no proved bound, its rounding errors are not known, or it computes in less than
+            float32.
         ValueError: If shapes or labels do not fit.
 
-    Tsuzuku, Sato & Sugiyama, NeurIPS 2018, arXiv 1802.04034.
+    Tsuzuku, Sato & Sugiyama, NeurIPS 2018, arXiv 1802.04034; Singla & Feizi, ICLR 2022, arXiv 2108.04062 (rows).
     """
+    _check_labels(x, y)
+    return Certifier(model, tuple(x.shape[1:]), arithmetic=arithmetic).radii(x, y)
+
+
+class Certifier:
+    """A frozen model with all that its certificates rest on, made once for many batches.
+
+    Args:
+        model: As for `certified_radius`.
+        image: Shape of one input.
+        arithmetic: As for `certified_radius`.
+
+    Attributes:
+        model: The frozen model; for "float64" the weights that it has in its own dtype, in float64.
+        bound: Its Lipschitz bound.
+        arithmetic: As given.
+
+    Raises:
+        UnsoundError: If the model has no proved bound, or its rounding errors are not known.
+        ValueError: If there is no such arithmetic.
+    """
+
+    def __init__(self, model: nn.Module, image: tuple[int, ...], *, arithmetic: Arithmetic = "float64") -> None:
+        if arithmetic not in get_args(Arithmetic):
+            raise ValueError(f"arithmetic={arithmetic!r} is not one of {', '.join(map(repr, get_args(Arithmetic)))}")
+        self.arithmetic: Arithmetic = arithmetic
+        self.image = tuple(image)
+        self.model = freeze(model, image)
+        for name, tensor in self.model.state_dict().items():
+            if tensor.is_floating_point():
+                checked_dtype(tensor, name)
+        if arithmetic == "float64":
+            self.model = self.model.double()
+            chain = steps(self.model, image)
+            self.bound = Bound.product(step.bound for step in chain)
+            # The error is affine in the size of the input.
+            self._errors = evaluation_error(chain, 0.0), evaluation_error(chain, 1.0), evaluation_error(chain, LARGEST)
+        else:
+            self.bound = lipschitz_bound(self.model, image)
+        self._dtype = next((tensor.dtype for tensor in self.model.state_dict().values()), None)
+
+    def radii(self, x: Tensor, y: Tensor) -> Tensor:
+        """The radii of a batch, see `certified_radius`."""
+        _check_labels(x, y)
+        return self.radii_of(self.logits(x), x, y)
+
+    @torch.no_grad()
+    def radii_of(self, logits_BK: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        """The radii of a batch whose logits, as `logits` gives them, are known."""
+        if bool((y < 0).any()) or bool((y >= logits_BK.shape[1]).any()):
+            raise ValueError(f"labels must lie in [0, {logits_BK.shape[1]}) for logits {tuple(logits_BK.shape)}")
+        y = y.to(torch.int64)
+        leads_BK, slopes_BK = leads(logits_BK, y), self._slopes(y, logits_BK.shape[1])
+        nominal_B = (leads_BK / slopes_BK).amin(1)
+        charge_B = 2 * math.sqrt(2) * self.errors(x, nominal_B) * UP
+        radii_B = ((leads_BK * DOWN - charge_B[:, None]) / slopes_BK).amin(1) * DOWN
+        sound_B = torch.isfinite(x.flatten(1)).all(1) & torch.isfinite(radii_B) & (radii_B > 0)
+        return torch.where(sound_B, radii_B, 0.0)
+
+    @torch.no_grad()
+    def logits(self, x: Tensor) -> Tensor:
+        """The logits that the radii rest on, in float64, shape (B, classes).
+
+        Raises:
+            UnsoundError: If the model computes in less than float32.
+        """
+        return self.evaluated(x)
+
+    def evaluated(self, x: Tensor) -> Tensor:
+        """As `logits`, and differentiable: what attacks use."""
+        if tuple(x.shape[1:]) != self.image:
+            raise UnsupportedShapeError(f"this certifier was made for inputs {self.image}, not {tuple(x.shape[1:])}")
+        dtype = torch.float64 if self.arithmetic == "float64" else self._dtype or x.dtype
+        # A copy: a module that works in place would change the caller's input.
+        with torch.autocast(x.device.type, enabled=False), _cudnn(allowed=self.arithmetic == "real"):
+            logits: Tensor = self.model(x.to(dtype, copy=True))
+        if logits.dim() != 2:
+            raise ValueError(f"the model must give logits of shape (B, classes), not {tuple(logits.shape)}")
+        if logits.dtype not in (torch.float32, torch.float64):
+            raise UnsoundError(f"certificates need logits in float32 or float64, not {logits.dtype}")
+        return logits.to(torch.float64)
+
+    @torch.no_grad()
+    def errors(self, x: Tensor, radii_B: Tensor) -> Tensor:
+        """Bounds of the rounding errors of the logits, in the L2 norm, within radii of inputs; 0 for "real".
+
+        They are infinite where something could overflow, or an input is not finite.
+        """
+        if self.arithmetic == "real":
+            return torch.zeros_like(radii_B)
+        none, one, largest = self._errors
+        sizes_B = (norms(x.flatten(1)) + radii_B.clamp(min=0)) * UP
+        known_B = (sizes_B <= LARGEST) & math.isfinite(largest)
+        return torch.where(known_B, (none + one * sizes_B) * UP, math.inf)
+
+    def _slopes(self, y: Tensor, classes: int) -> Tensor:
+        """Bounds of the Lipschitz constants of f_y - f_i, shape (B, classes)."""
+        general = math.sqrt(2) * max(float(self.bound), SMALLEST_SLOPE) * UP
+        found = _last_rows(self.model, classes) if self.arithmetic == "float64" else None
+        if found is None:
+            return torch.full((len(y), classes), general, dtype=torch.float64, device=y.device)
+        rows_KN, modules = found
+        before = float(Bound.product(self.bound.parts[:-modules]))
+        present, index_B = y.unique(return_inverse=True)
+        apart_PK = torch.stack([norms(rows_KN[label] - rows_KN) for label in present]) * (before * UP * UP)
+        return apart_PK[index_B].clamp(min=SMALLEST_SLOPE, max=general)
+
+
+def leads(logits_BK: Tensor, y_B: Tensor) -> Tensor:
+    """Logit of the true class minus each other one, shape (B, classes), float64; infinite at the true class itself.
+
+    Where a logit is not finite, or there is no other class, all are 0.
+    """
+    logits_BK, index_B1 = logits_BK.to(torch.float64), y_B.to(torch.int64)[:, None]
+    found_BK = (logits_BK.gather(1, index_B1) - logits_BK).scatter(1, index_B1, math.inf)
+    sound_B1 = torch.isfinite(logits_BK).all(1, keepdim=True) & (logits_BK.shape[1] > 1)
+    return torch.where(sound_B1, found_BK, 0.0)
+
+
+@contextmanager
+def _cudnn(*, allowed: bool) -> Iterator[None]:
+    """Without cuDNN where it is not allowed: its algorithms are not all sums of products."""
+    before = torch.backends.cudnn.enabled
+    torch.backends.cudnn.enabled = before and allowed
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.enabled = before
+
+
+def _last_rows(model: nn.Module, classes: int) -> tuple[Tensor, int] | None:
+    """The rows of the logits of a linear layer that a model ends with, and how many modules it and what follows are."""
+    modules = list(model) if type(model) is nn.Sequential else []
+    count = 2 if modules and type(modules[-1]) is FitChannels else 1
+    last = modules[-count] if len(modules) >= count else None
+    if type(last) is not nn.Linear or last.out_features < classes:
+        return None
+    return last.weight[:classes].to(torch.float64), count
+
+
+def _check_labels(x: Tensor, y: Tensor) -> None:
     if x.shape[:1] != y.shape or y.dim() != 1:
         raise ValueError(f"x {tuple(x.shape)} and y {tuple(y.shape)} must hold one label per input")
-    if y.is_floating_point() or y.is_complex():
+    if y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
         raise ValueError(f"labels must be integers, not {y.dtype}")
-    if bound is not None and not isinstance(bound, Bound):
-        raise TypeError(f"bound must be an onelip.Bound, which lipschitz_bound gives, not {bound!r}")
-    if bound is None:
-        model = freeze(model, tuple(x.shape[1:]))
-        bound = lipschitz_bound(model, tuple(x.shape[1:]))
-    modes = {module: module.training for module in model.modules()}
-    try:
-        with torch.autocast(x.device.type, enabled=False):
-            logits = model.eval()(x)
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
-    if logits.dim() != 2 or bool((y < 0).any()) or bool((y >= logits.shape[1]).any()):
-        raise ValueError(f"labels must lie in [0, {logits.shape[-1]}) for logits of shape {tuple(logits.shape)}")
-    if logits.dtype not in (torch.float32, torch.float64):
-        raise UnsoundError(f"certificates need logits in float32 or float64, not {logits.dtype}")
-    return radii_from_margins(margins(logits, y.to(torch.int64)), bound)

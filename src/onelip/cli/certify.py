@@ -9,11 +9,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from onelip.cli import options
-from onelip.cli.display import REAL_ARITHMETIC, print_evaluation, say
+from onelip.cli.display import ARITHMETICS, live_notes, print_evaluation, say
 from onelip.cli.errors import clear_errors
 
 if TYPE_CHECKING:
-    from onelip.bench.single import Recertified
+    import torch
+
+    from onelip.bench.attacked import Siege
+    from onelip.bench.single import Opened, Recertified
+    from onelip.certify import Arithmetic
+
+BROKEN = 1
+"""Exit code where an attack broke a certificate."""
 
 
 def certify(
@@ -29,28 +36,97 @@ def certify(
         typer.Option(help="Where a method of your own is, package.module:NAME.", show_default=False),
     ] = None,
     device: options.Device = "cpu",
+    arithmetic: Annotated[
+        str,
+        typer.Option(
+            help="float64: the network as float64 evaluates it, rounding paid for. real: as papers do it, as if there "
+            "were no rounding."
+        ),
+    ] = "float64",
+    attack: Annotated[
+        int,
+        typer.Option(
+            help="Attack this many test images, inside their certified radii and at 36/255.", min=0, show_default=False
+        ),
+    ] = 0,
     as_json: options.AsJson = False,
 ) -> None:
     """Certify a trained network again: accuracy, certified accuracy, Lipschitz bound.
 
     The weights are read from the folder, every layer is bounded anew, and each test image gets the radius in the L2
-    norm inside which no change of its pixels changes its (correct) class, in real arithmetic. CRA 36/255 is the share
-    of images whose radius is greater than 36/255.
+    norm inside which no change of its pixels changes its (correct) class. CRA 36/255 is the share of images whose
+    radius is greater than 36/255.
     """
     with clear_errors():
         from onelip.bench.measure.machine import find_device
-        from onelip.bench.single import certify_again
+        from onelip.bench.single import certify_again, open_run
 
-        result = certify_again(run, method=method, data=data, data_dir=data_dir, device=find_device(device))
+        spoken_of, found = options.arithmetic(arithmetic), find_device(device)
+        opened = open_run(run, method=method, data=data, data_dir=data_dir)
+        result = certify_again(opened, device=found, arithmetic=spoken_of)
+        siege = _attack(opened, attack, found, spoken_of) if attack else None
         if as_json:
-            typer.echo(json.dumps(_facts(run, result), indent=2))
-            return
-        print_evaluation(result.record, result.evaluation)
-        say(
-            "These are the numbers of its record."
-            if result.agrees
-            else "The record has other numbers: it was made on another machine or with another version, or changed."
+            typer.echo(json.dumps(_facts(run, result) | _attack_facts(siege), indent=2))
+        else:
+            print_evaluation(result.record, result.evaluation)
+            say(_against_the_record(result))
+            if siege is not None:
+                say(_under_attack(siege))
+        if siege is not None and len(siege.broken):
+            text = f"A certificate was broken: this is a fault of the program. The images are in {siege.save(run)}"
+            typer.echo(f"onelip: {text}", err=True)
+            raise typer.Exit(BROKEN)
+
+
+def _attack(opened: Opened, images: int, device: torch.device, arithmetic: Arithmetic) -> Siege:
+    from onelip.bench.attacked import besiege
+
+    batch_size = opened.record.cell.recipe.batch_size
+    with live_notes("attack") as note:
+        return besiege(
+            opened.model,
+            opened.data,
+            images=images,
+            batch_size=batch_size,
+            device=device,
+            arithmetic=arithmetic,
+            note=note,
         )
+
+
+def _under_attack(siege: Siege) -> str:
+    from onelip.bench.choice import RADIUS
+    from onelip.bench.report.formats import percent
+
+    robust, standing, correct = (
+        f"{percent(count / siege.images)} %" for count in (siege.certified, siege.standing, siege.correct)
+    )
+    return (
+        f"Attacked: {siege.images} images. Inside {siege.probed} certified radii {siege.tried} perturbed images were "
+        f"tried, and {len(siege.broken)} lost their answer. At {RADIUS}/255: {robust} certified, {standing} withstand "
+        f"the attack, {correct} are correct without it."
+    )
+
+
+def _attack_facts(siege: Siege | None) -> dict[str, object]:
+    if siege is None:
+        return {}
+    names = ("images", "correct", "certified", "standing", "probed", "tried")
+    return {"attack": {name: getattr(siege, name) for name in names} | {"broken": len(siege.broken)}}
+
+
+def _against_the_record(result: Recertified) -> str:
+    from onelip.bench.choice import RADIUS
+
+    if not result.agrees:
+        return "The record has other numbers: it was made on another machine or with another version, or changed."
+    if result.then.arithmetic == result.evaluation.arithmetic:
+        return "These are the numbers of its record."
+    then, now = (e.certified[RADIUS] for e in (result.then, result.evaluation))
+    return (
+        f"In {result.then.arithmetic} arithmetic these are the numbers of its record: {then} images are certified at "
+        f"{RADIUS}/255 there, {now} here."
+    )
 
 
 def _facts(run: Path, result: Recertified) -> dict[str, object]:
@@ -69,6 +145,6 @@ def _facts(run: Path, result: Recertified) -> dict[str, object]:
         "certified": list(evaluation.certified),
         "lipschitz": evaluation.lipschitz,
         "arithmetic": evaluation.arithmetic,
-        "arithmetic_means": REAL_ARITHMETIC,
+        "arithmetic_means": ARITHMETICS[evaluation.arithmetic],
         "agrees_with_record": result.agrees,
     }

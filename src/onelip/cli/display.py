@@ -44,10 +44,16 @@ def note_unused_gpu(device: torch.device) -> None:
         say("This machine has a GPU; --device cuda uses it.")
 
 
-REAL_ARITHMETIC = (
-    "The radii are proved in real arithmetic: they hold for the network as its weights define it; rounding errors of "
-    "evaluating it in floating point are not paid for."
-)
+ARITHMETICS = {
+    "float64": (
+        "The radii are proved for the network as it is evaluated in float64: every rounding of the evaluation is paid "
+        "for, at the image and at every image inside the radius."
+    ),
+    "real": (
+        "The radii are proved in real arithmetic: they hold for the network as its weights define it; rounding errors "
+        "of evaluating it in floating point are not paid for."
+    ),
+}
 
 
 def print_evaluation(record: TrainRecord, evaluation: Evaluation) -> None:
@@ -70,7 +76,7 @@ def print_evaluation(record: TrainRecord, evaluation: Evaluation) -> None:
     console = Console()
     console.print(table)
     console.print(f"Lipschitz bound: {METRICS['lipschitz'].format(evaluation.lipschitz)}", highlight=False)
-    console.print(f"Arithmetic: {evaluation.arithmetic}. {REAL_ARITHMETIC}", highlight=False)
+    console.print(f"Arithmetic: {evaluation.arithmetic}. {ARITHMETICS[evaluation.arithmetic]}", highlight=False)
 
 
 def _share(name: str, count: int, images: int) -> tuple[str, str, str, str]:

@@ -13,6 +13,7 @@ from onelip.errors import OnelipError, UnknownNameError
 
 if TYPE_CHECKING:
     from onelip.bench.records import PaddingChoice, Recipe
+    from onelip.certify import Arithmetic
 
 T = TypeVar("T")
 
@@ -173,6 +174,19 @@ def padding_choice(text: str) -> PaddingChoice:
         if text == choice:
             return choice
     raise unknown("padding", text, choices)
+
+
+def arithmetic(text: str) -> Arithmetic:
+    """The arithmetic of that name.
+
+    Raises:
+        UnknownNameError: There is none.
+    """
+    choices: tuple[Arithmetic, ...] = ("float64", "real")
+    for choice in choices:
+        if text == choice:
+            return choice
+    raise unknown("arithmetic", text, choices)
 
 
 def recipe(**settings: Any) -> Recipe:

@@ -13,12 +13,10 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
+from .fourier import transform, transform_back
+
 Padding = Literal["circular", "zeros"]
 Image = tuple[int, int]
-
-STRIDES_OF_ZERO_FAIL = torch.__version__ < "2.9"
-"""In older versions the derivative of `irfft2` fails on the expanded gradient that `sum` sends (pytorch issue 154477);
-behind a product it is dense."""
 
 
 def transpose_kernel(kernel_OIKK: Tensor) -> Tensor:
@@ -96,11 +94,8 @@ def apply_spectral(x_BIHW: Tensor, matrices_FOI: Tensor) -> Tensor:
         return x_BIHW.new_empty(0, matrices_FOI.shape[-2], height, width)
     real, imaginary = torch.view_as_real(matrices_FOI.mT).unbind(-1)
     blocks = torch.cat([torch.cat([real, imaginary], dim=-1), torch.cat([-imaginary, real], dim=-1)], dim=-2)
-    spectrum_BIFc = torch.view_as_real(torch.fft.rfft2(x_BIHW).flatten(-2))
-    product_FBcO = (spectrum_BIFc.permute(2, 0, 3, 1).flatten(-2) @ blocks).unflatten(-1, (2, -1))
-    product_BOF = torch.view_as_complex(product_FBcO.permute(1, 3, 0, 2).contiguous())
-    y_BOHW = torch.fft.irfft2(product_BOF.unflatten(-1, (height, width // 2 + 1)), s=(height, width))
-    return y_BOHW * 1 if STRIDES_OF_ZERO_FAIL else y_BOHW
+    product_FBcO = (transform(x_BIHW).permute(2, 0, 3, 1).flatten(-2) @ blocks).unflatten(-1, (2, -1))
+    return transform_back(product_FBcO.permute(1, 3, 0, 2).contiguous(), (height, width))
 
 
 def self_correlation(kernel_OIKK: Tensor) -> Tensor:

@@ -10,6 +10,8 @@ from torch import Tensor
 STEPS, ROUNDING = 100, 1e-9
 FIRST_EXCESS, GROWTH = 1e-8, 10.0
 """How far above the estimate the first attempt of a proof lies, and the growth of that per failure."""
+TOLERANCE = 1e-6
+"""How near the smallest shift that can be proved lies to one that cannot, over the estimate."""
 
 
 def largest_eigenvalue_estimate(apply: Callable[[Tensor], Tensor], start: Tensor) -> float:
@@ -41,10 +43,19 @@ def smallest_proved(prove: Callable[[float], float | None], estimate: float, kno
         estimate: Of the eigenvalue.
         known: A bound that is known already.
     """
-    excess = FIRST_EXCESS
-    while 0 < (shift := estimate * (1 + excess)) < known:
-        proved = prove(shift)
-        if proved is not None:
-            return min(proved, known)
-        excess *= GROWTH
-    return known
+    if not 0 < estimate < known:
+        return known
+    failed, excess, best = 0.0, known / estimate - 1, known
+    attempt = FIRST_EXCESS
+    while failed < attempt < excess and (proved := prove(estimate * (1 + attempt))) is None:
+        failed, attempt = attempt, GROWTH * attempt
+    if attempt < excess and proved is not None:
+        excess, best = attempt, proved
+    while excess - failed > TOLERANCE:
+        attempt = (failed + excess) / 2
+        proved = prove(estimate * (1 + attempt))
+        if proved is None:
+            failed = attempt
+        else:
+            excess, best = attempt, min(best, proved)
+    return best

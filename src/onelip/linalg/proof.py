@@ -75,6 +75,8 @@ def conv_largest_norm_bound(
     kernel, size = kernel_OIKK.to(torch.float64), kernel_OIKK.shape[-1]
     around = (1, 1) if size == 1 else torus(image, size, padding)
     largest = largest_norm_bound(spectral_matrices(kernel, around))
+    if not math.isfinite(largest):
+        return math.inf, "spectral matrices"
     bound = (largest + float(spectral_error(kernel))) * (1 + 4 * UNIT_ROUNDOFF)
     if size == 1 or padding == "circular":
         return bound, "spectral matrices"

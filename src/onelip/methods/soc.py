@@ -13,6 +13,7 @@ kernel is exponentiated once, as a matrix.
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar
 
 import torch
@@ -23,6 +24,7 @@ from ..errors import UnsoundError
 from ..linalg.conv import Image, Padding, convolve, transpose_kernel
 from ..linalg.norms import LOOSE_SQUARINGS, norm_bound, norm_estimate
 from ..linalg.proof import conv_largest_norm_bound
+from ..linalg.rounding import Computed, absolute_norm, convolution_rounding, gamma, length
 from ..linalg.series import exponential_series, exponential_series_bound
 from ..method import ConvShape, Cost, Method, Traits
 from ..nn.base import LipschitzModule, Role, Weights
@@ -105,6 +107,21 @@ class SOCConv2d(LipschitzModule):
                 total = total + term
         total = total[:, : self.out_channels]
         return total if self.bias is None else total + self.bias[:, None, None]
+
+    def rounding(self, x: Computed, weights: Weights, image: Image, norm: float) -> Computed:
+        """One convolution and one sum per term of the series, and the bias."""
+        pixels = math.prod(image)
+        if self.kernel_size == 1:
+            return convolution_rounding(x, weights[0], self.bias, pixels, norm)
+        skew_norm, _ = conv_largest_norm_bound(weights[0], image, self.padding_mode, enough=ENOUGH)
+        absolute = absolute_norm(weights[0])
+        charge = gamma(weights[0][0].numel() + 4)
+        term = total = x.as_given
+        for order in range(1, EVAL_DEGREE + 1):
+            term = term.linear(norm=skew_norm / order, rounding=charge * absolute / order)
+            total = total.plus(term)
+        shift = length(self.bias, pixels)
+        return x.through(norm=norm, shift=shift, local=total.plus(Computed(shift, 0.0)).error)
 
     def realised_bound(self, weights: Weights, image: Image) -> Bound:
         """The series' largest modulus on the spectrum of L, or the norm of the realised matrix for 1x1 kernels."""

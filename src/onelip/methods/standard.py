@@ -26,9 +26,10 @@ class StandardConv2d(WeightKernelConv2d):
         """The parameter itself."""
         return raw[0]
 
-    def recall(self, image: Image) -> Weights:
+    def recall(self, image: Image) -> Weights | None:
         """The parameters themselves, which need no construction and no second place in memory."""
-        return self.raw()
+        own = type(self).kernel is StandardConv2d.kernel and type(self).construct is StandardConv2d.construct
+        return self.raw() if own else super().recall(image)
 
 
 class StandardLinear(PointwiseLinear, StandardConv2d):

@@ -40,12 +40,15 @@ def positive(name: str, value: object) -> int:
 
 
 def _single(value: object) -> object:
-    if isinstance(value, tuple | list) and len(value) == 2 and value[0] == value[1]:
+    if isinstance(value, tuple | list) and len(value) == 2 and _integer(value[0]) == _integer(value[1]):
         value = value[0]
     return _integer(value)
 
 
 def _integer(value: object) -> object:
-    if isinstance(value, SupportsIndex) and not isinstance(value, bool):
+    if not isinstance(value, SupportsIndex) or isinstance(value, bool):
+        return value
+    try:
         return operator.index(value)
-    return value
+    except TypeError:  # an array of several numbers
+        return value

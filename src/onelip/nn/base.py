@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from ..bound import Bound
 from ..errors import UnsoundError, UnsupportedShapeError
 from ..linalg.conv import Image, Padding
+from ..linalg.rounding import Computed
 from .arguments import one_of, positive
 from .memo import Memo
 
@@ -132,6 +133,23 @@ class LipschitzModule(nn.Module, abc.ABC):
     @abc.abstractmethod
     def realised_bound(self, weights: Weights, image: Image) -> Bound:
         """Proved bound of `apply_weights` with these weights as they are, in exact arithmetic."""
+
+    def rounding(self, x: Computed, weights: Weights, image: Image, norm: float) -> Computed:
+        """What is known of `apply_weights(x, weights)` evaluated in float64; a family writes it, else no certificate.
+
+        Args:
+            x: What is known of the input.
+            weights: In float64, as they are applied.
+            image: Height and width.
+            norm: A proved bound of the layer's Lipschitz constant with these weights.
+
+        Raises:
+            UnsoundError: If nothing is known.
+        """
+        raise UnsoundError(
+            f"no proved rounding error is known for {type(self).__name__}: write its `rounding`, or ask for radii in "
+            'real arithmetic, arithmetic="real"'
+        )
 
     # What the base supplies
 

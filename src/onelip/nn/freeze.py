@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ..bound import Bound
 from ..errors import UnsoundError, UnsupportedShapeError
 from ..linalg.conv import Image, Padding, circular_pad
+from ..linalg.rounding import Computed
 
 if TYPE_CHECKING:
     from .base import LipschitzModule
@@ -94,6 +95,10 @@ class FrozenLayer(nn.Module):
         self._check(image)
         return self.skeleton.realised_bound(self.weights(), self.skeleton.inner_image(image))
 
+    def rounding(self, x: Computed, image: Image, norm: float) -> Computed:
+        """What is known of the output in float64, see `LipschitzModule.rounding`."""
+        return self.skeleton.rounding(x, self.weights(), self.skeleton.inner_image(image), norm)
+
     def _check(self, image: tuple[int, ...]) -> None:
         if self.image is not None and tuple(image) != tuple(self.image):
             size = "x".join(map(str, self.image))
@@ -135,7 +140,7 @@ def freeze(model: nn.Module, image: tuple[int, ...] | None = None) -> nn.Module:
 
     Raises:
         ValueError: If the image shape is needed and not given, or a layer is used at two image sizes.
-        UnsoundError: If a module has forward hooks.
+        UnsoundError: If a module has forward hooks, or a layer a forward of its own, which would be lost.
     """
     from .base import LipschitzModule
 
@@ -148,6 +153,8 @@ def freeze(model: nn.Module, image: tuple[int, ...] | None = None) -> nn.Module:
     copied = copy.deepcopy(model).eval()
     kept = {id(module.skeleton) for module in copied.modules() if isinstance(module, FrozenLayer)}
     layers = [m for m in copied.modules() if isinstance(m, LipschitzModule) and id(m) not in kept]
+    for layer in layers:
+        refuse_other_forward(layer)
     probes = {id(layer): _Probe(layer) for layer in layers}
     probing = _replace(copied, probes)
     first = next(iter(copied.parameters()), torch.empty(0))
@@ -160,6 +167,19 @@ def freeze(model: nn.Module, image: tuple[int, ...] | None = None) -> nn.Module:
     return _plain(_replace(probing, frozen)).eval().requires_grad_(False)
 
 
+def refuse_other_forward(layer: LipschitzModule) -> None:
+    """Raises where a subclass computes otherwise than its weights say.
+
+    Raises:
+        UnsoundError: If the layer's forward is not that of the layers of onelip.
+    """
+    from .base import LipschitzModule
+    from .linear import PointwiseLinear
+
+    if type(layer).forward not in (LipschitzModule.forward, PointwiseLinear.forward) or "forward" in vars(layer):
+        raise UnsoundError(f"{type(layer).__name__} has a forward of its own; give it a bound with register_bound")
+
+
 class _Probe(nn.Module):
     """Stands in for a layer during one forward pass, in which it freezes the layer at the image size that it meets."""
 
@@ -170,8 +190,7 @@ class _Probe(nn.Module):
         self.layer, self.frozen = layer, None
         self.size: Image | None = None
 
-    def forward(self, *arguments: Tensor, **named: Tensor) -> Tensor:
-        x = (*arguments, *named.values())[0]
+    def forward(self, x: Tensor) -> Tensor:
         size = (x.shape[2], x.shape[3]) if x.dim() == 4 else (1, 1)
         if self.frozen is None:
             self.size, self.frozen = size, self.layer.frozen(size)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import math
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from ..bound import Bound
 from ..linalg.conv import Image, Padding, convolve
 from ..linalg.proof import conv_largest_norm_bound
+from ..linalg.rounding import Computed, convolution_rounding
 from .base import LipschitzModule, Weights
 from .freeze import frozen_conv2d
 
@@ -46,6 +48,10 @@ class KernelConv2d(LipschitzModule):
     def realised_bound(self, weights: Weights, image: Image) -> Bound:
         """The norm of the convolution, see `convolution_bound`."""
         return convolution_bound(weights[0], image, self.padding_mode)
+
+    def rounding(self, x: Computed, weights: Weights, image: Image, norm: float) -> Computed:
+        """As of any convolution."""
+        return convolution_rounding(x, weights[0], self.bias, math.prod(image), norm)
 
     def frozen(self, image: Image) -> nn.Module:
         """A plain `nn.Conv2d` with the constructed kernel (circular padding and stride 2 around it)."""

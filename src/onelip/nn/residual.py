@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import math
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,7 @@ from ..bound import Bound
 from ..errors import UnsoundError
 from ..linalg.conv import Image, convolve, convolve_transposed
 from ..linalg.proof import conv_largest_norm_bound
+from ..linalg.rounding import TINY, UP, Computed, absolute_norm, convolution_rounding, gamma, length
 from .base import LipschitzModule, Weights
 from .reshape import fit_channels
 
@@ -58,6 +60,22 @@ class ResidualConv2d(LipschitzModule):
         hidden = torch.relu(convolve(x_BCHW, kernel, self.bias, self.padding_mode))
         update = convolve_transposed(hidden, kernel * scale[:, None, None, None], self.padding_mode)
         return (x_BCHW - update)[:, : self.out_channels]
+
+    def rounding(self, x: Computed, weights: Weights, image: Image, norm: float) -> Computed:
+        """Both convolutions, the product with T, and the difference; ReLU is exact.
+
+        ||sqrt(T) K||^2 <= 1 + norm, so that ||K|| and ||K^T T|| are at most its root over and times sqrt(T).
+        """
+        kernel, scale = weights
+        pixels, scaled, root_T = math.prod(image), kernel * scale[:, None, None, None], scale.sqrt()
+        root = math.sqrt(1 + norm) * UP
+        there, back = absolute_norm(kernel), absolute_norm(scaled)
+        there_norm = min(there, root / max(float(root_T.amin()), TINY) * UP)
+        back_norm = min(back, root * float(root_T.amax()) * UP)
+        hidden = convolution_rounding(x.as_given, kernel, self.bias, pixels, there_norm)
+        charge = gamma(kernel.shape[0] * kernel.shape[2] ** 2 + 4)
+        local = x.as_given.plus(hidden.linear(norm=back_norm, rounding=charge * back)).error
+        return x.through(norm=norm, shift=back_norm * length(self.bias, pixels), local=local)
 
     def realised_bound(self, weights: Weights, image: Image) -> Bound:
         """The bound max(1, ||sqrt(T) K||^2 - 1), K and T as realised."""

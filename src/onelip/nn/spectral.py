@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import math
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -10,8 +11,10 @@ from torch import Tensor, nn
 
 from ..bound import Bound
 from ..linalg.conv import Image, apply_spectral, spectral_matrices
-from ..linalg.norms import contract
+from ..linalg.fourier import transform_back_rounding, transform_rounding
+from ..linalg.norms import contract, frobenius
 from ..linalg.proof import largest_norm_bound
+from ..linalg.rounding import Computed, convolution_rounding, gamma, length
 from .base import LipschitzModule, Weights, without_autocast
 
 
@@ -72,6 +75,18 @@ class SpectralConv2d(LipschitzModule):
             height, width = y_BOHW.shape[-2:]
             y_BOHW = y_BOHW[..., pad : height - pad, pad : width - pad]
             return y_BOHW if self.bias is None else y_BOHW + self.bias[:, None, None]
+
+    def rounding(self, x: Computed, weights: Weights, image: Image, norm: float) -> Computed:
+        """The transforms as products, one product per frequency, and the bias."""
+        pixels = math.prod(image)
+        if self.kernel_size == 1:
+            return convolution_rounding(x, weights[0], self.bias, pixels, norm)
+        around, largest = self.spectral_image(image), float(frobenius(torch.view_as_complex(weights[0])).amax())
+        charge = gamma(2 * self.inner_channels + 4) * math.sqrt(2) * largest
+        spectrum = transform_rounding(x.as_given, around).linear(norm=norm, rounding=charge)
+        shift = length(self.bias, pixels)
+        local = transform_back_rounding(spectrum, around).plus(Computed(shift, 0.0)).error
+        return x.through(norm=norm, shift=shift, local=local)
 
     def realised_bound(self, weights: Weights, image: Image) -> Bound:
         """The largest norm of a spectral matrix as realised."""

@@ -79,11 +79,16 @@ def field(group: Group) -> Field:
 
 
 def _judged(rows: Sequence[Row], trials: Sequence[TrainRecord]) -> Row | None:
-    """The only row of a method, or the one whose setting the scan found best; None where there is no such row."""
+    """The only row of a method, or the one whose setting the scan found best; None where there is no such row.
+
+    Several scans, of different budgets, choose only where they agree.
+    """
     if len(rows) == 1:
         return rows[0]
-    best = best_run(trial for trial in trials if trial.method.name == rows[0].method.name)
-    return next((row for row in rows if best is not None and row.setting == setting_of(best)), None)
+    mine = [trial for trial in trials if trial.method.name == rows[0].method.name]
+    scans = [[trial for trial in mine if trial.cell.budget == budget] for budget in {t.cell.budget for t in mine}]
+    best = {setting_of(chosen) for scan in scans if (chosen := best_run(scan)) is not None}
+    return next((row for row in rows if best == {row.setting}), None)
 
 
 def _candidate(row: Row) -> Candidate:

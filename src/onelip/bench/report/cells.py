@@ -91,7 +91,7 @@ def text_cell(text: str, note: str = "") -> TableCell:
 
 def best_printed(metric: Metric, rows: Sequence[Row]) -> str | None:
     """The best number of the constrained methods as it is printed; None where all look the same."""
-    values = [value for row in rows if row.method.constrained and (value := metric.of(row).value) is not None]
+    values = [value for row in rows if _competes(metric, row) and (value := metric.of(row).value) is not None]
     if metric.higher_is_better is None or len({metric.format(value) for value in values}) < 2:
         return None
     return metric.format(max(values) if metric.higher_is_better else min(values))
@@ -99,8 +99,11 @@ def best_printed(metric: Metric, rows: Sequence[Row]) -> str | None:
 
 def is_best(metric: Metric, row: Row, best: str | None) -> bool:
     """Whether a row has the number that `best_printed` found, and not by always answering the same class."""
-    competing = row.method.constrained and (row.learned or not metric.certified)
-    return competing and shown(metric, metric.of(row)) == best
+    return _competes(metric, row) and shown(metric, metric.of(row)) == best
+
+
+def _competes(metric: Metric, row: Row) -> bool:
+    return row.method.constrained and (row.learned or not metric.certified)
 
 
 def ratio_text(metric: Metric, row: Row) -> str:

@@ -52,7 +52,10 @@ def known_methods(records: Records) -> dict[str, MethodInfo]:
 
 def same_networks(one: Cell, other: Cell) -> bool:
     """Whether a learning rate that was chosen for the one was chosen for the other, if the method is the same."""
-    return all(getattr(one, name) == getattr(other, name) for name in ("data", "width", "padding"))
+    shared = ("margin", "temperature", "batch_size")
+    return all(getattr(one, name) == getattr(other, name) for name in ("data", "width", "padding")) and all(
+        getattr(one.recipe, name) == getattr(other.recipe, name) for name in shared
+    )
 
 
 def _key(run: TrainRecord) -> tuple[str | float, ...]:

@@ -44,7 +44,7 @@ def _cheapest(rows: Sequence[Row], key: str, verb: str) -> str:
         for title, value in found
         if value.value is not None and value.low is not None and value.high is not None
     )
-    if not ranked or min(value.n for _, value in found) < DECISIVE_SAMPLES:
+    if not ranked or min(value.n for _, value in found if value.value is not None) < DECISIVE_SAMPLES:
         return ""
     names = [f"{title} ({metric.format(middle)} ms)" for middle, low, _, title in ranked if low <= ranked[0][2]]
     return f"{joined(names)} {verb}{'s' * (len(names) == 1)} cheapest"

@@ -89,6 +89,10 @@ def _single(only: Candidate, found: Field) -> tuple[str, ...]:
     else:
         why = "can be judged" if found.unchosen else "has a result"
         headline = f"Only {only.row.title} {why}, so there is nothing to compare it with."
+        if found.constant:
+            headline = (
+                f"Of those that can be judged, only {only.row.title} certifies more than a constant answer would."
+            )
     return headline, f"Certified at radius {RADIUS}/255: {only.shown}, 95 % Wilson interval; {_basis([only])}."
 
 

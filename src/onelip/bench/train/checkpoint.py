@@ -168,8 +168,15 @@ def network_digest(model: nn.Module) -> str:
 
 
 def remove_checkpoint(folder: Path) -> None:
-    """Deletes the folder's checkpoint, if there is one."""
-    (folder / FILE_NAME).unlink(missing_ok=True)
+    """Deletes the folder's checkpoint, if there is one.
+
+    Raises:
+        RecordError: It cannot be deleted.
+    """
+    try:
+        (folder / FILE_NAME).unlink(missing_ok=True)
+    except OSError as error:
+        raise RecordError(f"cannot delete {folder / FILE_NAME}: {error.strerror or error}") from error
 
 
 def _read(path: Path) -> tuple[Header, dict[str, Tensor]]:

@@ -50,9 +50,18 @@ def show_progress(title: str, stream: TextIO | None = None) -> Iterator[Progress
         stream: Where to write; standard error by default.
     """
     stream = stream or sys.stderr
-    shown = _live if stream.isatty() else _plain_lines
-    with shown(title, stream) as progress:
+    shown = (_live if stream.isatty() else _plain_lines)(title, stream)
+    try:
+        progress = shown.__enter__()
+    except (OSError, ValueError):
+        yield silent
+        return
+    try:
         yield progress
+    finally:
+        # A terminal that hung up meanwhile is no reason to end what was shown on it.
+        with suppress(OSError, ValueError):
+            shown.__exit__(None, None, None)
 
 
 def _position(snapshot: Snapshot) -> str:
@@ -122,7 +131,7 @@ class _SparseLines:
 
     def flush(self) -> None:
         if self._held is not None:
-            with suppress(OSError):
+            with suppress(OSError, ValueError):
                 self._stream.write(f"{self._title}  {_position(self._held)}  {_numbers(self._held)}\n")
                 self._stream.flush()
             self._written_at, self._held = self._held.epoch.seconds, None

@@ -1,0 +1,145 @@
+"""Rounding errors of a frozen model evaluated in float64: module by module, composed; an unknown module is refused."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar, cast
+
+import torch
+from torch import nn
+
+from ..bound import Bound
+from ..errors import UnsoundError
+from ..linalg.rounding import Computed, convolution_rounding, length
+from ..nn.activations import Abs, GroupSort, MaxMin
+from ..nn.freeze import CircularConv2d, FrozenLayer, refuse_hooks
+from ..nn.linear import PointwiseLinear
+from ..nn.reshape import Center, FitChannels
+from .lipschitz import Shape, bound_and_shape
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One module of a chain.
+
+    Attributes:
+        bound: Of its Lipschitz constant.
+        inputs: Shape of its input, without the batch.
+    """
+
+    module: nn.Module
+    bound: Bound
+    inputs: Shape
+
+
+Rule = Callable[[nn.Module, Shape, Computed, float], Computed]
+M = TypeVar("M", bound=nn.Module)
+
+_RULES: dict[type[nn.Module], Rule] = {}
+
+EXACT = (MaxMin, GroupSort, Abs, FitChannels, nn.ReLU, nn.Identity, nn.Dropout, nn.Flatten, nn.PixelUnshuffle)
+"""Modules that move, select or change the sign of values."""
+
+
+def register_rounding(kind: type[M]) -> Callable[[Callable[[M, Shape, Computed, float], Computed]], Rule]:
+    """Registers how a module of exactly this type carries a computed tensor in float64.
+
+    Args:
+        kind: The module's type.
+
+    Returns:
+        A decorator for a function `rule(module, shape, x, norm) -> Computed` of the input's shape, of what is known of
+        the input, and of the module's Lipschitz bound.
+    """
+
+    def register(rule: Callable[[M, Shape, Computed, float], Computed]) -> Rule:
+        _RULES[kind] = cast("Rule", rule)
+        return _RULES[kind]
+
+    return register
+
+
+@torch.no_grad()
+def steps(model: nn.Module, shape: Shape) -> tuple[Step, ...]:
+    """The modules that a frozen model passes its input through, each with its bound.
+
+    Raises:
+        UnsoundError: If a module has no proved bound, or its rounding errors are not known.
+    """
+    return tuple(_steps(model, shape)[0])
+
+
+def evaluation_error(chain: tuple[Step, ...], size: float) -> float:
+    """Proved bound of the rounding error of a frozen model in float64, in the L2 norm of its output.
+
+    It holds for every input of at most this norm: computed output minus exact output.
+
+    Args:
+        chain: See `steps`.
+        size: Upper bound of the norm of the input.
+    """
+    known = Computed(size, 0.0)
+    for step in chain:
+        known = _RULES[type(step.module)](step.module, step.inputs, known, float(step.bound))
+    return known.error
+
+
+def _steps(module: nn.Module, shape: Shape) -> tuple[list[Step], Shape]:
+    if type(module) is nn.Sequential:
+        refuse_hooks(module)
+        found: list[Step] = []
+        for child in module:
+            inner, shape = _steps(child, shape)
+            found += inner
+        return found, shape
+    if type(module) not in _RULES:
+        raise UnsoundError(
+            f"the rounding errors of {type(module).__module__}.{type(module).__qualname__} are not known; register "
+            'them with onelip.certify.register_rounding, or ask for radii in real arithmetic, arithmetic="real"'
+        )
+    bound, after = bound_and_shape(module, shape)
+    return [Step(module, bound, shape)], after
+
+
+def _exact(_: nn.Module, __: Shape, x: Computed, ___: float) -> Computed:
+    return x
+
+
+_RULES.update(dict.fromkeys(EXACT, _exact))
+
+
+@register_rounding(Center)
+def _center(module: Center, shape: Shape, x: Computed, _: float) -> Computed:
+    return x.plus(Computed(length(module.mean, math.prod(shape[1:])), 0.0))
+
+
+@register_rounding(FrozenLayer)
+def _frozen(module: FrozenLayer, shape: Shape, x: Computed, norm: float) -> Computed:
+    kind = type(module.skeleton)
+    if _definer(kind, "rounding") > _definer(kind, "apply_weights"):
+        raise UnsoundError(f"{kind.__name__} has an `apply_weights` of its own, and needs a `rounding` of its own")
+    vectors = isinstance(module.skeleton, PointwiseLinear)
+    return module.rounding(x, (math.prod(shape[:-1]), 1) if vectors else (shape[1], shape[2]), norm)
+
+
+def _definer(kind: type, name: str) -> int:
+    """How far up its ancestors a class has a method from."""
+    return next(index for index, ancestor in enumerate(kind.__mro__) if name in vars(ancestor))
+
+
+@register_rounding(nn.Linear)
+def _linear(module: nn.Linear, shape: Shape, x: Computed, norm: float) -> Computed:
+    rows = math.prod(shape[:-1])
+    return convolution_rounding(x, module.weight[:, :, None, None], module.bias, rows, norm)
+
+
+@register_rounding(CircularConv2d)
+def _circular(module: CircularConv2d, shape: Shape, x: Computed, norm: float) -> Computed:
+    return _convolution(module, shape, x, norm)
+
+
+@register_rounding(nn.Conv2d)
+def _convolution(module: nn.Conv2d, shape: Shape, x: Computed, norm: float) -> Computed:
+    return convolution_rounding(x, module.weight, module.bias, math.prod(shape[1:]), norm)
