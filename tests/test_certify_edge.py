@@ -11,6 +11,7 @@ import onelip
 from onelip.certify import Certifier, radius
 from onelip.certify.rounding import evaluation_error, steps
 from onelip.linalg import rounding
+from onelip.nn.linear import PointwiseLinear
 from onelip.nn.reshape import FitChannels
 
 
@@ -119,11 +120,23 @@ class LoudToo(onelip.LOTConv2d):
         return super().apply_weights(x, weights)
 
 
-@pytest.mark.parametrize("kind", [Loud, LoudToo])
-def test_a_layer_that_computes_in_a_way_of_its_own_has_no_certificate(kind):
-    model = nn.Sequential(kind(2, 2, 3), nn.Flatten())
+class LoudKernel(onelip.AOLConv2d):
+    def apply_weights(self, x, weights):
+        return 10 * super().apply_weights(x, weights)
+
+
+class LoudLinear(PointwiseLinear, LoudKernel):
+    pass
+
+
+@pytest.mark.parametrize("arithmetic", ["float64", "real"])
+@pytest.mark.parametrize("kind", [Loud, LoudToo, LoudKernel])
+def test_a_layer_that_computes_in_a_way_of_its_own_has_no_certificate(kind, arithmetic):
     with pytest.raises(onelip.errors.UnsoundError, match=kind.__name__):
-        Certifier(model, (2, 4, 4))
+        Certifier(nn.Sequential(kind(2, 2, 3), nn.Flatten()), (2, 4, 4), arithmetic=arithmetic)
+    if kind is LoudKernel:
+        with pytest.raises(onelip.errors.UnsoundError, match="LoudLinear"):
+            Certifier(LoudLinear(4, 3), (4,), arithmetic=arithmetic)
 
 
 @pytest.mark.parametrize("exponent", [-560, -536, -300, 300, 520])

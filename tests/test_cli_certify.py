@@ -345,3 +345,13 @@ def test_a_broken_certificate_is_a_failure_and_its_image_is_kept(run, monkeypatc
     kept = load_file(run / "broken.safetensors")
     assert len(kept["image"]) == len(kept["attacked"]) > 0
     assert kept["image"].shape[1:] == (1, 8, 8)
+
+
+def test_breaks_of_real_arithmetic_are_counted_and_are_no_failure(run, monkeypatch):
+    from onelip.certify import radius
+
+    monkeypatch.setattr(radius, "lipschitz_bound", lambda model, image: radius.Bound(0.01, "claimed"))
+    result = onelip("certify", run, "--attack", "64", "--arithmetic", "real")
+    assert result.exit_code == 0
+    assert "does not pay for rounding" in " ".join(result.stdout.split())
+    assert not (run / "broken.safetensors").exists()

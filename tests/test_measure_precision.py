@@ -29,7 +29,9 @@ if NAMED:
 @pytest.mark.parametrize("setting", SETTINGS)
 def test_tf32_is_off_inside_and_as_before_afterwards(setting: str) -> None:
     """In a process of its own: the settings are of the whole process, and torch refuses some mixtures of them."""
-    subprocess.run([sys.executable, "-W", "ignore", "-c", CHECK.format(setting=setting)], check=True)
+    command = [sys.executable, "-W", "ignore", "-c", CHECK.format(setting=setting)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
 
 
 @full_precision()

@@ -24,6 +24,7 @@ class Siege:
     """What an attack on a network came to.
 
     Attributes:
+        arithmetic: What the radii speak of; a break of "real" may be rounding, one of "float64" is a fault.
         images: Number of test images that were attacked.
         correct: Of these, the number that are classified correctly.
         certified: Of these, the number with a certified radius above 36/255.
@@ -34,6 +35,7 @@ class Siege:
         attacked: What they were changed to.
     """
 
+    arithmetic: Arithmetic
     images: int
     correct: int
     certified: int
@@ -80,9 +82,9 @@ def besiege(
         probed = radii > 0
         inside = margin_attack(certifier, x[probed], y[probed], radii[probed])
         fixed = margin_attack(certifier, x, y, torch.full_like(radii, RADIUS / 255))
-        lost = inside.leads <= 0
-        broken.append(x[probed][lost].double().cpu())
-        attacked.append(inside.x[lost].cpu())
+        lost, fallen = inside.leads <= 0, (fixed.leads <= 0) & (radii > RADIUS / 255)
+        broken += [x[probed][lost].double().cpu(), x[fallen].double().cpu()]
+        attacked += [inside.x[lost].cpu(), fixed.x[fallen].cpu()]
         counts["images"] += len(x)
         counts["correct"] += int((leads(certifier.logits(x), y).amin(1) > 0).sum())
         counts["certified"] += int((radii > RADIUS / 255).sum())
@@ -90,4 +92,4 @@ def besiege(
         counts["probed"] += int(probed.sum())
         counts["tried"] += inside.tried
         note(f"{counts['images']} images attacked")
-    return Siege(**counts, broken=torch.cat(broken), attacked=torch.cat(attacked))
+    return Siege(arithmetic=arithmetic, **counts, broken=torch.cat(broken), attacked=torch.cat(attacked))

@@ -14,6 +14,7 @@ from ..bound import Bound
 from ..errors import UnsoundError
 from ..linalg.rounding import Computed, convolution_rounding, length
 from ..nn.activations import Abs, GroupSort, MaxMin
+from ..nn.base import LipschitzModule
 from ..nn.freeze import CircularConv2d, FrozenLayer, refuse_hooks
 from ..nn.linear import PointwiseLinear
 from ..nn.reshape import Center, FitChannels
@@ -118,15 +119,22 @@ def _center(module: Center, shape: Shape, x: Computed, _: float) -> Computed:
 @register_rounding(FrozenLayer)
 def _frozen(module: FrozenLayer, shape: Shape, x: Computed, norm: float) -> Computed:
     kind = type(module.skeleton)
-    if _definer(kind, "rounding") > _definer(kind, "apply_weights"):
-        raise UnsoundError(f"{kind.__name__} has an `apply_weights` of its own, and needs a `rounding` of its own")
+    refuse_inherited(kind, "rounding")
     vectors = isinstance(module.skeleton, PointwiseLinear)
     return module.rounding(x, (math.prod(shape[:-1]), 1) if vectors else (shape[1], shape[2]), norm)
 
 
-def _definer(kind: type, name: str) -> int:
-    """How far up its ancestors a class has a method from."""
-    return next(index for index, ancestor in enumerate(kind.__mro__) if name in vars(ancestor))
+def refuse_inherited(kind: type[LipschitzModule], name: str) -> None:
+    """Raises where a layer applies its weights in a way of its own, and inherits what is said of another way.
+
+    Raises:
+        UnsoundError: If an ancestor of the class that defines `apply_weights` defines the method of this name.
+    """
+    # The mix-in for vectors hands both on.
+    ancestors = [ancestor for ancestor in kind.__mro__ if ancestor is not PointwiseLinear]
+    said, done = (next(i for i, one in enumerate(ancestors) if n in vars(one)) for n in (name, "apply_weights"))
+    if said > done:
+        raise UnsoundError(f"{kind.__name__} has an `apply_weights` of its own, and needs a `{name}` of its own")
 
 
 @register_rounding(nn.Linear)

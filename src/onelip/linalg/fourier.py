@@ -1,7 +1,7 @@
 """The real Fourier transform of images: by the library's FFT, or in float64 as products with cosines and sines.
 
 The libraries' transforms publish no bound of their rounding errors. Products have one, so float64, the arithmetic of
-certificates, is transformed by products; `fourier_rounding` bounds their errors. Half a spectrum is kept, as `rfft2`
+certificates, is transformed by products; `transform_rounding` bounds their errors. Half a spectrum is kept, as `rfft2`
 keeps it: G = W // 2 + 1 columns of H frequencies, with real and imaginary part along a last dimension.
 """
 

@@ -36,7 +36,9 @@ def largest_eigenvalue_estimate(apply: Callable[[Tensor], Tensor], start: Tensor
 
 
 def smallest_proved(prove: Callable[[float], float | None], estimate: float, known: float) -> float:
-    """The first bound of an eigenvalue that is proved, with attempts that begin at its estimate and move away from it.
+    """The smallest bound of an eigenvalue that can be proved, up to `TOLERANCE`.
+
+    Attempts begin at the estimate and move away from it until one succeeds; then they close in from both sides.
 
     Args:
         prove: A proved bound little above its argument, or None.

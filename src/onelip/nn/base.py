@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Hashable
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar, Literal, cast
 
 import torch
@@ -24,6 +23,7 @@ from ..linalg.conv import Image, Padding
 from ..linalg.rounding import Computed
 from .arguments import one_of, positive
 from .memo import Memo
+from .modes import in_inference_mode, without_autocast
 
 Weights = tuple[Tensor, ...]
 Role = Literal["first", "block", "head"]
@@ -41,16 +41,6 @@ def checked_dtype(tensor: Tensor, name: str) -> Tensor:
     if tensor.dtype not in (torch.float32, torch.float64):
         raise UnsoundError(f"bounds are proved for float32 and float64 weights; those of {name} are {tensor.dtype}")
     return tensor
-
-
-def without_autocast(device: torch.device) -> AbstractContextManager[object]:
-    """The context in which weights are constructed: autocast off, where the device knows of it."""
-    return nullcontext() if device.type == "meta" else torch.autocast(device.type, enabled=False)
-
-
-def in_inference_mode() -> bool:
-    """Whether `torch.inference_mode` is on; what is made there cannot be kept, so weights are constructed outside."""
-    return not torch.compiler.is_compiling() and torch.is_inference_mode_enabled()
 
 
 class LipschitzModule(nn.Module, abc.ABC):

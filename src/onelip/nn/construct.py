@@ -8,7 +8,8 @@ from collections.abc import Hashable, Sequence
 import torch
 
 from ..linalg.conv import Image
-from .base import LipschitzModule, Weights, in_inference_mode, without_autocast
+from .base import LipschitzModule, Weights
+from .modes import in_inference_mode, without_autocast
 
 
 def construct_all(layers: Sequence[LipschitzModule], images: Sequence[Image]) -> list[Weights]:

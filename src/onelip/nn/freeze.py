@@ -177,7 +177,10 @@ def refuse_other_forward(layer: LipschitzModule) -> None:
     from .linear import PointwiseLinear
 
     if type(layer).forward not in (LipschitzModule.forward, PointwiseLinear.forward) or "forward" in vars(layer):
-        raise UnsoundError(f"{type(layer).__name__} has a forward of its own; give it a bound with register_bound")
+        raise UnsoundError(
+            f"{type(layer).__name__} has a forward of its own, which freezing would lose; "
+            "put the layer inside a module of your own, and register that module's bound"
+        )
 
 
 class _Probe(nn.Module):

@@ -15,7 +15,8 @@ from ..linalg.fourier import transform_back_rounding, transform_rounding
 from ..linalg.norms import contract, frobenius
 from ..linalg.proof import largest_norm_bound
 from ..linalg.rounding import Computed, convolution_rounding, gamma, length
-from .base import LipschitzModule, Weights, without_autocast
+from .base import LipschitzModule, Weights
+from .modes import without_autocast
 
 
 class SpectralConv2d(LipschitzModule):
