@@ -92,32 +92,32 @@ class PolynomialThatOvershoots(LOTConv2d):
 
 @plant("bound_is_sound", "standard", "but the norm is")
 class BoundOne(StandardConv2d):
-    def realised_bound(self, weights, image):
+    def realised_bound(self, weights, image, *, enough=0.0):
         return Bound(1.0, "because we say so")
 
 
 @plant("bound_is_sound", "standard", "but the norm is")
 class BoundByPowerIteration(StandardConv2d):
-    def realised_bound(self, weights, image):
+    def realised_bound(self, weights, image, *, enough=0.0):
         return Bound(float(conv_norm_estimate(weights[0], image, self.padding_mode, steps=2)), "an estimate")
 
 
 @plant("bound_is_sound", "standard", "but the norm is")
 class BoundOfTheReshapedKernel(StandardConv2d):
-    def realised_bound(self, weights, image):
+    def realised_bound(self, weights, image, *, enough=0.0):
         return Bound(float(norm_bound(weights[0].double().flatten(1))), "a norm of another operator")
 
 
 @plant("bound_is_sound", "standard", "but the norm is")
 class BoundOfTheCroppedKernel(StandardConv2d):
-    def realised_bound(self, weights, image):
+    def realised_bound(self, weights, image, *, enough=0.0):
         spectrum = torch.fft.fft2(weights[0].double(), s=image).movedim((-2, -1), (0, 1))
         return Bound(float(torch.linalg.svdvals(spectrum).amax()) * (1 + 1e-9), "rfft2 crops larger kernels")
 
 
 @plant("bound_is_sound", "standard", "but the norm is", full=True)
 class BoundOnTheImagesTorusDespiteZeros(StandardConv2d):
-    def realised_bound(self, weights, image):
+    def realised_bound(self, weights, image, *, enough=0.0):
         return Bound(float(conv_norm_bound(weights[0], image, "circular")), "of the circular operator")
 
 
@@ -128,19 +128,19 @@ class BoundOfTheTwin(CPLConv2d):
     def scale(self, raw, image):
         return super().scale(raw, image) * 1.001
 
-    def realised_bound(self, weights, image):
+    def realised_bound(self, weights, image, *, enough=0.0):
         return Bound(1.0, "by the paper's theorem")
 
 
 @plant("bound_is_tight", "aol", "the bound is 1.0, but the norm is")
 class BoundByTheoremOnly(AOLConv2d):
-    def realised_bound(self, weights, image):
+    def realised_bound(self, weights, image, *, enough=0.0):
         return Bound(1.0, "Theorem 1")
 
 
 @plant("bound_is_tight", "bcop", "but the norm is")
 class BoundByFewSquarings(BCOPConv2d):
-    def realised_bound(self, weights, image):
+    def realised_bound(self, weights, image, *, enough=0.0):
         return Bound(float(conv_norm_bound(weights[0], image, self.padding_mode, squarings=8)), "loose")
 
 

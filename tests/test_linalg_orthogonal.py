@@ -155,3 +155,21 @@ def test_polar_survives_a_decomposition_that_gives_up(monkeypatch, dtype):
     torch.testing.assert_close(found, expected)
     found.abs().sum().backward()
     assert torch.isfinite(torch.view_as_real(matrix.grad) if matrix.grad.is_complex() else matrix.grad).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.complex128])
+@pytest.mark.parametrize("size", [65, 200])
+def test_the_cayley_transform_of_many_large_matrices_is_right_on_several_threads(size, dtype):
+    """LU factorisations of such stacks are wrong on CPUs where threads share them."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        generator = torch.Generator().manual_seed(0)
+        matrices = 0.1 * torch.randn(4, size, size, dtype=dtype, generator=generator)
+        result = cayley(matrices)
+    finally:
+        torch.set_num_threads(threads)
+    identity = torch.eye(size, dtype=dtype)
+    skew = matrices - matrices.mH
+    torch.testing.assert_close(result @ (identity + skew), identity - skew, rtol=0, atol=1e-12)
+    torch.testing.assert_close(result.mH @ result, identity.expand_as(result), rtol=0, atol=1e-12)

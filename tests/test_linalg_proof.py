@@ -157,3 +157,31 @@ def test_layers_with_zero_padding_take_the_dense_bound_where_it_fits():
         assert "rows of pixels" in bound.why
     assert float(conv_norm_bound(layer.weight.detach(), (4, 4), "zeros")) > 1.02 * truth
     assert "larger torus" in onelip.lipschitz_bound(layer, (3, 40, 40)).why
+
+
+@pytest.mark.parametrize("kind", ["dense", "falling", "orthogonal", "complex", "zeros", "circular"])
+def test_a_bound_is_found_enough_again_where_rounding_differs(kind):
+    kernel = kernels(4, 4, 3, 3)
+    matrices = {
+        "dense": LARGE,
+        "falling": falling(4),
+        "orthogonal": polar(LARGE[:90, :90]),
+        "complex": torch.complex(LARGE[:90, :90], LARGE[90:180, :90])[None],
+    }
+
+    def bound(noise, enough=0.0):
+        if kind in matrices:
+            return proof.largest_norm_bound(matrices[kind] * (1 + noise), enough=enough)
+        return proof.conv_largest_norm_bound(kernel * (1 + noise), (6, 6), kind, enough=enough)[0]
+
+    claim = bound(0.0)
+    for noise in (-1e-13, 0.0, 1e-13):
+        assert bound(noise, claim) <= claim
+    assert bound(1e-6, claim) > claim  # what is not true is not confirmed
+
+
+def test_what_is_enough_is_not_improved_and_not_exceeded():
+    truth = float(torch.linalg.matrix_norm(LARGE, 2))
+    for enough in (1.001 * truth, 1.3 * truth):
+        assert truth <= proof.largest_norm_bound(LARGE, enough=enough) <= enough
+    assert truth <= proof.largest_norm_bound(LARGE, enough=0.999 * truth) <= truth * (1 + 1e-6)

@@ -8,25 +8,27 @@ proof is that of `proof.largest_norm_bound`; shapes and rounding as in `conv` an
 
 from __future__ import annotations
 
+import functools
 import math
 
 import torch
 from torch import Tensor
 
 from .conv import Image, convolve, convolve_transposed, transpose_kernel
-from .krylov import largest_eigenvalue_estimate, smallest_proved
-from .norms import CUT, UNIT_ROUNDOFF, frobenius, product_error, scaled, start_vector
+from .krylov import largest_eigenvalue_estimate, norm_above, smallest_proved, square_below
+from .norms import UNIT_ROUNDOFF, frobenius, product_error, scaled, start_vector
 
 Blocks = dict[tuple[int, int], Tensor]
 """Blocks (i, j) with j <= i of a symmetric or lower triangular matrix; those that are missing are zero."""
 
 
-def zero_padded_norm_bound(kernel_OIKK: Tensor, image: Image) -> float:
+def zero_padded_norm_bound(kernel_OIKK: Tensor, image: Image, *, enough: float = 0.0) -> float:
     """Proved upper bound of the norm of one convolution with zero padding on images of one size, tight up to 1e-6.
 
     Args:
         kernel_OIKK: float64.
         image: Height and width.
+        enough: A bound that needs not be improved.
 
     Returns:
         The bound; infinite where an entry is not finite.
@@ -38,13 +40,15 @@ def zero_padded_norm_bound(kernel_OIKK: Tensor, image: Image) -> float:
     total = float(frobenius(rows_KPQ.flatten(0, 1))) * math.sqrt(height) * (1 + 4 * UNIT_ROUNDOFF)
     if not math.isfinite(total):
         return math.inf
-    gram = _gram(rows_KPQ, height)
+    gram, charge = _gram(rows_KPQ, height), product_error(rows_KPQ.shape[0] * rows_KPQ.shape[1]) * total**2
+    wanted = enough / float(unit)
     square = smallest_proved(
-        lambda shift: _eigenvalue_bound(gram, shift), _estimate(kernel_OIKK, (height, width)), total**2
+        lambda shift: _eigenvalue_bound(gram, shift),
+        functools.cache(lambda: _estimate(kernel_OIKK, (height, width))),
+        total**2,
+        enough=square_below(wanted, charge),
     )
-    gram_error = product_error(rows_KPQ.shape[0] * rows_KPQ.shape[1]) * total**2
-    bound = math.sqrt(square + gram_error) * (1 + 4 * UNIT_ROUNDOFF)
-    return float(unit) * (min(bound, total) + CUT) * (1 + 4 * UNIT_ROUNDOFF)
+    return float(unit) * norm_above(square, charge, total, wanted)
 
 
 def _turned(kernel_OIKK: Tensor, image: Image) -> tuple[Tensor, Image]:

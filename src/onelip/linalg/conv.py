@@ -99,8 +99,13 @@ def apply_spectral(x_BIHW: Tensor, matrices_FOI: Tensor) -> Tensor:
 
 
 def self_correlation(kernel_OIKK: Tensor) -> Tensor:
-    """Kernel of A A^T, where A is the convolution on an unbounded image: shape (..., O, O, 2K - 1, 2K - 1)."""
+    """Kernel of A A^T, where A is the convolution on an unbounded image: shape (..., O, O, 2K - 1, 2K - 1).
+
+    In float64, in which libraries convolve slowly, as products of matrices; else as a convolution.
+    """
     *batch, out_channels, in_channels, size, _ = kernel_OIKK.shape
+    if kernel_OIKK.dtype == torch.float64:
+        return _self_correlation_by_products(kernel_OIKK)
     stack = kernel_OIKK.reshape(-1, out_channels, in_channels, size, size)
     count = stack.shape[0]
     images = stack.transpose(0, 1).reshape(out_channels, count * in_channels, size, size)
@@ -108,6 +113,23 @@ def self_correlation(kernel_OIKK: Tensor) -> Tensor:
     product = F.conv2d(images, filters, padding=size - 1, groups=count)
     product = product.unflatten(1, (count, out_channels)).permute(1, 0, 2, 3, 4)
     return product.reshape(*batch, out_channels, out_channels, 2 * size - 1, 2 * size - 1)
+
+
+def _self_correlation_by_products(kernel_OIKK: Tensor) -> Tensor:
+    """One product per offset of one half of the offsets; the other half holds their transposes."""
+    size = kernel_OIKK.shape[-1]
+    offsets = [(down, right) for down in range(1 - size, size) for right in range(1 - size, size)]
+    half = [_correlation_at(kernel_OIKK, offset) for offset in offsets[: len(offsets) // 2 + 1]]
+    whole = torch.stack(half + [product.mT for product in reversed(half[:-1])], dim=-1)
+    return whole.unflatten(-1, (2 * size - 1, 2 * size - 1))
+
+
+def _correlation_at(kernel_OIKK: Tensor, offset: tuple[int, int]) -> Tensor:
+    """Sum over all pairs of taps at this offset of one tap times the transpose of the other."""
+    size = kernel_OIKK.shape[-1]
+    rows, columns = (slice(max(0, shift), size + min(0, shift)) for shift in offset)
+    other_rows, other_columns = (slice(max(0, -shift), size + min(0, -shift)) for shift in offset)
+    return kernel_OIKK[..., rows, columns].flatten(-3) @ kernel_OIKK[..., other_rows, other_columns].flatten(-3).mT
 
 
 class _CircularPad(torch.autograd.Function):

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
+from .norms import CUT, UNIT_ROUNDOFF
+
 STEPS, ROUNDING = 100, 1e-9
+CHECK, CONVERGED = 10, 1e-11
+"""After every so many steps the estimate is compared with the last one; what it may have grown by to be the last."""
 FIRST_EXCESS, GROWTH = 1e-8, 10.0
 """How far above the estimate the first attempt of a proof lies, and the growth of that per failure."""
 TOLERANCE = 1e-6
 """How near the smallest shift that can be proved lies to one that cannot, over the estimate."""
+ROOM = 2.0**-24
+"""Norm bounds are this much above what was proved, so that a machine which rounds otherwise proves them too."""
 
 
 def largest_eigenvalue_estimate(apply: Callable[[Tensor], Tensor], start: Tensor) -> float:
@@ -22,42 +29,79 @@ def largest_eigenvalue_estimate(apply: Callable[[Tensor], Tensor], start: Tensor
         start: Where to begin, shape (F, N, 1).
     """
     basis = start / torch.linalg.vector_norm(start, dim=-2, keepdim=True)
-    images = apply(basis)
-    for _ in range(min(STEPS, start.shape[-2]) - 1):
+    images, found = apply(basis), 0.0
+    for step in range(1, min(STEPS, start.shape[-2])):
+        if step % CHECK == 0:
+            before, found = found, _ritz_value(basis, images)
+            if found <= before * (1 + CONVERGED):
+                return found
         vector = images[..., -1:]
-        before = torch.linalg.vector_norm(vector, dim=-2, keepdim=True)
+        size = torch.linalg.vector_norm(vector, dim=-2, keepdim=True)
         for _ in range(2):
             vector = vector - basis @ (basis.mH @ vector)
         length = torch.linalg.vector_norm(vector, dim=-2, keepdim=True)
         # What is left of a vector of the space itself is rounding: it would not be orthogonal to the basis.
-        vector = torch.where(length > ROUNDING * before, vector / length, 0.0)
+        vector = torch.where(length > ROUNDING * size, vector / length, 0.0)
         basis, images = torch.cat([basis, vector], dim=-1), torch.cat([images, apply(vector)], dim=-1)
-    return float(torch.linalg.eigvalsh(basis.mH @ images).amax())
+    return _ritz_value(basis, images)
 
 
-def smallest_proved(prove: Callable[[float], float | None], estimate: float, known: float) -> float:
-    """The smallest bound of an eigenvalue that can be proved, up to `TOLERANCE`.
+def smallest_proved(
+    prove: Callable[[float], float | None], estimate: Callable[[], float], known: float, *, enough: float = 0.0
+) -> float:
+    """The smallest bound of an eigenvalue that can be proved, up to `TOLERANCE`; or any that is enough.
 
     Attempts begin at the estimate and move away from it until one succeeds; then they close in from both sides.
 
     Args:
         prove: A proved bound little above its argument, or None.
-        estimate: Of the eigenvalue.
+        estimate: Estimates the eigenvalue. After a failure it is asked again, for it may know better then.
         known: A bound that is known already.
+        enough: A bound that needs not be improved.
     """
-    if not 0 < estimate < known:
-        return known
-    failed, excess, best = 0.0, known / estimate - 1, known
-    attempt = FIRST_EXCESS
-    while failed < attempt < excess and (proved := prove(estimate * (1 + attempt))) is None:
+    if 0 < enough < known and (proved := prove(enough * (1 - ROOM))) is not None and proved <= enough:
+        return proved
+    guess = 0.0
+    while (better := estimate()) > guess:
+        guess = better
+        if guess >= known:
+            return known
+        if (proved := prove(guess * (1 + FIRST_EXCESS))) is not None:
+            return proved
+    return _closed_in(prove, guess, known) if guess > 0 else known
+
+
+def norm_above(square: float, charge: float, total: float, wanted: float) -> float:
+    """A norm from a bound of its square as computed, what that errs by, and a known bound of the norm itself.
+
+    It leaves `ROOM`, unless it is no more than was wanted.
+    """
+    bound = min(math.sqrt(square + charge) * (1 + 4 * UNIT_ROUNDOFF), total) + CUT
+    return bound if bound <= wanted else bound * (1 + ROOM)
+
+
+def square_below(wanted: float, charge: float) -> float:
+    """A square from which `norm_above` makes no more than is wanted."""
+    return wanted**2 * (1 - 32 * UNIT_ROUNDOFF) - charge
+
+
+def _closed_in(prove: Callable[[float], float | None], guess: float, known: float) -> float:
+    failed, attempt = FIRST_EXCESS, GROWTH * FIRST_EXCESS
+    excess, best = known / guess - 1, known
+    while attempt < excess:
+        if (proved := prove(guess * (1 + attempt))) is not None:
+            excess, best = attempt, proved
+            break
         failed, attempt = attempt, GROWTH * attempt
-    if attempt < excess and proved is not None:
-        excess, best = attempt, proved
     while excess - failed > TOLERANCE:
         attempt = (failed + excess) / 2
-        proved = prove(estimate * (1 + attempt))
+        proved = prove(guess * (1 + attempt))
         if proved is None:
             failed = attempt
         else:
             excess, best = attempt, min(best, proved)
     return best
+
+
+def _ritz_value(basis: Tensor, images: Tensor) -> float:
+    return float(torch.linalg.eigvalsh(basis.mH @ images).amax())

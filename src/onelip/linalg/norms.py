@@ -167,9 +167,9 @@ def conv_norm_bound(kernel_OIKK: Tensor, image: Image, padding: Padding, *, squa
     """
     kernel = kernel_OIKK.to(torch.float64)
     size = kernel.shape[-1]
-    around = (1, 1) if size == 1 else torus(image, size, padding)
-    matrices = spectral_matrices(kernel, around)
-    largest = norm_bound(matrices, squarings=squarings).amax(-1)
+    if size == 1:
+        return norm_bound(kernel.flatten(-3), squarings=squarings)
+    largest = norm_bound(spectral_matrices(kernel, torus(image, size, padding)), squarings=squarings).amax(-1)
     return _up(largest + spectral_error(kernel))
 
 

@@ -11,6 +11,9 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+LARGEST_INVERTED = 64
+"""Larger matrices are inverted in blocks. On CPUs torch's LU factorisation of stacks of matrices from about 150 rows on
+is wrong where several threads share the work, or never ends (pytorch issues 141358, 142815)."""
 SMALLEST = 1e-19
 """Floor of singular values in derivatives: a gradient divided by it is still a finite float32."""
 
@@ -105,7 +108,7 @@ def cayley(matrices: Tensor) -> Tensor:
     identity = torch.eye(columns, dtype=matrices.dtype, device=matrices.device)
     square, rest = matrices[..., :columns, :], matrices[..., columns:, :]
     matrix = identity + square - square.mH + rest.mH @ rest
-    inverse = torch.linalg.inv(matrix + _ridge(matrix) * identity)
+    inverse = _inverse(matrix + _ridge(matrix) * identity)
     top = 2 * inverse - identity
     return top if rows == columns else torch.cat([top, -2 * rest @ inverse], dim=-2)
 
@@ -113,3 +116,22 @@ def cayley(matrices: Tensor) -> Tensor:
 def _ridge(matrices: Tensor) -> Tensor:
     largest = matrices.detach().abs().amax((-2, -1), keepdim=True)
     return 4 * torch.finfo(largest.dtype).eps * largest
+
+
+def _inverse(matrices: Tensor) -> Tensor:
+    """Inverses of matrices whose Hermitian part is positive definite, by halves.
+
+    The leading block and its Schur complement have a Hermitian part as definite as that of the whole, so that both can
+    be inverted without exchanging rows of one with rows of the other.
+    """
+    size = matrices.shape[-1]
+    if size <= LARGEST_INVERTED:
+        return torch.linalg.inv(matrices)
+    rows = matrices.split([size // 2, size - size // 2], dim=-2)
+    (a, b), (c, d) = (row.split([size // 2, size - size // 2], dim=-1) for row in rows)
+    first = _inverse(a)
+    left = c @ first
+    second = _inverse(d - left @ b)
+    right = -first @ b @ second
+    top = torch.cat([first - right @ left, right], dim=-1)
+    return torch.cat([top, torch.cat([-second @ left, second], dim=-1)], dim=-2)

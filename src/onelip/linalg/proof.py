@@ -14,14 +14,16 @@ from torch import Tensor
 
 from .banded import zero_padded_norm_bound
 from .conv import Image, Padding, spectral_matrices, torus
-from .krylov import largest_eigenvalue_estimate, smallest_proved
-from .norms import CUT, UNIT_ROUNDOFF, frobenius, gram_error, scaled, spectral_error, start_vector
+from .krylov import largest_eigenvalue_estimate, norm_above, smallest_proved, square_below
+from .norms import TINY, UNIT_ROUNDOFF, frobenius, gram_error, scaled, spectral_error, start_vector
 
 LARGEST = 4096
 """Channels times pixels up to which the operator of a convolution with zero padding is factorised itself."""
+POWER_STEPS, CANDIDATES = 4, 4
+"""How the matrices of a stack are found that are worth a Krylov space, and how many are."""
 
 
-def largest_norm_bound(matrices: Tensor) -> float:
+def largest_norm_bound(matrices: Tensor, *, enough: float = 0.0) -> float:
     """Proved upper bound of the largest spectral norm of a stack of matrices, tight up to 1e-6.
 
     For each matrix A let G be the Gram matrix A^H A as computed, R the Cholesky factor of s I - G as computed, and
@@ -31,6 +33,8 @@ def largest_norm_bound(matrices: Tensor) -> float:
 
     Args:
         matrices: float64 or complex128, shape (..., M, N).
+        enough: A bound that needs not be improved. A bound that this function gave is always found enough, also on
+            another machine.
 
     Returns:
         The bound; infinite where an entry is not finite.
@@ -47,12 +51,44 @@ def largest_norm_bound(matrices: Tensor) -> float:
         return math.inf
     if stack.shape[-2] < stack.shape[-1]:
         stack = stack.mH
-    gram = stack.mH @ stack
-    start = start_vector(gram.shape[-1], gram).expand(gram.shape[0], -1, -1)
-    estimate = largest_eigenvalue_estimate(lambda vector: gram @ vector, start)
-    square = smallest_proved(lambda shift: _eigenvalue_bound(gram, shift), estimate, total**2)
-    bound = math.sqrt(square + float(gram_error(stack).amax())) * (1 + 4 * UNIT_ROUNDOFF)
-    return float(unit) * (min(bound, total) + CUT) * (1 + 4 * UNIT_ROUNDOFF)
+    search, charge = _Search(stack.mH @ stack), float(gram_error(stack).amax())
+    wanted = enough / float(unit)
+    square = smallest_proved(search.prove, search.estimate, total**2, enough=square_below(wanted, charge))
+    return float(unit) * norm_above(square, charge, total, wanted)
+
+
+class _Search:
+    """The Gram matrices G of a stack, and what is known of their largest eigenvalue."""
+
+    def __init__(self, gram: Tensor) -> None:
+        self.gram = gram
+        self._open = torch.ones(gram.shape[0], dtype=torch.bool, device=gram.device)
+
+    def estimate(self) -> float:
+        """The largest eigenvalue, from below: on Krylov spaces of those G that power steps find the largest for.
+
+        Only those are tried that no factor was found for the last time.
+        """
+        gram = self.gram[self._open]
+        start = start_vector(gram.shape[-1], gram).expand(gram.shape[0], -1, -1)
+        vector = start
+        for _ in range(POWER_STEPS):
+            vector = gram @ (vector / torch.linalg.vector_norm(vector, dim=-2, keepdim=True).clamp(min=TINY))
+        chosen = torch.linalg.vector_norm(vector, dim=-2)[:, 0].topk(min(CANDIDATES, gram.shape[0])).indices
+        gram, start = gram[chosen], start[chosen]
+        return largest_eigenvalue_estimate(lambda vector: gram @ vector, start)
+
+    def prove(self, shift: float) -> float | None:
+        """Proved bound of all eigenvalues of each G, little above the shift s; None where an s I - G has no factor."""
+        difference = -self.gram
+        difference.diagonal(dim1=-2, dim2=-1).add_(shift)
+        factor, failed = torch.linalg.cholesky_ex(difference)
+        if bool(failed.any()):
+            self._open = failed != 0
+            return None
+        residual = frobenius(difference - factor @ factor.mH)
+        rounding = gram_error(factor.mH) + 2 * UNIT_ROUNDOFF * frobenius(difference)
+        return (shift + float((residual + rounding).amax()) * (1 + 8 * UNIT_ROUNDOFF)) * (1 + 4 * UNIT_ROUNDOFF)
 
 
 def conv_largest_norm_bound(
@@ -73,25 +109,14 @@ def conv_largest_norm_bound(
         The bound, infinite where an entry is not finite, and the way in words.
     """
     kernel, size = kernel_OIKK.to(torch.float64), kernel_OIKK.shape[-1]
-    around = (1, 1) if size == 1 else torus(image, size, padding)
-    largest = largest_norm_bound(spectral_matrices(kernel, around))
-    if not math.isfinite(largest):
-        return math.inf, "spectral matrices"
-    bound = (largest + float(spectral_error(kernel))) * (1 + 4 * UNIT_ROUNDOFF)
-    if size == 1 or padding == "circular":
+    if size == 1:
+        return largest_norm_bound(kernel.flatten(-3), enough=enough), "matrix"
+    charge = float(spectral_error(kernel)) * (1 + 4 * UNIT_ROUNDOFF)
+    matrices = spectral_matrices(kernel, torus(image, size, padding))
+    largest = largest_norm_bound(matrices, enough=enough * (1 - 16 * UNIT_ROUNDOFF) - charge)
+    bound = (largest + charge) * (1 + 4 * UNIT_ROUNDOFF) if math.isfinite(charge) else math.inf
+    if padding == "circular" or not math.isfinite(bound):
         return bound, "spectral matrices"
     if bound <= enough or max(kernel.shape[:2]) * math.prod(image) > LARGEST:
         return bound, "spectral matrices of a larger torus"
-    return min(bound, zero_padded_norm_bound(kernel, image)), "rows of pixels"
-
-
-def _eigenvalue_bound(gram: Tensor, shift: float) -> float | None:
-    """Proved bound of all eigenvalues of each G, little more than the shift s; None where an s I - G has no factor."""
-    difference = -gram
-    difference.diagonal(dim1=-2, dim2=-1).add_(shift)
-    factor, failed = torch.linalg.cholesky_ex(difference)
-    if bool(failed.any()):
-        return None
-    residual = frobenius(difference - factor @ factor.mH)
-    rounding = gram_error(factor.mH) + 2 * UNIT_ROUNDOFF * frobenius(difference)
-    return (shift + float((residual + rounding).amax()) * (1 + 8 * UNIT_ROUNDOFF)) * (1 + 4 * UNIT_ROUNDOFF)
+    return min(bound, zero_padded_norm_bound(kernel, image, enough=enough)), "rows of pixels"

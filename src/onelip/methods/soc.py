@@ -38,10 +38,11 @@ ENOUGH = 3.37
 """Norms of L up to which the series of the eval degree does not exceed 1."""
 
 
-def reshaped_kernels(kernel_OIKK: Tensor) -> tuple[Tensor, Tensor]:
-    """Two reshapings of a kernel whose spectral norms, times K, bound that of the convolution."""
+def reshaped_kernels(kernel_OIKK: Tensor) -> tuple[Tensor, ...]:
+    """Reshapings of a kernel whose spectral norms, times K, bound that of the convolution: two, one for 1x1 kernels."""
     taps = kernel_OIKK.movedim(-2, -3)
-    return taps.flatten(-4, -3).flatten(-2), kernel_OIKK.flatten(-3)
+    both = taps.flatten(-4, -3).flatten(-2), kernel_OIKK.flatten(-3)
+    return both if kernel_OIKK.shape[-1] > 1 else both[:1]
 
 
 class SOCConv2d(LipschitzModule):
@@ -81,7 +82,7 @@ class SOCConv2d(LipschitzModule):
             wide = skew.to(torch.float64)
             norms = [norm_bound(matrix, squarings=LOOSE_SQUARINGS) for matrix in reshaped_kernels(wide)]
         target = 1.0 if self.kernel_size == 1 else min(0.7, 3.3 / self.kernel_size)
-        sigma = torch.minimum(*norms).clamp(min=torch.finfo(raw[0].dtype).tiny * 1e4)
+        sigma = torch.stack(norms).amin(0).clamp(min=torch.finfo(raw[0].dtype).tiny * 1e4)
         return skew * (target / sigma).to(skew.dtype)[..., None, None, None, None]
 
     def depends_on_image(self) -> bool:
@@ -123,11 +124,12 @@ class SOCConv2d(LipschitzModule):
         shift = length(self.bias, pixels)
         return x.through(norm=norm, shift=shift, local=total.plus(Computed(shift, 0.0)).error)
 
-    def realised_bound(self, weights: Weights, image: Image) -> Bound:
+    def realised_bound(self, weights: Weights, image: Image, *, enough: float = 0.0) -> Bound:
         """The series' largest modulus on the spectrum of L, or the norm of the realised matrix for 1x1 kernels."""
-        norm, way = conv_largest_norm_bound(weights[0], image, self.padding_mode, enough=ENOUGH)
         if self.kernel_size == 1:
+            norm, way = conv_largest_norm_bound(weights[0], image, self.padding_mode, enough=enough)
             return Bound(norm, f"spectral norm of the exponentiated matrix, proved on its {way}")
+        norm, _ = conv_largest_norm_bound(weights[0], image, self.padding_mode, enough=ENOUGH)
         if not torch.equal(weights[0], -transpose_kernel(weights[0])):
             raise UnsoundError("no bound of this layer: its kernel is not skew")
         value = exponential_series_bound(norm, EVAL_DEGREE)
@@ -139,9 +141,9 @@ class SOCLinear(PointwiseLinear, SOCConv2d):
 
 
 def cost(shape: ConvShape) -> Cost:
-    """One convolution per term of the series; construction is two power iterations."""
+    """One convolution per term of the series; construction is two power iterations, one for 1x1 kernels."""
     channels, size = max(shape.in_channels, shape.out_channels), shape.kernel_size
-    construction = 2 * (2 * POWER_STEPS + 1) * channels**2 * size**2
+    construction = (1 if size == 1 else 2) * (2 * POWER_STEPS + 1) * channels**2 * size**2
     if size == 1:
         construction += (TRAINING_DEGREE - 1) * channels**3
         return Cost(training=shape.square, inference=shape.square, construction=construction)

@@ -121,8 +121,15 @@ class LipschitzModule(nn.Module, abc.ABC):
         """Output images from images that are already unshuffled, given this layer's weights."""
 
     @abc.abstractmethod
-    def realised_bound(self, weights: Weights, image: Image) -> Bound:
-        """Proved bound of `apply_weights` with these weights as they are, in exact arithmetic."""
+    def realised_bound(self, weights: Weights, image: Image, *, enough: float = 0.0) -> Bound:
+        """Proved bound of `apply_weights` with these weights as they are, in exact arithmetic.
+
+        Args:
+            weights: As constructed.
+            image: Height and width.
+            enough: A bound that needs not be improved, which saves time; a bound that this method gave is always found
+                enough, also on another machine.
+        """
 
     def rounding(self, x: Computed, weights: Weights, image: Image, norm: float) -> Computed:
         """What is known of `apply_weights(x, weights)` evaluated in float64; a family writes it, else no certificate.
@@ -247,7 +254,7 @@ class LipschitzModule(nn.Module, abc.ABC):
         finally:
             self.training = training
 
-    def bound(self, image: Image) -> Bound:
+    def bound(self, image: Image, *, enough: float = 0.0) -> Bound:
         """Proved upper bound of this layer's Lipschitz constant in eval mode on images of one size.
 
         The weights are constructed anew in the layer's own dtype, and the operator that they realise is bounded in
@@ -255,6 +262,7 @@ class LipschitzModule(nn.Module, abc.ABC):
 
         Args:
             image: Height and width of the input images.
+            enough: See `realised_bound`.
 
         Raises:
             UnsoundError: If the weights are not finite.
@@ -262,7 +270,7 @@ class LipschitzModule(nn.Module, abc.ABC):
         for name, tensor in self.named_parameters():
             if not bool(torch.isfinite(checked_dtype(tensor, type(self).__name__)).all()):
                 raise UnsoundError(f"no bound of {type(self).__name__}: its parameter {name} holds NaN or inf")
-        return self.realised_bound(self.realise(image), self.inner_image(image))
+        return self.realised_bound(self.realise(image), self.inner_image(image), enough=enough)
 
     def frozen(self, image: Image) -> nn.Module:
         """An inference module with the weights of eval mode for images of one size; see `onelip.freeze`."""

@@ -16,13 +16,13 @@ from .base import LipschitzModule, Weights
 from .freeze import frozen_conv2d
 
 
-def convolution_bound(kernel_OIKK: Tensor, image: Image, padding: Padding) -> Bound:
+def convolution_bound(kernel_OIKK: Tensor, image: Image, padding: Padding, *, enough: float = 0.0) -> Bound:
     """Proved bound of the norm of a convolution on images of one size, see `conv_largest_norm_bound`.
 
     Raises:
         UnsoundError: If the kernel is not finite.
     """
-    value, way = conv_largest_norm_bound(kernel_OIKK, image, padding)
+    value, way = conv_largest_norm_bound(kernel_OIKK, image, padding, enough=enough)
     return Bound(value, f"spectral norm of the kernel ({padding} padding, {image[0]}x{image[1]}), proved on its {way}")
 
 
@@ -45,9 +45,9 @@ class KernelConv2d(LipschitzModule):
         """The convolution."""
         return convolve(x_BIHW, weights[0], self.bias, self.padding_mode)
 
-    def realised_bound(self, weights: Weights, image: Image) -> Bound:
+    def realised_bound(self, weights: Weights, image: Image, *, enough: float = 0.0) -> Bound:
         """The norm of the convolution, see `convolution_bound`."""
-        return convolution_bound(weights[0], image, self.padding_mode)
+        return convolution_bound(weights[0], image, self.padding_mode, enough=enough)
 
     def rounding(self, x: Computed, weights: Weights, image: Image, norm: float) -> Computed:
         """As of any convolution."""

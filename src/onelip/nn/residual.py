@@ -18,6 +18,7 @@ from .reshape import fit_channels
 
 ENOUGH = 2**0.5 * (1 - 1e-12)
 """Norms of sqrt(T) K up to which the layer's bound is 1."""
+DOWN = 1 - 1e-14
 
 
 class ResidualConv2d(LipschitzModule):
@@ -77,13 +78,15 @@ class ResidualConv2d(LipschitzModule):
         local = x.as_given.plus(hidden.linear(norm=back_norm, rounding=charge * back)).error
         return x.through(norm=norm, shift=back_norm * length(self.bias, pixels), local=local)
 
-    def realised_bound(self, weights: Weights, image: Image) -> Bound:
+    def realised_bound(self, weights: Weights, image: Image, *, enough: float = 0.0) -> Bound:
         """The bound max(1, ||sqrt(T) K||^2 - 1), K and T as realised."""
         kernel, scale = (tensor.to(torch.float64) for tensor in weights)
         if not bool((scale >= 0).all()):
             raise UnsoundError("the diagonal of T holds a negative number or NaN")
         root = scale.sqrt()[:, None, None, None]
-        norm, _ = conv_largest_norm_bound(kernel * root, image, self.padding_mode, enough=ENOUGH)
+        norm, _ = conv_largest_norm_bound(
+            kernel * root, image, self.padding_mode, enough=max(ENOUGH, math.sqrt(enough + 1) * DOWN)
+        )
         norm *= 1 + 1e-15
         why = f"max(1, ||sqrt(T) K||^2 - 1) with ||sqrt(T) K|| <= {norm:.9f}"
         return Bound(max(1.0, float(Bound(norm, why)) ** 2 * (1 + 1e-15) - 1.0), why)

@@ -89,14 +89,15 @@ class SpectralConv2d(LipschitzModule):
         local = transform_back_rounding(spectrum, around).plus(Computed(shift, 0.0)).error
         return x.through(norm=norm, shift=shift, local=local)
 
-    def realised_bound(self, weights: Weights, image: Image) -> Bound:
+    def realised_bound(self, weights: Weights, image: Image, *, enough: float = 0.0) -> Bound:
         """The largest norm of a spectral matrix as realised."""
         if self.kernel_size == 1:
             matrices, count = weights[0].flatten(-3).to(torch.float64), 1
         else:
             matrices = torch.view_as_complex(weights[0].to(torch.float64).contiguous())
             count = matrices.shape[0]
-        return Bound(largest_norm_bound(matrices), f"norms of {count} spectral matrices, proved by Cholesky residuals")
+        value = largest_norm_bound(matrices, enough=enough)
+        return Bound(value, f"norms of {count} spectral matrices, proved by Cholesky residuals")
 
 
 class WeightSpectralConv2d(SpectralConv2d):
