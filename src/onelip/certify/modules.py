@@ -19,14 +19,14 @@ def shape_after(module: nn.Module, shape: Shape) -> Shape:
     """The shape of the output of a module without parameters, as torch gives it; nothing is computed.
 
     Raises:
-        UnsupportedShapeError: If the module does not take the shape, or does not keep the batch.
+        UnsupportedShapeError: If the module does not take the shape, or gives nothing for an input.
     """
     try:
         after = module(torch.empty(2, *shape, device="meta")).shape
     except (RuntimeError, ValueError) as error:
         raise UnsupportedShapeError(f"{type(module).__name__} does not take inputs {shape}: {error}") from error
-    if after[0] != 2:
-        raise UnsupportedShapeError(f"this {type(module).__name__} does not keep inputs {shape} apart: {module}")
+    if after[0] != 2 or not after.numel():
+        raise UnsupportedShapeError(f"this {type(module).__name__} makes no outputs of inputs {shape}: {module}")
     return tuple(after[1:])
 
 

@@ -25,8 +25,8 @@ from ..nn.base import checked_dtype
 from .lipschitz import Rule, Shape, register_bound
 from .rounding import register_exact, register_rounding
 
-SELU_SLOPE = rounded_up(Fraction("1.0507009873554804935") * Fraction("1.6732632423543772849"))
-"""The slope of SELU below 0, its scale times its alpha (each with its last digit rounded up)."""
+SELU_SLOPE = 1.0507009873554804934 * 1.6732632423543772848 * rounding.UP
+"""The slope of SELU just below 0, its scale times its alpha; what rounds both and their product is paid for."""
 
 SLOPES: dict[type[nn.Module], tuple[float, str]] = {
     nn.ReLU6: (1.0, "slopes 0 and 1"),

@@ -10,11 +10,13 @@ Shapes are those of one input without the batch, (C, H, W).
 from __future__ import annotations
 
 import math
+import operator
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain
+from typing import SupportsIndex
 
 import torch
 from torch import nn
@@ -27,7 +29,7 @@ from .lipschitz import Shape, register_bound
 from .modules import image_after
 from .rounding import register_exact, register_rounding
 
-Numbers = int | Sequence[int]
+Numbers = SupportsIndex | Sequence[int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,11 +195,11 @@ def _along(size: int, count: int, *, kernel: int, stride: int, padding: int, dil
 
 
 def _pair(numbers: Numbers) -> tuple[int, int]:
-    if isinstance(numbers, int):
-        return numbers, numbers
+    if isinstance(numbers, SupportsIndex):
+        return operator.index(numbers), operator.index(numbers)
     if len(numbers) not in (1, 2):
         raise UnsoundError(f"no bound of a pooling with the option {tuple(numbers)}: it must be one number or two")
-    return numbers[0], numbers[-1]
+    return operator.index(numbers[0]), operator.index(numbers[-1])
 
 
 def _root(square: Fraction) -> float:

@@ -85,13 +85,14 @@ def evaluation_error(chain: tuple[Step, ...], size: float) -> float:
         chain: See `steps`.
         size: Upper bound of the norm of the input.
     """
-    return _carried(chain, Computed(size, 0.0)).error
+    return carried(chain, Computed(size, 0.0)).error
 
 
-def _carried(chain: tuple[Step, ...], known: Computed) -> Computed:
+def carried(chain: tuple[Step, ...], known: Computed) -> Computed:
+    """What is known of the output of a chain, from what is known of its input."""
     for step in chain:
         if type(step.module) is Sum:
-            known = _added(step.module.weights, [_carried(branch, known) for branch in step.branches])
+            known = _added(step.module.weights, [carried(branch, known) for branch in step.branches])
         else:
             known = _RULES[type(step.module)](step.module, step.inputs, known, float(step.bound))
     return known
