@@ -194,7 +194,7 @@ class WrapsRowsOnly(StandardConv2d):
         return torch.nn.functional.conv2d(wrapped, weights[0], self.bias, padding=(0, half))
 
 
-@plant("matches_dense_reference", "bcop", "not that of the dense operator")
+@plant("matches_dense_reference", "bcop", "not that of the dense operator|needs a `frozen` of its own")
 class AppliesTheFlippedKernel(BCOPConv2d):
     def apply_weights(self, x, weights):
         return super().apply_weights(x, (weights[0].flip(-1),))

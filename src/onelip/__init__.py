@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from .nn.freeze import freeze as freeze
     from .nn.loss import MarginCrossEntropy as MarginCrossEntropy
     from .nn.reshape import Center as Center
+    from .nn.reshape import Normalize as Normalize
+    from .nn.sum import Sum as Sum
 
 _HOMES = {
     "Abs": "nn.activations",
@@ -52,6 +54,8 @@ _HOMES = {
     "MarginCrossEntropy": "nn.loss",
     "MaxMin": "nn.activations",
     "Method": "method",
+    "Normalize": "nn.reshape",
+    "Sum": "nn.sum",
     "Traits": "method",
     "certified_radius": "certify",
     "freeze": "nn.freeze",

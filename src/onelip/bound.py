@@ -5,12 +5,26 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from fractions import Fraction
 
 from .errors import UnsoundError
 
 
 def _up(value: float) -> float:
     return math.nextafter(value, math.inf)
+
+
+def rounded_up(exact: Fraction) -> float:
+    """The smallest float64 that is at least this number; infinite above the largest.
+
+    >>> rounded_up(Fraction(1, 2)), rounded_up(Fraction(1, 3)) > 1 / 3
+    (0.5, True)
+    """
+    try:
+        nearest = float(exact)
+    except OverflowError:
+        return math.inf
+    return nearest if Fraction(nearest) >= exact else _up(nearest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +70,5 @@ class Bound:
     def sum(cls, parts: Iterable[Bound]) -> Bound:
         """Bound of a sum of branches, such as a residual connection: the sum of the parts, rounded up."""
         parts = tuple(parts)
-        value = 0.0
-        for part in parts:
-            exact = 0.0 in (value, part.value)
-            value = value + part.value if exact else _up(value + part.value)
+        value = rounded_up(sum((Fraction(part.value) for part in parts), start=Fraction(0)))
         return cls(value, f"sum of {len(parts)} branches", parts)

@@ -1,5 +1,8 @@
 """Certificates: proved Lipschitz bounds of whole models, and the radii that follow from them."""
 
+from . import modules as modules  # registers the rules of torch's plain modules
+from . import pointwise as pointwise
+from . import pooling as pooling
 from .lipschitz import lipschitz_bound as lipschitz_bound
 from .lipschitz import register_bound as register_bound
 from .radius import Arithmetic as Arithmetic

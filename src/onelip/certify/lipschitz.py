@@ -6,22 +6,24 @@ Shapes are those of one input without the batch: (C, H, W) for images, (N,) for 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from fractions import Fraction
 from typing import TypeVar, cast
 
 import torch
 from torch import nn
 
-from ..bound import Bound
+from ..bound import Bound, rounded_up
 from ..errors import UnsoundError, UnsupportedShapeError
 from ..linalg.conv import Padding
 from ..linalg.proof import largest_norm_bound
 from ..nn.activations import Abs, GroupSort, MaxMin
 from ..nn.base import LipschitzModule, checked_dtype
-from ..nn.freeze import CircularConv2d, FrozenLayer, refuse_hooks, refuse_other_forward
+from ..nn.freeze import CircularConv2d, FrozenLayer, refuse_hooks, refuse_inherited, refuse_other_forward
 from ..nn.kernel import convolution_bound
 from ..nn.linear import PointwiseLinear
-from ..nn.reshape import Center, FitChannels
+from ..nn.reshape import Center, FitChannels, Normalize
+from ..nn.sum import Sum
 
 Shape = tuple[int, ...]
 Rule = Callable[[nn.Module, Shape], tuple[Bound, Shape]]
@@ -63,7 +65,7 @@ def lipschitz_bound(model: nn.Module, image: tuple[int, ...]) -> Bound:
     """Proved upper bound of a model's Lipschitz constant in the L2 norm, in eval mode, in real arithmetic.
 
     Every layer is bounded by the norm of the operator that its constructed weights realise, at the image size that it
-    sees in the model; kept weights are not read. Modules are composed through `nn.Sequential` and the models of
+    sees in the model; kept weights are not read. Modules are composed through `nn.Sequential`, `Sum` and the models of
     onelip.
 
     Args:
@@ -106,6 +108,7 @@ def _features(module: nn.Module, shape: Shape, features: int) -> None:
 
 
 def _layer(module: LipschitzModule, shape: Shape) -> tuple[Bound, Shape]:
+    refuse_inherited(type(module), "realised_bound")
     if isinstance(module, PointwiseLinear):
         _features(module, shape, module.in_channels)
         return _named(module, module.bound((1, 1))), (*shape[:-1], module.out_channels)
@@ -122,6 +125,7 @@ def _named(module: nn.Module, bound: Bound) -> Bound:
 def _frozen(module: FrozenLayer, shape: Shape) -> tuple[Bound, Shape]:
     layer = module.skeleton
     refuse_other_forward(layer)
+    refuse_inherited(type(layer), "realised_bound")
     if isinstance(layer, PointwiseLinear):
         _features(layer, shape, layer.in_channels)
         return _named(layer, module.bound((1, 1))), (*shape[:-1], layer.out_channels)
@@ -137,6 +141,27 @@ def sequential(module: nn.Sequential, shape: Shape) -> tuple[Bound, Shape]:
         bound, shape = bound_and_shape(child, shape)
         parts.append(bound)
     return Bound.product(parts), shape
+
+
+@register_bound(Sum)
+def _sum(module: Sum, shape: Shape) -> tuple[Bound, Shape]:
+    return summed(module, [bound_and_shape(branch, shape) for branch in module.branches])
+
+
+def summed(module: Sum, branches: Sequence[tuple[Bound, Shape]]) -> tuple[Bound, Shape]:
+    """The bound sum_i |w_i| L_i of a sum from those of its branches, by the triangle inequality.
+
+    Raises:
+        UnsupportedShapeError: If two branches give different shapes.
+    """
+    if len({after for _, after in branches}) != 1:
+        shapes = ", ".join(str(after) for _, after in branches)
+        raise UnsupportedShapeError(f"the branches of a Sum must give one shape, not {shapes}")
+    terms = [
+        bound if abs(weight) == 1 else Bound.product((Bound(abs(weight), f"the weight {weight}"), bound))
+        for weight, (bound, _) in zip(module.weights, branches, strict=True)
+    ]
+    return Bound.sum(terms), branches[0][1]
 
 
 def _isometric(why: str) -> Rule:
@@ -158,6 +183,13 @@ for _kind, _why in {
 def _center(module: Center, shape: Shape) -> tuple[Bound, Shape]:
     _spatial(module, shape, module.mean.numel())
     return Bound(1.0, "subtracts a constant"), shape
+
+
+@register_bound(Normalize)
+def _normalize(module: Normalize, shape: Shape) -> tuple[Bound, Shape]:
+    _spatial(module, shape, module.std.numel())
+    checked_dtype(module.std, "Normalize")
+    return Bound(rounded_up(1 / Fraction(module.smallest())), "1 / min(std)"), shape
 
 
 @register_bound(FitChannels)

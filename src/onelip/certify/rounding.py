@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,13 +13,14 @@ from torch import nn
 
 from ..bound import Bound
 from ..errors import UnsoundError
+from ..linalg import rounding
 from ..linalg.rounding import Computed, convolution_rounding, length
 from ..nn.activations import Abs, GroupSort, MaxMin
-from ..nn.base import LipschitzModule
-from ..nn.freeze import CircularConv2d, FrozenLayer, refuse_hooks
+from ..nn.freeze import CircularConv2d, FrozenLayer, refuse_hooks, refuse_inherited
 from ..nn.linear import PointwiseLinear
-from ..nn.reshape import Center, FitChannels
-from .lipschitz import Shape, bound_and_shape
+from ..nn.reshape import Center, FitChannels, Normalize
+from ..nn.sum import Sum
+from .lipschitz import Shape, bound_and_shape, summed
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +30,13 @@ class Step:
     Attributes:
         bound: Of its Lipschitz constant.
         inputs: Shape of its input, without the batch.
+        branches: Of a `Sum`: the chains of its branches, whose bounds are in that of the sum.
     """
 
     module: nn.Module
     bound: Bound
     inputs: Shape
+    branches: tuple[tuple[Step, ...], ...] = ()
 
 
 Rule = Callable[[nn.Module, Shape, Computed, float], Computed]
@@ -41,7 +45,7 @@ M = TypeVar("M", bound=nn.Module)
 _RULES: dict[type[nn.Module], Rule] = {}
 
 EXACT = (MaxMin, GroupSort, Abs, FitChannels, nn.ReLU, nn.Identity, nn.Dropout, nn.Flatten, nn.PixelUnshuffle)
-"""Modules that move, select or change the sign of values."""
+"""Modules that move, select or change the sign of values, of constant 1, and take 0 to 0."""
 
 
 def register_rounding(kind: type[M]) -> Callable[[Callable[[M, Shape, Computed, float], Computed]], Rule]:
@@ -81,10 +85,26 @@ def evaluation_error(chain: tuple[Step, ...], size: float) -> float:
         chain: See `steps`.
         size: Upper bound of the norm of the input.
     """
-    known = Computed(size, 0.0)
+    return carried(chain, Computed(size, 0.0)).error
+
+
+def carried(chain: tuple[Step, ...], known: Computed) -> Computed:
+    """What is known of the output of a chain, from what is known of its input."""
     for step in chain:
-        known = _RULES[type(step.module)](step.module, step.inputs, known, float(step.bound))
-    return known.error
+        if type(step.module) is Sum:
+            known = _added(step.module.weights, [carried(branch, known) for branch in step.branches])
+        else:
+            known = _RULES[type(step.module)](step.module, step.inputs, known, float(step.bound))
+    return known
+
+
+def _added(weights: tuple[float, ...], terms: list[Computed]) -> Computed:
+    """One product per branch, and one sum per branch but the first."""
+    products = [
+        term.linear(norm=abs(weight), rounding=rounding.UNIT_ROUNDOFF * abs(weight))
+        for weight, term in zip(weights, terms, strict=True)
+    ]
+    return functools.reduce(Computed.plus, products)
 
 
 def _steps(module: nn.Module, shape: Shape) -> tuple[list[Step], Shape]:
@@ -95,6 +115,12 @@ def _steps(module: nn.Module, shape: Shape) -> tuple[list[Step], Shape]:
             inner, shape = _steps(child, shape)
             found += inner
         return found, shape
+    if type(module) is Sum:
+        refuse_hooks(module)
+        chains = [_steps(branch, shape) for branch in module.branches]
+        bounds = [(Bound.product(step.bound for step in chain), inner) for chain, inner in chains]
+        bound, after = summed(module, bounds)
+        return [Step(module, bound, shape, tuple(tuple(chain) for chain, _ in chains))], after
     if type(module) not in _RULES:
         raise UnsoundError(
             f"the rounding errors of {type(module).__module__}.{type(module).__qualname__} are not known; register "
@@ -111,9 +137,19 @@ def _exact(_: nn.Module, __: Shape, x: Computed, ___: float) -> Computed:
 _RULES.update(dict.fromkeys(EXACT, _exact))
 
 
+def register_exact(*kinds: type[nn.Module]) -> None:
+    """Registers modules like those of `EXACT`."""
+    _RULES.update(dict.fromkeys(kinds, _exact))
+
+
 @register_rounding(Center)
 def _center(module: Center, shape: Shape, x: Computed, _: float) -> Computed:
     return x.plus(Computed(length(module.mean, math.prod(shape[1:])), 0.0))
+
+
+@register_rounding(Normalize)
+def _normalize(_: Normalize, __: Shape, x: Computed, norm: float) -> Computed:
+    return x.linear(norm=norm, rounding=rounding.UNIT_ROUNDOFF * norm)
 
 
 @register_rounding(FrozenLayer)
@@ -122,19 +158,6 @@ def _frozen(module: FrozenLayer, shape: Shape, x: Computed, norm: float) -> Comp
     refuse_inherited(kind, "rounding")
     vectors = isinstance(module.skeleton, PointwiseLinear)
     return module.rounding(x, (math.prod(shape[:-1]), 1) if vectors else (shape[1], shape[2]), norm)
-
-
-def refuse_inherited(kind: type[LipschitzModule], name: str) -> None:
-    """Raises where a layer applies its weights in a way of its own, and inherits what is said of another way.
-
-    Raises:
-        UnsoundError: If an ancestor of the class that defines `apply_weights` defines the method of this name.
-    """
-    # The mix-in for vectors hands both on.
-    ancestors = [ancestor for ancestor in kind.__mro__ if ancestor is not PointwiseLinear]
-    said, done = (next(i for i, one in enumerate(ancestors) if n in vars(one)) for n in (name, "apply_weights"))
-    if said > done:
-        raise UnsoundError(f"{kind.__name__} has an `apply_weights` of its own, and needs a `{name}` of its own")
 
 
 @register_rounding(nn.Linear)

@@ -116,11 +116,14 @@ class ImageModel(nn.Module):
 
 
 def refuse_hooks(module: nn.Module) -> None:
-    """Raises where a forward hook could change what a module computes, unseen by its bound.
+    """Raises where a forward hook, or a forward set on the module, could change what it computes, unseen by its bound.
 
     Raises:
-        UnsoundError: If the module has a forward hook or pre-hook (as the old `torch.nn.utils.weight_norm` adds).
+        UnsoundError: If the module has another forward than its class, or a forward hook or pre-hook (as the old
+            `torch.nn.utils.weight_norm` adds).
     """
+    if "forward" in vars(module):
+        raise UnsoundError(f"{type(module).__name__} was given another forward, of which no bound is known")
     if module._forward_hooks or module._forward_pre_hooks:
         raise UnsoundError(f"{type(module).__name__} has forward hooks, which may change what it computes; remove them")
 
@@ -140,7 +143,8 @@ def freeze(model: nn.Module, image: tuple[int, ...] | None = None) -> nn.Module:
 
     Raises:
         ValueError: If the image shape is needed and not given, or a layer is used at two image sizes.
-        UnsoundError: If a module has forward hooks, or a layer a forward of its own, which would be lost.
+        UnsoundError: If a module has forward hooks, or a layer a forward of its own or another way to apply its weights
+            than its frozen form has, which would be lost.
     """
     from .base import LipschitzModule
 
@@ -155,6 +159,7 @@ def freeze(model: nn.Module, image: tuple[int, ...] | None = None) -> nn.Module:
     layers = [m for m in copied.modules() if isinstance(m, LipschitzModule) and id(m) not in kept]
     for layer in layers:
         refuse_other_forward(layer)
+        _refuse_other_frozen(type(layer))
     probes = {id(layer): _Probe(layer) for layer in layers}
     probing = _replace(copied, probes)
     first = next(iter(copied.parameters()), torch.empty(0))
@@ -181,6 +186,30 @@ def refuse_other_forward(layer: LipschitzModule) -> None:
             f"{type(layer).__name__} has a forward of its own, which freezing would lose; "
             "put the layer inside a module of your own, and register that module's bound"
         )
+
+
+def refuse_inherited(kind: type[LipschitzModule], name: str) -> None:
+    """Raises where a layer applies its weights in a way of its own, and inherits what is said of another way.
+
+    Raises:
+        UnsoundError: If an ancestor of the class that defines `apply_weights` defines the method of this name.
+    """
+    from .linear import PointwiseLinear
+
+    # The mix-in for vectors hands both on.
+    ancestors = [ancestor for ancestor in kind.__mro__ if ancestor is not PointwiseLinear]
+    said, done = (next(i for i, one in enumerate(ancestors) if n in vars(one)) for n in (name, "apply_weights"))
+    if said > done:
+        raise UnsoundError(f"{kind.__name__} has an `apply_weights` of its own, and needs a `{name}` of its own")
+
+
+def _refuse_other_frozen(kind: type[LipschitzModule]) -> None:
+    from .base import LipschitzModule
+    from .linear import PointwiseLinear
+
+    # The base freezes any layer as it is; only families that freeze to something else can be wrong.
+    if any("frozen" in vars(one) for one in kind.__mro__ if one not in (LipschitzModule, PointwiseLinear)):
+        refuse_inherited(kind, "frozen")
 
 
 class _Probe(nn.Module):

@@ -1,4 +1,4 @@
-"""Modules that move, select or shift values: each has Lipschitz constant 1, exactly."""
+"""Modules that move, select, shift or scale values; but for scaling each has Lipschitz constant 1, exactly."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from ..errors import UnsupportedShapeError
+from ..errors import UnsoundError, UnsupportedShapeError
 
 
 def fit_channels(x_BCHW: Tensor, channels: int) -> Tensor:
@@ -40,14 +40,55 @@ class Center(nn.Module):
         Raises:
             UnsupportedShapeError: If the images have another number of channels.
         """
-        if x_BCHW.dim() != 4 or x_BCHW.shape[1] != self.mean.numel():
-            expected = f"(B, {self.mean.numel()}, H, W)"
-            raise UnsupportedShapeError(f"Center expects images of shape {expected}, got {tuple(x_BCHW.shape)}")
-        return x_BCHW - self.mean[:, None, None]
+        return _images(self, x_BCHW, self.mean.numel()) - self.mean[:, None, None]
 
     def extra_repr(self) -> str:
         """The number of channels."""
         return f"channels={self.mean.numel()}"
+
+
+class Normalize(nn.Module):
+    """Divides each channel by a positive constant, such as the standard deviation of its pixels.
+
+    Its Lipschitz constant is 1 / min(std): radii still speak of the pixels before the division.
+
+    Args:
+        std: One positive finite number per channel, in the units of the pixels.
+
+    Raises:
+        UnsoundError: If a number, in the module's dtype, is not positive and finite, or there is none.
+    """
+
+    std: Tensor
+
+    def __init__(
+        self, std: Sequence[float], *, device: torch.device | str | None = None, dtype: torch.dtype | None = None
+    ) -> None:
+        super().__init__()
+        self.register_buffer("std", torch.tensor(tuple(std), device=device, dtype=dtype or torch.get_default_dtype()))
+        self.smallest()
+
+    def smallest(self) -> float:
+        """The smallest number.
+
+        Raises:
+            UnsoundError: If one is not positive and finite, as after loading other numbers, or they are not one row.
+        """
+        if self.std.dim() != 1 or not self.std.numel() or not bool(((self.std > 0) & self.std.isfinite()).all()):
+            raise UnsoundError(f"std={self.std.tolist()} must be one positive finite number per channel")
+        return float(self.std.amin())
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        """Images of the same shape.
+
+        Raises:
+            UnsupportedShapeError: If the images have another number of channels.
+        """
+        return _images(self, x_BCHW, self.std.numel()) / self.std[:, None, None]
+
+    def extra_repr(self) -> str:
+        """The number of channels."""
+        return f"channels={self.std.numel()}"
 
 
 class FitChannels(nn.Module):
@@ -70,3 +111,11 @@ class FitChannels(nn.Module):
     def extra_repr(self) -> str:
         """The number of channels."""
         return f"{self.channels}"
+
+
+def _images(module: nn.Module, x_BCHW: Tensor, channels: int) -> Tensor:
+    if x_BCHW.dim() != 4 or x_BCHW.shape[1] != channels:
+        raise UnsupportedShapeError(
+            f"{type(module).__name__} expects images of shape (B, {channels}, H, W), got {tuple(x_BCHW.shape)}"
+        )
+    return x_BCHW
