@@ -34,8 +34,8 @@ from ..nn.reshape import fit_channels
 
 TRAINING_DEGREE, EVAL_DEGREE = 5, 12
 POWER_STEPS = 20
-ENOUGH = 3.37
-"""Norms of L up to which the series of the eval degree does not exceed 1."""
+ROUNDED = 1 + 1e-4
+"""More than rounding adds to the scale of a kernel."""
 
 
 def reshaped_kernels(kernel_OIKK: Tensor) -> tuple[Tensor, ...]:
@@ -64,6 +64,16 @@ class SOCConv2d(LipschitzModule):
         """Degree of the series."""
         return TRAINING_DEGREE if self.training else EVAL_DEGREE
 
+    @property
+    def target(self) -> float:
+        """What sigma is scaled to; K times that bounds ||L||, which for larger kernels must not exceed 3.37."""
+        return 1.0 if self.kernel_size == 1 else min(0.7, 3.3 / self.kernel_size)
+
+    def norm_of_skew(self, weights: Weights, image: Image) -> float:
+        """Proved bound of ||L||: the one that the scale promises, unless it cannot be proved."""
+        enough = self.target * self.kernel_size * ROUNDED
+        return conv_largest_norm_bound(weights[0], image, self.padding_mode, enough=enough)[0]
+
     def raw_shapes(self) -> dict[str, tuple[int, ...]]:
         """The free kernel."""
         return {"weight": (self.channels, self.channels, self.kernel_size, self.kernel_size)}
@@ -81,9 +91,8 @@ class SOCConv2d(LipschitzModule):
         else:
             wide = skew.to(torch.float64)
             norms = [norm_bound(matrix, squarings=LOOSE_SQUARINGS) for matrix in reshaped_kernels(wide)]
-        target = 1.0 if self.kernel_size == 1 else min(0.7, 3.3 / self.kernel_size)
         sigma = torch.stack(norms).amin(0).clamp(min=torch.finfo(raw[0].dtype).tiny * 1e4)
-        return skew * (target / sigma).to(skew.dtype)[..., None, None, None, None]
+        return skew * (self.target / sigma).to(skew.dtype)[..., None, None, None, None]
 
     def depends_on_image(self) -> bool:
         """The scaling holds for all image sizes."""
@@ -114,7 +123,7 @@ class SOCConv2d(LipschitzModule):
         pixels = math.prod(image)
         if self.kernel_size == 1:
             return convolution_rounding(x, weights[0], self.bias, pixels, norm)
-        skew_norm, _ = conv_largest_norm_bound(weights[0], image, self.padding_mode, enough=ENOUGH)
+        skew_norm = self.norm_of_skew(weights, image)
         absolute = absolute_norm(weights[0])
         charge = gamma(weights[0][0].numel() + 4)
         term = total = x.as_given
@@ -129,7 +138,7 @@ class SOCConv2d(LipschitzModule):
         if self.kernel_size == 1:
             norm, way = conv_largest_norm_bound(weights[0], image, self.padding_mode, enough=enough)
             return Bound(norm, f"spectral norm of the exponentiated matrix, proved on its {way}")
-        norm, _ = conv_largest_norm_bound(weights[0], image, self.padding_mode, enough=ENOUGH)
+        norm = self.norm_of_skew(weights, image)
         if not torch.equal(weights[0], -transpose_kernel(weights[0])):
             raise UnsoundError("no bound of this layer: its kernel is not skew")
         value = exponential_series_bound(norm, EVAL_DEGREE)
