@@ -89,7 +89,9 @@ def test_bounds_say_what_they_rest_on_and_speak_of_eval_mode(case):
 
 def test_every_registered_module_is_in_the_table():
     ours = {onelip.nn.freeze.FrozenLayer, onelip.nn.freeze.CircularConv2d, onelip.ConvNet, nn.Sequential}
-    known = {kind for kind in lipschitz._RULES if kind.__module__.startswith(("torch.", "onelip.nn."))} - ours
+    known = {
+        kind for kind in lipschitz._RULES | lipschitz._SEARCHES if kind.__module__.startswith(("torch.", "onelip.nn."))
+    } - ours
     assert known == {type(case.module) for case in table.CASES}
 
 

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from .certify import certified_radius as certified_radius
     from .certify import lipschitz_bound as lipschitz_bound
     from .certify import register_bound as register_bound
+    from .certify.certificate import Certificate as Certificate
+    from .certify.certificate import issue_certificate as issue_certificate
+    from .certify.verify import verify_certificate as verify_certificate
     from .method import Cost as Cost
     from .method import Method as Method
     from .method import Traits as Traits
@@ -46,6 +49,7 @@ _HOMES = {
     "Abs": "nn.activations",
     "Bound": "bound",
     "Center": "nn.reshape",
+    "Certificate": "certify.certificate",
     "Certifier": "certify",
     "ConvNet": "models",
     "Cost": "method",
@@ -59,8 +63,10 @@ _HOMES = {
     "Traits": "method",
     "certified_radius": "certify",
     "freeze": "nn.freeze",
+    "issue_certificate": "certify.certificate",
     "lipschitz_bound": "certify",
     "register_bound": "certify",
+    "verify_certificate": "certify.verify",
 }
 
 

@@ -27,6 +27,10 @@ class RecordError(OnelipError):
     """A record or a run folder that is missing, cut, or of another schema, or that would be overwritten."""
 
 
+class CertificateError(OnelipError):
+    """A certificate that is no certificate, was edited, or does not hold; the message names the first false claim."""
+
+
 class UnsupportedOperationError(OnelipError):
     """An operation whose multiply-accumulates are not known to the counter; the message names it."""
 

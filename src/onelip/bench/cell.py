@@ -17,7 +17,7 @@ from onelip.bench.failure import failure
 from onelip.bench.measure.machine import describe_machine
 from onelip.bench.measure.precision import full_precision
 from onelip.bench.records import Cell, Epoch, Evaluation, Machine, Started, Status, TrainRecord
-from onelip.bench.results import RECORD_NAME, RUN_NAME, machine_place, write_record, write_text
+from onelip.bench.results import RECORD_NAME, RUN_NAME, machine_place, write_record
 from onelip.bench.saved import WEIGHTS_NAME, build_network, save_network
 from onelip.bench.selection import method_info
 from onelip.bench.train.budget import Budget
@@ -26,6 +26,7 @@ from onelip.bench.train.loop import train
 from onelip.bench.train.progress import Progress, Snapshot, silent
 from onelip.bench.train.training import TrainOutcome
 from onelip.errors import RecordError
+from onelip.files import write_text
 from onelip.method import Method
 
 ENDED: tuple[Status, ...] = ("ok", "diverged", "timeout")

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from onelip.bench.results import write_text
 from onelip.errors import RecordError
+from onelip.files import write_text
 
 LOCK_NAME = ".onelip.lock"
 

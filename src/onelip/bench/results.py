@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from onelip.bench.records import (
     TrainRecord,
 )
 from onelip.errors import RecordError
+from onelip.files import write_text
 
 RECORD_NAME = "record.json"
 RUN_NAME = "run.json"
@@ -77,28 +77,6 @@ class _Refusal:
 class _Found:
     path: Path
     record: TrainRecord | CostRecord
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file so that a reader sees the old content or the new one, never a part.
-
-    Raises:
-        RecordError: The folder or the file cannot be written.
-    """
-    # The process id keeps two writers apart; a plain `open` honours the umask, which `tempfile` does not.
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with temporary.open("w", encoding="utf-8", newline="\n") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise RecordError(f"cannot write {path}: {error.strerror or error}") from error
 
 
 def write_record(record: TrainRecord | CostRecord, path: Path, force: bool = False) -> None:

@@ -27,9 +27,12 @@ from ..nn.sum import Sum
 
 Shape = tuple[int, ...]
 Rule = Callable[[nn.Module, Shape], tuple[Bound, Shape]]
+Search = Callable[[nn.Module, Shape, float], tuple[Bound, Shape]]
+"""A rule that searches for the smallest bound it can prove, and stops below one that is enough."""
 M = TypeVar("M", bound=nn.Module)
 
 _RULES: dict[type[nn.Module], Rule] = {}
+_SEARCHES: dict[type[nn.Module], Search] = {}
 
 _FORWARDS = (LipschitzModule.forward, PointwiseLinear.forward)
 """What a layer's own bound speaks of; a layer with another forward needs a rule."""
@@ -82,12 +85,30 @@ def lipschitz_bound(model: nn.Module, image: tuple[int, ...]) -> Bound:
     return bound_and_shape(model, tuple(image))[0]
 
 
-def bound_and_shape(module: nn.Module, shape: Shape) -> tuple[Bound, Shape]:
-    """The bound of a module on inputs of one shape, and the shape of its output."""
+def register_search(kind: type[M]) -> Callable[[Callable[[M, Shape, float], tuple[Bound, Shape]]], Search]:
+    """Registers the `Search` of a module of exactly this type."""
+
+    def register(search: Callable[[M, Shape, float], tuple[Bound, Shape]]) -> Search:
+        _SEARCHES[kind] = cast("Search", search)
+        return _SEARCHES[kind]
+
+    return register
+
+
+def bound_and_shape(module: nn.Module, shape: Shape, *, enough: float = 0.0) -> tuple[Bound, Shape]:
+    """The bound of a module on inputs of one shape, and the shape of its output.
+
+    Args:
+        module: The module.
+        shape: Of its input.
+        enough: A bound that needs not be improved; what this function gave is found enough on any machine.
+    """
     refuse_hooks(module)
-    rule = _RULES.get(type(module))
+    rule, search = _RULES.get(type(module)), _SEARCHES.get(type(module))
+    if rule is None and search is not None:
+        return search(module, shape, enough)
     if rule is None and isinstance(module, LipschitzModule) and type(module).forward in _FORWARDS:
-        return _layer(module, shape)
+        return _layer(module, shape, enough)
     if rule is None:
         raise UnsoundError(
             f"no proved Lipschitz bound is known for {type(module).__module__}.{type(module).__qualname__}; "
@@ -107,30 +128,30 @@ def _features(module: nn.Module, shape: Shape, features: int) -> None:
         raise UnsupportedShapeError(f"{type(module).__name__} takes vectors ({features},), not {shape}")
 
 
-def _layer(module: LipschitzModule, shape: Shape) -> tuple[Bound, Shape]:
+def _layer(module: LipschitzModule, shape: Shape, enough: float) -> tuple[Bound, Shape]:
     refuse_inherited(type(module), "realised_bound")
     if isinstance(module, PointwiseLinear):
         _features(module, shape, module.in_channels)
-        return _named(module, module.bound((1, 1))), (*shape[:-1], module.out_channels)
+        return _named(module, module.bound((1, 1), enough=enough)), (*shape[:-1], module.out_channels)
     image = _spatial(module, shape, module.in_channels)
     height, width = module.inner_image(image)
-    return _named(module, module.bound(image)), (module.out_channels, height, width)
+    return _named(module, module.bound(image, enough=enough)), (module.out_channels, height, width)
 
 
 def _named(module: nn.Module, bound: Bound) -> Bound:
     return Bound(bound.value, f"{type(module).__name__}: {bound.why}", bound.parts)
 
 
-@register_bound(FrozenLayer)
-def _frozen(module: FrozenLayer, shape: Shape) -> tuple[Bound, Shape]:
+@register_search(FrozenLayer)
+def _frozen(module: FrozenLayer, shape: Shape, enough: float) -> tuple[Bound, Shape]:
     layer = module.skeleton
     refuse_other_forward(layer)
     refuse_inherited(type(layer), "realised_bound")
     if isinstance(layer, PointwiseLinear):
         _features(layer, shape, layer.in_channels)
-        return _named(layer, module.bound((1, 1))), (*shape[:-1], layer.out_channels)
+        return _named(layer, module.bound((1, 1), enough=enough)), (*shape[:-1], layer.out_channels)
     image = _spatial(layer, shape, layer.in_channels)
-    return _named(layer, module.bound(image)), (layer.out_channels, *layer.inner_image(image))
+    return _named(layer, module.bound(image, enough=enough)), (layer.out_channels, *layer.inner_image(image))
 
 
 @register_bound(nn.Sequential)
@@ -212,29 +233,29 @@ def _unshuffle(module: nn.PixelUnshuffle, shape: Shape) -> tuple[Bound, Shape]:
     return Bound(1.0, "reorders values"), (shape[0] * factor**2, shape[1] // factor, shape[2] // factor)
 
 
-@register_bound(nn.Linear)
-def _linear(module: nn.Linear, shape: Shape) -> tuple[Bound, Shape]:
+@register_search(nn.Linear)
+def _linear(module: nn.Linear, shape: Shape, enough: float) -> tuple[Bound, Shape]:
     _features(module, shape, module.in_features)
-    value = largest_norm_bound(checked_dtype(module.weight, "nn.Linear").to(torch.float64))
+    value = largest_norm_bound(checked_dtype(module.weight, "nn.Linear").to(torch.float64), enough=enough)
     return Bound(value, "nn.Linear: spectral norm, proved by a Cholesky residual"), (*shape[:-1], module.out_features)
 
 
-@register_bound(CircularConv2d)
-def _circular(module: CircularConv2d, shape: Shape) -> tuple[Bound, Shape]:
-    return _convolution(module, shape, (0, 0), "circular")
+@register_search(CircularConv2d)
+def _circular(module: CircularConv2d, shape: Shape, enough: float) -> tuple[Bound, Shape]:
+    return _convolution(module, shape, (0, 0), "circular", enough)
 
 
-@register_bound(nn.Conv2d)
-def _conv2d(module: nn.Conv2d, shape: Shape) -> tuple[Bound, Shape]:
+@register_search(nn.Conv2d)
+def _conv2d(module: nn.Conv2d, shape: Shape, enough: float) -> tuple[Bound, Shape]:
     if module.padding_mode not in ("zeros", "circular"):
         raise UnsoundError(f"no proved bound is known for this nn.Conv2d: {module.extra_repr()}")
     half = module.kernel_size[0] // 2
     margins = (half, half) if module.padding != "same" else "same"
-    return _convolution(module, shape, margins, "circular" if module.padding_mode == "circular" else "zeros")
+    return _convolution(module, shape, margins, "circular" if module.padding_mode == "circular" else "zeros", enough)
 
 
 def _convolution(
-    module: nn.Conv2d, shape: Shape, margins: tuple[int, int] | str, padding: Padding
+    module: nn.Conv2d, shape: Shape, margins: tuple[int, int] | str, padding: Padding, enough: float
 ) -> tuple[Bound, Shape]:
     image = _spatial(module, shape, module.in_channels)
     size = module.kernel_size[0]
@@ -243,4 +264,5 @@ def _convolution(
     if not (plain and square and module.padding == margins):
         raise UnsoundError(f"no proved bound is known for this {type(module).__name__}: {module.extra_repr()}")
     kernel = checked_dtype(module.weight, type(module).__name__)
-    return _named(module, convolution_bound(kernel, image, padding)), (module.out_channels, *image)
+    bound = convolution_bound(kernel, image, padding, enough=enough)
+    return _named(module, bound), (module.out_channels, *image)

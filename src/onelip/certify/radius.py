@@ -17,7 +17,7 @@ from ..nn.base import checked_dtype
 from ..nn.freeze import freeze
 from ..nn.reshape import FitChannels
 from .lipschitz import lipschitz_bound
-from .rounding import evaluation_error, steps
+from .rounding import Step, evaluation_error, steps
 
 Arithmetic = Literal["float64", "real"]
 """What a radius speaks of.
@@ -76,6 +76,9 @@ class Certifier:
         model: The frozen model; for "float64" the weights that it has in its own dtype, in float64.
         bound: Its Lipschitz bound.
         arithmetic: As given.
+        error_coefficients: A bound of the rounding error of the logits: the first number plus the second times the norm
+            of the (perturbed) input; zeros for "real".
+        steps: For "float64" the modules that an input passes through, each with its bound; else none.
 
     Raises:
         UnsoundError: If the model has no proved bound, or its rounding errors are not known.
@@ -86,6 +89,8 @@ class Certifier:
         if arithmetic not in get_args(Arithmetic):
             raise ValueError(f"arithmetic={arithmetic!r} is not one of {', '.join(map(repr, get_args(Arithmetic)))}")
         self.arithmetic: Arithmetic = arithmetic
+        self.steps: tuple[Step, ...] = ()
+        self.error_coefficients = 0.0, 0.0
         self.image = tuple(image)
         self.model = freeze(model, image)
         for name, tensor in self.model.state_dict().items():
@@ -93,10 +98,10 @@ class Certifier:
                 checked_dtype(tensor, name)
         if arithmetic == "float64":
             self.model = self.model.double()
-            chain = steps(self.model, image)
+            self.steps = chain = steps(self.model, image)
             self.bound = Bound.product(step.bound for step in chain)
             # The error is affine in the size of the input, and where that is huge next to nothing but a multiple of it.
-            self._errors = evaluation_error(chain, 0.0), evaluation_error(chain, LARGEST) / LARGEST * UP
+            self.error_coefficients = evaluation_error(chain, 0.0), evaluation_error(chain, LARGEST) / LARGEST * UP
         else:
             self.bound = lipschitz_bound(self.model, image)
         self._dtype = next((tensor.dtype for tensor in self.model.state_dict().values()), None)
@@ -134,7 +139,7 @@ class Certifier:
             raise UnsupportedShapeError(f"this certifier was made for inputs {self.image}, not {tuple(x.shape[1:])}")
         dtype = torch.float64 if self.arithmetic == "float64" else self._dtype or x.dtype
         # A copy: a module that works in place would change the caller's input.
-        with torch.autocast(x.device.type, enabled=False), _cudnn(allowed=self.arithmetic == "real"):
+        with plain_evaluation(x.device, cudnn=self.arithmetic == "real"):
             logits: Tensor = self.model(x.to(dtype, copy=True))
         if logits.dim() != 2:
             raise ValueError(f"the model must give logits of shape (B, classes), not {tuple(logits.shape)}")
@@ -150,7 +155,7 @@ class Certifier:
         """
         if self.arithmetic == "real":
             return torch.zeros_like(radii_B)
-        none, one = self._errors
+        none, one = self.error_coefficients
         sizes_B = (norms(x.flatten(1)) + radii_B.clamp(min=0)) * UP
         return torch.where(sizes_B <= LARGEST, (none + one * sizes_B) * UP, math.inf)
 
@@ -179,12 +184,13 @@ def leads(logits_BK: Tensor, y_B: Tensor) -> Tensor:
 
 
 @contextmanager
-def _cudnn(*, allowed: bool) -> Iterator[None]:
-    """Without cuDNN where it is not allowed: its algorithms are not all sums of products."""
+def plain_evaluation(device: torch.device, *, cudnn: bool = False) -> Iterator[None]:
+    """Without autocast, and without cuDNN where it is not allowed: its algorithms are not all sums of products."""
     before = torch.backends.cudnn.enabled
-    torch.backends.cudnn.enabled = before and allowed
+    torch.backends.cudnn.enabled = before and cudnn
     try:
-        yield
+        with torch.autocast(device.type, enabled=False):
+            yield
     finally:
         torch.backends.cudnn.enabled = before
 

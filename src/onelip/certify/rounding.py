@@ -28,15 +28,35 @@ class Step:
     """One module of a chain.
 
     Attributes:
+        name: Its path in the model.
         bound: Of its Lipschitz constant.
         inputs: Shape of its input, without the batch.
         branches: Of a `Sum`: the chains of its branches, whose bounds are in that of the sum.
     """
 
+    name: str
     module: nn.Module
     bound: Bound
     inputs: Shape
     branches: tuple[tuple[Step, ...], ...] = ()
+
+    @property
+    def kind(self) -> str:
+        """The module's class, for a frozen layer that of the layer."""
+        return type(self.module.skeleton if isinstance(self.module, FrozenLayer) else self.module).__name__
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How the steps of a model are found.
+
+    Attributes:
+        prepared: Makes of a module, and of the shape of its input, the one that is bounded and evaluated.
+        enough: For the name of a module a bound that needs not be improved.
+    """
+
+    prepared: Callable[[nn.Module, Shape], nn.Module] = lambda module, _: module
+    enough: Callable[[str], float] = lambda _: 0.0
 
 
 Rule = Callable[[nn.Module, Shape, Computed, float], Computed]
@@ -67,13 +87,18 @@ def register_rounding(kind: type[M]) -> Callable[[Callable[[M, Shape, Computed, 
 
 
 @torch.no_grad()
-def steps(model: nn.Module, shape: Shape) -> tuple[Step, ...]:
-    """The modules that a frozen model passes its input through, each with its bound.
+def steps(model: nn.Module, shape: Shape, plan: Plan | None = None) -> tuple[Step, ...]:
+    """The modules that a model passes its input through, each with its bound.
+
+    Args:
+        model: A frozen model, or one whose layers the plan prepares.
+        shape: Of one input.
+        plan: What to do other than to take modules as they are and to bound them as tightly as can be proved.
 
     Raises:
         UnsoundError: If a module has no proved bound, or its rounding errors are not known.
     """
-    return tuple(_steps(model, shape)[0])
+    return tuple(_steps(model, shape, "", plan or Plan())[0])
 
 
 def evaluation_error(chain: tuple[Step, ...], size: float) -> float:
@@ -91,11 +116,15 @@ def evaluation_error(chain: tuple[Step, ...], size: float) -> float:
 def carried(chain: tuple[Step, ...], known: Computed) -> Computed:
     """What is known of the output of a chain, from what is known of its input."""
     for step in chain:
-        if type(step.module) is Sum:
-            known = _added(step.module.weights, [carried(branch, known) for branch in step.branches])
-        else:
-            known = _RULES[type(step.module)](step.module, step.inputs, known, float(step.bound))
+        known = carried_through(step, known)
     return known
+
+
+def carried_through(step: Step, known: Computed) -> Computed:
+    """What is known of the output of one step."""
+    if type(step.module) is Sum:
+        return _added(step.module.weights, [carried(branch, known) for branch in step.branches])
+    return _RULES[type(step.module)](step.module, step.inputs, known, float(step.bound))
 
 
 def _added(weights: tuple[float, ...], terms: list[Computed]) -> Computed:
@@ -107,27 +136,38 @@ def _added(weights: tuple[float, ...], terms: list[Computed]) -> Computed:
     return functools.reduce(Computed.plus, products)
 
 
-def _steps(module: nn.Module, shape: Shape) -> tuple[list[Step], Shape]:
+def _steps(module: nn.Module, shape: Shape, name: str, plan: Plan) -> tuple[list[Step], Shape]:
+    refuse_hooks(module)
     if type(module) is nn.Sequential:
-        refuse_hooks(module)
         found: list[Step] = []
-        for child in module:
-            inner, shape = _steps(child, shape)
+        for key, child in module._modules.items():
+            assert child is not None
+            inner, shape = _steps(child, shape, _path(name, key), plan)
             found += inner
         return found, shape
     if type(module) is Sum:
-        refuse_hooks(module)
-        chains = [_steps(branch, shape) for branch in module.branches]
-        bounds = [(Bound.product(step.bound for step in chain), inner) for chain, inner in chains]
-        bound, after = summed(module, bounds)
-        return [Step(module, bound, shape, tuple(tuple(chain) for chain, _ in chains))], after
+        return _branching(module, shape, name, plan)
+    module = plan.prepared(module, shape)
     if type(module) not in _RULES:
         raise UnsoundError(
             f"the rounding errors of {type(module).__module__}.{type(module).__qualname__} are not known; register "
             'them with onelip.certify.register_rounding, or ask for radii in real arithmetic, arithmetic="real"'
         )
-    bound, after = bound_and_shape(module, shape)
-    return [Step(module, bound, shape)], after
+    bound, after = bound_and_shape(module, shape, enough=plan.enough(name))
+    return [Step(name, module, bound, shape)], after
+
+
+def _branching(module: Sum, shape: Shape, name: str, plan: Plan) -> tuple[list[Step], Shape]:
+    chains = [
+        _steps(branch, shape, _path(name, f"branches.{index}"), plan) for index, branch in enumerate(module.branches)
+    ]
+    bounds = [(Bound.product(step.bound for step in chain), inner) for chain, inner in chains]
+    bound, after = summed(module, bounds)
+    return [Step(name, module, bound, shape, tuple(tuple(chain) for chain, _ in chains))], after
+
+
+def _path(name: str, key: str) -> str:
+    return f"{name}.{key}" if name else key
 
 
 def _exact(_: nn.Module, __: Shape, x: Computed, ___: float) -> Computed:

@@ -90,10 +90,10 @@ class FrozenLayer(nn.Module):
         result: Tensor = self.skeleton(x, self.weights())
         return result
 
-    def bound(self, image: Image) -> Bound:
+    def bound(self, image: Image, *, enough: float = 0.0) -> Bound:
         """Proved bound of the operator that the buffers realise, on images of one size."""
         self._check(image)
-        return self.skeleton.realised_bound(self.weights(), self.skeleton.inner_image(image))
+        return self.skeleton.realised_bound(self.weights(), self.skeleton.inner_image(image), enough=enough)
 
     def rounding(self, x: Computed, image: Image, norm: float) -> Computed:
         """What is known of the output in float64, see `LipschitzModule.rounding`."""

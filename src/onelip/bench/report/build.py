@@ -9,8 +9,9 @@ from onelip.bench.report.html import to_html
 from onelip.bench.report.markdown import to_markdown
 from onelip.bench.report.page import page
 from onelip.bench.report.svg import standalone
-from onelip.bench.results import load_records, write_text
+from onelip.bench.results import load_records
 from onelip.errors import RecordError
+from onelip.files import write_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

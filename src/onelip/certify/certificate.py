@@ -1,0 +1,272 @@
+"""Certificates as files: what is claimed of a network and of each input, for others to verify.
+
+A digest over the content tells an edited file from a whole one. It is not a signature: who edits a certificate can
+compute its digest anew. That a certificate is true is what `onelip.certify.verify` finds out, whoever wrote it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeInt, PositiveInt, ValidationError
+from torch import Tensor, nn
+
+from ..errors import CertificateError, UnsoundError
+from ..files import write_text
+from .radius import Certifier, leads
+from .rounding import Step
+
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+MEANING = (
+    "For every array of floating-point numbers whose L2 distance from an input is below its radius, in units of the "
+    "pixels, the network, frozen and evaluated in float64, gives the input's label the single largest logit."
+)
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class LayerClaim(_Frozen):
+    """What is claimed of one module.
+
+    Attributes:
+        name: Its path in the frozen model.
+        kind: Its class.
+        bound: Of its Lipschitz constant.
+        why: What the bound rests on.
+    """
+
+    name: str
+    kind: str
+    bound: NonNegative
+    why: str
+
+
+class InputClaim(_Frozen):
+    """What is claimed of one input.
+
+    Attributes:
+        label: Its class.
+        prediction: The class of the largest logit.
+        margin: Logit of the label minus the largest other one.
+        radius: No perturbed input nearer than this is classified otherwise; 0 where nothing is claimed.
+    """
+
+    label: NonNegativeInt
+    prediction: NonNegativeInt
+    margin: FiniteFloat
+    radius: NonNegative
+
+
+class Certificate(_Frozen):
+    """A network, inputs, and the radii that are claimed for them.
+
+    Attributes:
+        onelip: The version that wrote it.
+        arithmetic: What the radii speak of.
+        meaning: The same as a sentence.
+        weights: SHA-256 of the network's state, see `weights_digest`.
+        data: SHA-256 of inputs and labels, see `InputsDigest`.
+        image: Shape of one input.
+        classes: Number of logits.
+        lipschitz: Bound of the network's Lipschitz constant.
+        error_at_zero: With `error_per_norm` a bound of the rounding error of the logits in the L2 norm: this plus that
+            times the norm of the (perturbed) input.
+        layers: One claim per module, in the order of the forward pass; branches of a sum come before it.
+        inputs: One claim per input.
+        digest: SHA-256 of all the rest.
+    """
+
+    kind: Literal["onelip certificate"] = "onelip certificate"
+    schema_version: Literal[1] = 1
+    onelip: str
+    arithmetic: Literal["float64"]
+    meaning: str
+    weights: Digest
+    data: Digest
+    image: tuple[PositiveInt, ...]
+    classes: PositiveInt
+    lipschitz: NonNegative
+    error_at_zero: NonNegative
+    error_per_norm: NonNegative
+    layers: tuple[LayerClaim, ...]
+    inputs: tuple[InputClaim, ...]
+    digest: Digest
+
+    @classmethod
+    def signed_off(cls, **claims: Any) -> Certificate:
+        """A certificate of these claims, with its digest."""
+        whole = cls(**claims, digest="0" * 64)
+        return whole.model_copy(update={"digest": whole.expected_digest()})
+
+    def expected_digest(self) -> str:
+        """The digest of the content as it is now: of its JSON with sorted keys and without spaces."""
+        content = self.model_dump(mode="json", exclude={"digest"})
+        return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+    def write(self, path: Path) -> None:
+        """Writes it atomically as JSON, a line per layer and per input.
+
+        Raises:
+            RecordError: The file cannot be written.
+        """
+        write_text(path, "{\n" + ",\n".join(_entries(self.model_dump(mode="json"))) + "\n}\n")
+
+    @classmethod
+    def read(cls, path: Path) -> Certificate:
+        """Reads a certificate whose digest is that of its content.
+
+        Raises:
+            CertificateError: The file is missing, cut or foreign, or was edited.
+        """
+        try:
+            found = cls.model_validate_json(path.read_bytes())
+        except OSError as error:
+            raise CertificateError(f"{path} cannot be read: {error.strerror or error}") from error
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            where = ".".join(map(str, first["loc"]))
+            raise CertificateError(f"{path} is no certificate: {where or 'it'}: {first['msg']}") from error
+        if found.digest != found.expected_digest():
+            raise CertificateError(f"{path} was edited: its digest is not that of its content")
+        return found
+
+
+@torch.no_grad()
+def issue_certificate(
+    model: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    *,
+    batch_size: int = 256,
+    note: Callable[[str], None] = lambda _: None,
+) -> Certificate:
+    """Certifies a model on inputs, in float64, as a file says it.
+
+    Args:
+        model: As for `onelip.certified_radius`.
+        x: Inputs, shape (B, C, H, W), finite.
+        y: True classes, shape (B,).
+        batch_size: Inputs that are evaluated at a time.
+        note: Is told how far it is.
+
+    Raises:
+        UnsoundError: There is no input, or one is not finite, or the model has no certificate.
+        ValueError: Shapes or labels do not fit.
+    """
+    check_inputs(x)
+    certifier = Certifier(model, tuple(x.shape[1:]))
+    logits = []
+    for part in x.split(batch_size):
+        logits.append(certifier.logits(part))
+        note(f"{sum(map(len, logits))} of {len(x)} inputs evaluated")
+    logits_NK = torch.cat(logits)
+    return certificate_of(model, certifier, x, y, answers=(logits_NK, certifier.radii_of(logits_NK, x, y)))
+
+
+def certificate_of(
+    model: nn.Module, certifier: Certifier, x: Tensor, y: Tensor, *, answers: tuple[Tensor, Tensor]
+) -> Certificate:
+    """The certificate of a model whose answers, logits (B, classes) and radii (B,), are known.
+
+    Raises:
+        UnsoundError: The radii speak of real arithmetic, there is no input, or one is not finite.
+    """
+    if certifier.arithmetic != "float64":
+        raise UnsoundError("radii in real arithmetic are not sound for any program: no certificate is made of them")
+    check_inputs(x)
+    logits_NK, radii_N = answers
+    error_at_zero, error_per_norm = certifier.error_coefficients
+    return Certificate.signed_off(
+        onelip=_version(),
+        arithmetic=certifier.arithmetic,
+        meaning=MEANING,
+        weights=weights_digest(model),
+        data=inputs_digest(x, y),
+        image=tuple(x.shape[1:]),
+        classes=logits_NK.shape[1],
+        lipschitz=float(certifier.bound),
+        error_at_zero=error_at_zero,
+        error_per_norm=error_per_norm,
+        layers=tuple(_layer_claims(certifier.steps)),
+        inputs=tuple(_input_claims(logits_NK, y, radii_N)),
+    )
+
+
+def check_inputs(x: Tensor) -> None:
+    """Raises where there is nothing to certify.
+
+    Raises:
+        UnsoundError: There is no input, or one is not finite.
+    """
+    if not len(x):
+        raise UnsoundError("there is no input to certify")
+    if not bool((finite_N := torch.isfinite(x.flatten(1)).all(1)).all()):
+        raise UnsoundError(f"no certificate: input {int((~finite_N).nonzero()[0])} holds NaN or inf")
+
+
+def weights_digest(model: nn.Module) -> str:
+    """SHA-256 of a model's state: names, types, shapes and bytes of all parameters and buffers, sorted by name."""
+    content = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        content.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
+        content.update(_bytes(tensor))
+    return content.hexdigest()
+
+
+def inputs_digest(x: Tensor, y: Tensor) -> str:
+    """SHA-256 of inputs and labels: type, shape and bytes, labels as 64-bit integers."""
+    content = hashlib.sha256(json.dumps([str(x.dtype), list(x.shape)]).encode())
+    content.update(_bytes(x))
+    content.update(_bytes(y.to(torch.int64)))
+    return content.hexdigest()
+
+
+def flattened(steps: Sequence[Step]) -> Iterator[Step]:
+    """All steps, those of the branches of a sum before the sum."""
+    for step in steps:
+        for branch in step.branches:
+            yield from flattened(branch)
+        yield step
+
+
+def _layer_claims(steps: Sequence[Step]) -> Iterator[LayerClaim]:
+    for step in flattened(steps):
+        yield LayerClaim(name=step.name, kind=step.kind, bound=float(step.bound), why=step.bound.why)
+
+
+def _input_claims(logits_NK: Tensor, y: Tensor, radii_N: Tensor) -> Iterator[InputClaim]:
+    margins = torch.nan_to_num(leads(logits_NK, y).amin(1)).tolist()
+    columns = y.tolist(), logits_NK.argmax(1).tolist(), margins, radii_N.tolist()
+    for label, prediction, margin, radius in zip(*columns, strict=True):
+        yield InputClaim(label=label, prediction=prediction, margin=margin, radius=radius)
+
+
+def _entries(content: dict[str, Any]) -> Iterator[str]:
+    for key, value in content.items():
+        if key in ("layers", "inputs"):
+            rows = ",\n".join(f"    {json.dumps(row)}" for row in value)
+            yield f"  {json.dumps(key)}: [\n{rows}\n  ]"
+        else:
+            yield f"  {json.dumps(key)}: {json.dumps(value)}"
+
+
+def _bytes(tensor: Tensor) -> bytes:
+    flat = tensor.detach().cpu().contiguous().reshape(-1)
+    return flat.view(torch.uint8).numpy().tobytes()
+
+
+def _version() -> str:
+    try:
+        return version("onelip")
+    except PackageNotFoundError:
+        return "unknown"

@@ -1,0 +1,277 @@
+"""Verification of a certificate, by another way than the one it was made by.
+
+The layers are not frozen and no kept weights are read: each layer constructs its weights anew and applies them itself.
+That a layer's constant does not exceed what is claimed is proved at the claim, not searched for. Rounding errors are
+bounded along the activations of each input instead of from the norm of the input alone. docs/certification.md, section
+6, has the inequalities.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from ..bound import Bound
+from ..errors import CertificateError, UnsoundError, UnsupportedShapeError
+from ..linalg.rounding import UNIT_ROUNDOFF, UP, Computed, norms
+from ..nn.base import LipschitzModule
+from ..nn.freeze import FrozenLayer, ImageModel, refuse_hooks
+from ..nn.kernel import KernelConv2d
+from ..nn.linear import PointwiseLinear
+from ..nn.reshape import FitChannels
+from ..nn.sum import Sum
+from .certificate import Certificate, InputClaim, check_inputs, flattened, inputs_digest, weights_digest
+from .lipschitz import Shape
+from .radius import DOWN, LARGEST, SMALLEST_SLOPE, leads, plain_evaluation
+from .rounding import Plan, Step, carried_through, steps
+
+
+@torch.no_grad()
+def verify_certificate(
+    certificate: Certificate,
+    model: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    *,
+    batch_size: int = 256,
+    note: Callable[[str], None] = lambda _: None,
+) -> None:
+    """Finds out whether a certificate holds for a model and inputs; returns if all of it does.
+
+    Args:
+        certificate: What is claimed.
+        model: The model, not frozen.
+        x: The inputs, shape (B, C, H, W).
+        y: Their true classes, shape (B,).
+        batch_size: Inputs that are evaluated at a time.
+        note: Is told how far it is.
+
+    Raises:
+        CertificateError: Names the first claim that does not hold.
+        UnsoundError: The model cannot be certified at all.
+    """
+    _check_subject(certificate, model, x, y)
+    note("bounding the layers")
+    chain = steps(_plain(model), tuple(x.shape[1:]), Plan(_as_float64, _claims(certificate)))
+    _check_layers(certificate, chain)
+    judge = _Judge(chain, certificate)
+    for start in range(0, len(x), batch_size):
+        stop = min(start + batch_size, len(x))
+        judge.check(x[start:stop], y[start:stop], certificate.inputs[start:stop], start)
+        note(f"{stop} of {len(x)} inputs verified")
+
+
+def _check_subject(certificate: Certificate, model: nn.Module, x: Tensor, y: Tensor) -> None:
+    if certificate.digest != certificate.expected_digest():
+        raise CertificateError("digest: the certificate was edited, its digest is not that of its content")
+    if certificate.weights != (found := weights_digest(model)):
+        raise CertificateError(f"weights: it speaks of {certificate.weights[:16]}, the model's are {found[:16]}")
+    check_inputs(x)
+    if certificate.data != (found := inputs_digest(x, y)):
+        raise CertificateError(f"data: it speaks of {certificate.data[:16]}, these inputs and labels are {found[:16]}")
+    if certificate.image != tuple(x.shape[1:]) or len(certificate.inputs) != len(x):
+        there = f"{len(certificate.inputs)} inputs of shape {certificate.image}"
+        raise CertificateError(f"inputs: it speaks of {there}, there are {len(x)} of shape {tuple(x.shape[1:])}")
+
+
+def _plain(model: nn.Module) -> nn.Module:
+    refuse_hooks(model)
+    return model.plain() if isinstance(model, ImageModel) else model
+
+
+def _as_float64(module: nn.Module, shape: Shape) -> nn.Module:
+    """The module in eval mode and float64; a layer with the weights that it constructs in its own type."""
+    if isinstance(module, LipschitzModule):
+        image = (1, 1) if isinstance(module, PointwiseLinear) else (shape[1], shape[2])
+        return FrozenLayer(module, module.realise(image), image).eval().double()
+    if any(isinstance(inner, LipschitzModule) for inner in module.modules()):
+        raise UnsoundError(f"{type(module).__name__} has layers inside that verification cannot see into")
+    return copy.deepcopy(module).eval().double()
+
+
+def _claims(certificate: Certificate) -> Callable[[str], float]:
+    """The claimed bound of a module by its name: where it was frozen to several, that of all of them."""
+
+    def claim(name: str) -> float:
+        inside = [one for one in certificate.layers if _within(one.name, name)]
+        return float(Bound.product(Bound(one.bound, one.why) for one in inside)) if inside else 0.0
+
+    return claim
+
+
+def _check_layers(certificate: Certificate, chain: tuple[Step, ...]) -> None:
+    claim, found = _claims(certificate), list(flattened(chain))
+    for one in certificate.layers:
+        if not any(_within(one.name, step.name) for step in found):
+            raise CertificateError(f"layers: it speaks of {one.name}, {one.kind}, which the model does not have")
+    for step in found:
+        where = f"layers: {step.name or 'the model'}, {step.kind},"
+        if not any(_within(one.name, step.name) for one in certificate.layers):
+            raise CertificateError(f"{where} is not in the certificate")
+        if not step.branches and float(step.bound) > claim(step.name):
+            raise CertificateError(
+                f"{where} claims the bound {claim(step.name)!r}; no less than {float(step.bound)!r} is proved"
+            )
+    whole = Bound.product(step.bound for step in chain)
+    if float(whole) > certificate.lipschitz:
+        raise CertificateError(f"lipschitz: it claims {certificate.lipschitz!r}; the layers prove {float(whole)!r}")
+
+
+def _within(name: str, outer: str) -> bool:
+    """Whether a path is another one or leads into it."""
+    return not outer or name == outer or name.startswith(f"{outer}.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _State:
+    """A batch on its way through a chain, and what is known of it, shape (B,) each.
+
+    Attributes:
+        x: As computed, float64.
+        error: Bounds of the norm of computed minus exact.
+        around: The same for every perturbed input.
+        reach: Bounds of how far from the exact tensor that of a perturbed input lies.
+    """
+
+    x: Tensor
+    error: Tensor
+    around: Tensor
+    reach: Tensor
+
+
+class _Judge:
+    """The chain of a model, with all that decides whether the claim for an input holds."""
+
+    def __init__(self, chain: tuple[Step, ...], certificate: Certificate) -> None:
+        self.chain, self.certificate = chain, certificate
+        self.locals = {id(step): _local_error(step) for step in flattened(chain) if not step.branches}
+        self.lipschitz = float(Bound.product(step.bound for step in chain))
+
+    def check(self, x: Tensor, y: Tensor, claims: tuple[InputClaim, ...], first: int) -> None:
+        """Raises where a claim does not hold; `first` is the position of the first input.
+
+        Raises:
+            CertificateError: Names the input.
+        """
+        radii_B = torch.tensor([claim.radius for claim in claims], dtype=torch.float64, device=x.device)
+        zero_B = torch.zeros_like(radii_B)
+        x = x.to(torch.float64)
+        with plain_evaluation(x.device):
+            state = self._through(self.chain, _State(x=x, error=zero_B, around=zero_B, reach=radii_B))
+        if state.x.dim() != 2 or state.x.shape[1] != self.certificate.classes:
+            raise CertificateError(
+                f"classes: it speaks of {self.certificate.classes}, the model gives {tuple(state.x.shape[1:])}"
+            )
+        proved_B = self._proved(state, radii_B, y)
+        margins_B = torch.nan_to_num(leads(state.x, y).amin(1))
+        # The margin that is claimed was computed too.
+        apart_B = 2 * math.sqrt(2) * state.error * UP
+        for index, claim in enumerate(claims):
+            verdict = _verdict(claim, int(y[index]), proved=bool(proved_B[index])) or _misread(
+                claim, state.x[index], float(margins_B[index]), float(apart_B[index])
+            )
+            if verdict:
+                raise CertificateError(f"inputs: input {first + index} {verdict}")
+
+    def _proved(self, state: _State, radii_B: Tensor, y: Tensor) -> Tensor:
+        """Whether each radius is 0 or proved: by it, and by rounding, no lead is lost."""
+        charge_B = math.sqrt(2) * (state.error + state.around) * UP
+        lost_BK = radii_B[:, None] * self._slopes(y, state.x.shape[1]) * UP + charge_B[:, None]
+        return (radii_B == 0) | (torch.isfinite(charge_B) & (lost_BK < leads(state.x, y) * DOWN).all(1))
+
+    def _slopes(self, y: Tensor, classes: int) -> Tensor:
+        """Bounds of the Lipschitz constants of f_y - f_i, shape (B, classes)."""
+        general = math.sqrt(2) * max(self.lipschitz, SMALLEST_SLOPE) * UP
+        last = len(self.chain) - (2 if type(self.chain[-1].module) is FitChannels else 1)
+        rows_KN = _rows(self.chain[last].module) if last >= 0 else None
+        if rows_KN is None or len(rows_KN) < classes:
+            return torch.full((len(y), classes), general, dtype=torch.float64, device=y.device)
+        before = float(Bound.product(step.bound for step in self.chain[:last]))
+        present, index_B = y.unique(return_inverse=True)
+        apart_PK = torch.stack([norms(rows_KN[label] - rows_KN[:classes]) for label in present]) * (before * UP * UP)
+        return apart_PK[index_B].clamp(min=SMALLEST_SLOPE, max=general)
+
+    def _through(self, chain: tuple[Step, ...], state: _State) -> _State:
+        for step in chain:
+            state = self._added(step, state) if step.branches else self._step(step, state)
+        return state
+
+    def _step(self, step: Step, state: _State) -> _State:
+        (none, one), bound = self.locals[id(step)], float(step.bound)
+        here_B = norms(state.x.flatten(1))
+        there_B = (here_B + state.error + state.reach + state.around) * UP
+        known_B = there_B <= LARGEST
+        return _State(
+            x=step.module(state.x.clone()),
+            error=torch.where(known_B, (bound * state.error + none + one * here_B) * UP, math.inf),
+            around=torch.where(known_B, (bound * state.around + none + one * there_B) * UP, math.inf),
+            reach=bound * state.reach * UP,
+        )
+
+    def _added(self, step: Step, state: _State) -> _State:
+        """A sum: each branch, its product with a weight, and the sum so far."""
+        assert isinstance(step.module, Sum)
+        total: _State | None = None
+        for weight, branch in zip(step.module.weights, step.branches, strict=True):
+            term = _times(self._through(branch, state), weight)
+            total = term if total is None else _plus(total, term)
+        assert total is not None
+        return total
+
+
+def _verdict(claim: InputClaim, label: int, *, proved: bool) -> str:
+    """What is wrong with the label or the radius of a claim; nothing if they hold."""
+    if claim.label != label:
+        return f"has the label {label}, not {claim.label}"
+    return "" if proved else f"claims the radius {claim.radius!r}, which is more than can be proved"
+
+
+def _misread(claim: InputClaim, logits_K: Tensor, margin: float, apart: float) -> str:
+    """What is wrong with the margin or the class of a claim, up to rounding; nothing if they hold."""
+    if abs(claim.margin - margin) > apart:
+        return f"claims the margin {claim.margin!r}; it is {margin!r}"
+    if claim.prediction >= len(logits_K) or float(logits_K.amax() - logits_K[claim.prediction]) > apart:
+        return f"claims the class {claim.prediction}; it is {int(logits_K.argmax())}"
+    return ""
+
+
+def _times(state: _State, weight: float) -> _State:
+    size = abs(weight)
+    known = {name: size * getattr(state, name) * UP for name in ("error", "around", "reach")}
+    return _rounded(replace(state, x=weight * state.x, **known))
+
+
+def _plus(one: _State, other: _State) -> _State:
+    if one.x.shape != other.x.shape:
+        raise UnsupportedShapeError(f"branches of a Sum give shapes {tuple(one.x.shape)} and {tuple(other.x.shape)}")
+    names = ("x", "error", "around", "reach")
+    return _rounded(_State(**{name: getattr(one, name) + getattr(other, name) for name in names}))
+
+
+def _rounded(state: _State) -> _State:
+    """What is known after one more rounding of every entry."""
+    here_B = norms(state.x.flatten(1)) * 2 * UNIT_ROUNDOFF
+    more_B = (here_B + (state.error + state.reach + state.around) * 2 * UNIT_ROUNDOFF) * UP
+    return replace(state, error=(state.error + here_B) * UP, around=(state.around + more_B) * UP)
+
+
+def _local_error(step: Step) -> tuple[float, float]:
+    """What evaluating a module at a computed input errs by: the first number plus the second times its norm."""
+    none, largest = (carried_through(step, Computed(size, 0.0)).error for size in (0.0, LARGEST))
+    if not math.isfinite(largest):
+        raise UnsoundError(f"evaluating {step.name or 'the model'} could overflow")
+    return none, largest / LARGEST * UP
+
+
+def _rows(module: nn.Module) -> Tensor | None:
+    """The matrix of a linear layer, in float64; None where a module is none."""
+    if type(module) is nn.Linear:
+        return module.weight
+    if isinstance(module, FrozenLayer) and isinstance(module.skeleton, PointwiseLinear):
+        return module.weights()[0].flatten(1) if isinstance(module.skeleton, KernelConv2d) else None
+    return None

@@ -1,0 +1,30 @@
+"""Files that are written whole or not at all. No torch."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from onelip.errors import RecordError
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file so that a reader sees the old content or the new one, never a part.
+
+    Raises:
+        RecordError: The folder or the file cannot be written.
+    """
+    # The process id keeps two writers apart; a plain `open` honours the umask, which `tempfile` does not.
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with temporary.open("w", encoding="utf-8", newline="\n") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise RecordError(f"cannot write {path}: {error.strerror or error}") from error
