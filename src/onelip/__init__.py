@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from .certify import certified_radius as certified_radius
     from .certify import lipschitz_bound as lipschitz_bound
     from .certify import register_bound as register_bound
+    from .certify.diagnose import LayerDiagnosis as LayerDiagnosis
+    from .certify.diagnose import diagnose as diagnose
     from .method import Cost as Cost
     from .method import Method as Method
     from .method import Traits as Traits
@@ -48,12 +50,14 @@ _HOMES = {
     "ConvNet": "models",
     "Cost": "method",
     "GroupSort": "nn.activations",
+    "LayerDiagnosis": "certify.diagnose",
     "METHODS": "methods",
     "MarginCrossEntropy": "nn.loss",
     "MaxMin": "nn.activations",
     "Method": "method",
     "Traits": "method",
     "certified_radius": "certify",
+    "diagnose": "certify.diagnose",
     "freeze": "nn.freeze",
     "lipschitz_bound": "certify",
     "register_bound": "certify",
