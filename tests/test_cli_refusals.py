@@ -146,14 +146,14 @@ def test_measure_refuses_a_limit_that_is_no_time(limit):
     assert repr(limit) in result.stderr
 
 
-@pytest.mark.parametrize("command", ["certify", "report"])
+@pytest.mark.parametrize("command", ["certify", "diagnose", "report"])
 def test_a_folder_that_is_not_there(command):
     result = onelip(command, "nowhere")
     assert result.exit_code == 2
     assert "nowhere" in result.stderr
 
 
-@pytest.mark.parametrize("command", ["certify", "report"])
+@pytest.mark.parametrize("command", ["certify", "diagnose", "report"])
 def test_a_folder_of_something_else(command, here):
     (here / "photos").mkdir()
     result = onelip(command, "photos")

@@ -15,7 +15,7 @@ from onelip.__main__ import main
 main()
 """
 
-COMMANDS = ("compare", "methods", "train", "certify", "measure", "report")
+COMMANDS = ("compare", "methods", "train", "certify", "diagnose", "measure", "report")
 
 
 def without(packages, *arguments, folder=None):

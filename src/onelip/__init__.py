@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from .certify import register_bound as register_bound
     from .certify.certificate import Certificate as Certificate
     from .certify.certificate import issue_certificate as issue_certificate
+    from .certify.diagnose import LayerDiagnosis as LayerDiagnosis
+    from .certify.diagnose import diagnose as diagnose
     from .certify.verify import verify_certificate as verify_certificate
     from .method import Cost as Cost
     from .method import Method as Method
@@ -54,6 +56,7 @@ _HOMES = {
     "ConvNet": "models",
     "Cost": "method",
     "GroupSort": "nn.activations",
+    "LayerDiagnosis": "certify.diagnose",
     "METHODS": "methods",
     "MarginCrossEntropy": "nn.loss",
     "MaxMin": "nn.activations",
@@ -62,6 +65,7 @@ _HOMES = {
     "Sum": "nn.sum",
     "Traits": "method",
     "certified_radius": "certify",
+    "diagnose": "certify.diagnose",
     "freeze": "nn.freeze",
     "issue_certificate": "certify.certificate",
     "lipschitz_bound": "certify",

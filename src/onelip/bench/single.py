@@ -1,7 +1,8 @@
-"""One run by itself: begun, gone on with, or begun anew in a folder of its own; and a finished run certified again."""
+"""One run by itself: begun, gone on with, or begun anew; and a finished run certified again, or diagnosed."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,8 +20,10 @@ from onelip.bench.results import RECORD_NAME, read_record
 from onelip.bench.saved import load_network, read_run
 from onelip.bench.selection import find_method
 from onelip.certify import Arithmetic
+from onelip.certify.diagnose import LayerDiagnosis, diagnose
 from onelip.errors import DataError, OnelipError, RecordError, UnknownNameError
 from onelip.method import Method
+from onelip.nn.loss import MarginCrossEntropy
 
 
 def run_alone(
@@ -121,6 +124,26 @@ def certify_again(run: Opened, *, device: torch.device, arithmetic: Arithmetic) 
         then = record.evaluation.arithmetic
         repeated = evaluate(run.model, run.data, record.cell.recipe, device=device, arithmetic=then)
     return Recertified(record=record, evaluation=evaluation, repeated=repeated)
+
+
+def diagnose_run(
+    run: Opened, *, images: int, device: torch.device, note: Callable[[str], None]
+) -> tuple[LayerDiagnosis, ...]:
+    """Diagnoses a network module by module on the first test images, with the loss of its run.
+
+    Args:
+        run: See `open_run`.
+        images: How many; all where there are fewer.
+        device: Where to evaluate.
+        note: Is told what is being done.
+
+    Raises:
+        UnsupportedShapeError: There is one image only, which has no variance.
+    """
+    recipe, data = run.record.cell.recipe, run.data
+    x, y = (tensor[:images].to(device) for tensor in (data.test_images, data.test_labels))
+    loss = MarginCrossEntropy(recipe.margin, recipe.temperature)
+    return diagnose(run.model.to(device), data.to_float(x), y, loss=loss, note=note)
 
 
 def _there(cell: Cell, folder: Path, *, resume: bool, say: Say) -> TrainRecord | None:

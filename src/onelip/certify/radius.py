@@ -60,7 +60,7 @@ def certified_radius(model: nn.Module, x: Tensor, y: Tensor, *, arithmetic: Arit
 
     Tsuzuku, Sato & Sugiyama, NeurIPS 2018, arXiv 1802.04034; Singla & Feizi, ICLR 2022, arXiv 2108.04062 (rows).
     """
-    _check_labels(x, y)
+    check_labels(x, y)
     return Certifier(model, tuple(x.shape[1:]), arithmetic=arithmetic).radii(x, y)
 
 
@@ -108,7 +108,7 @@ class Certifier:
 
     def radii(self, x: Tensor, y: Tensor) -> Tensor:
         """The radii of a batch, see `certified_radius`."""
-        _check_labels(x, y)
+        check_labels(x, y)
         return self.radii_of(self.logits(x), x, y)
 
     @torch.no_grad()
@@ -205,7 +205,12 @@ def _last_rows(model: nn.Module, classes: int) -> tuple[Tensor, int] | None:
     return last.weight[:classes].to(torch.float64), count
 
 
-def _check_labels(x: Tensor, y: Tensor) -> None:
+def check_labels(x: Tensor, y: Tensor) -> None:
+    """Raises where there is not one integer label per input.
+
+    Raises:
+        ValueError: If there is not.
+    """
     if x.shape[:1] != y.shape or y.dim() != 1:
         raise ValueError(f"x {tuple(x.shape)} and y {tuple(y.shape)} must hold one label per input")
     if y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:

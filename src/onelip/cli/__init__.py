@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from onelip.cli import certify, compare, measure, methods, report, train
+from onelip.cli import certify, compare, diagnose, measure, methods, report, train
 
 app = typer.Typer(
     name="onelip",
@@ -56,5 +56,15 @@ def _onelip(
     """Only `--version` belongs to the program as a whole."""
 
 
-for command in (compare.compare, methods.methods, train.train, certify.certify, measure.measure, report.report):
+COMMANDS = (
+    compare.compare,
+    methods.methods,
+    train.train,
+    certify.certify,
+    diagnose.diagnose,
+    measure.measure,
+    report.report,
+)
+
+for command in COMMANDS:
     app.command(command.__name__, help=_flowing(command), epilog=EPILOGS.get(command.__name__))(command)

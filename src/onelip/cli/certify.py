@@ -24,17 +24,11 @@ BROKEN = 1
 
 
 def certify(
-    run: Annotated[Path, typer.Argument(help="Folder of one run, written by onelip train or onelip compare.")],
+    run: options.Run,
     *,
-    data: Annotated[
-        str | None,
-        typer.Option(help="Where the run's folder of pictures is now, if it was moved.", show_default=False),
-    ] = None,
+    data: options.MovedData = None,
     data_dir: options.DataDir = None,
-    method: Annotated[
-        str | None,
-        typer.Option(help="Where a method of your own is, package.module:NAME.", show_default=False),
-    ] = None,
+    method: options.MovedMethod = None,
     device: options.Device = "cpu",
     arithmetic: Annotated[
         str,

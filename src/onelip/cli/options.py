@@ -38,6 +38,15 @@ DataDir = Annotated[
         show_default=False,
     ),
 ]
+Run = Annotated[Path, typer.Argument(help="Folder of one run, written by onelip train or onelip compare.")]
+MovedData = Annotated[
+    str | None,
+    typer.Option("--data", help="Where the run's folder of pictures is now, if it was moved.", show_default=False),
+]
+MovedMethod = Annotated[
+    str | None,
+    typer.Option("--method", help="Where a method of your own is, package.module:NAME.", show_default=False),
+]
 Resize = Annotated[
     int | None,
     typer.Option(
