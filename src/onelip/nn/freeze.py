@@ -162,7 +162,8 @@ def freeze(model: nn.Module, image: tuple[int, ...] | None = None) -> nn.Module:
         _refuse_other_frozen(type(layer))
     probes = {id(layer): _Probe(layer) for layer in layers}
     probing = _replace(copied, probes)
-    first = next(iter(copied.parameters()), torch.empty(0))
+    tensors = (*copied.parameters(), *copied.buffers())
+    first = next((tensor for tensor in tensors if tensor.is_floating_point()), torch.empty(0))
     with torch.no_grad():
         probing(torch.zeros(1, *image, dtype=first.dtype, device=first.device))
     frozen = {id(probe): probe.frozen for probe in probes.values() if probe.frozen is not None}
