@@ -303,6 +303,25 @@ def test_freezing_loses_no_way_to_apply_weights():
         onelip.freeze(LoudKernel(2, 2, 3), (2, 4, 4))
 
 
+class OtherWeights(onelip.AOLConv2d):
+    def weights(self, image):
+        return tuple(10 * tensor for tensor in super().weights(image))
+
+
+def test_a_layer_with_other_weights_than_its_construction_gives_has_no_bound():
+    with pytest.raises(UnsoundError, match="OtherWeights has a `weights` of its own"):
+        onelip.lipschitz_bound(OtherWeights(2, 2, 3), (2, 4, 4))
+
+
+def test_what_is_set_or_hooked_on_a_layer_itself_has_no_bound():
+    plain, frozen = onelip.LOTConv2d(2, 2, 3), onelip.freeze(onelip.LOTConv2d(2, 2, 3), (2, 4, 4))
+    plain.apply_weights = lambda x, weights: 10 * x
+    frozen.skeleton.register_forward_hook(lambda module, arguments, output: 10 * output)
+    for module, reason in ((plain, "given another apply_weights"), (frozen, "LOTConv2d has forward hooks")):
+        with pytest.raises(UnsoundError, match=reason):
+            onelip.lipschitz_bound(module, (2, 4, 4))
+
+
 @pytest.mark.parametrize("module", [nn.ReLU(), onelip.AOLConv2d(2, 2, 3), nn.Sequential(nn.Identity())])
 def test_a_module_that_was_given_another_forward_has_no_bound(module):
     module.forward = lambda x: 10 * x

@@ -111,6 +111,12 @@ def test_what_could_overflow_on_the_way_has_no_bound():
     assert math.isinf(evaluation_error(steps(module, (2,)), 1e170))
 
 
+def test_a_model_in_float64_without_parameters_has_radii():
+    model = nn.Sequential(table.batch_norm(nn.BatchNorm1d, 4, affine=False)).double()
+    x = 30 * torch.eye(4, dtype=torch.float64)
+    assert (onelip.certified_radius(model, x, model(x).argmax(1)) > 0).all()
+
+
 def test_a_sum_bounds_each_branch_once(monkeypatch):
     inner = onelip.Sum(nn.Identity(), nn.Sequential(table.conv(2, 3), nn.ReLU()), weights=(0.5, 0.5))
     model = nn.Sequential(onelip.Sum(inner, table.conv(2, 3)), nn.Flatten()).double().requires_grad_(False)

@@ -130,6 +130,8 @@ def _features(module: nn.Module, shape: Shape, features: int) -> None:
 
 def _layer(module: LipschitzModule, shape: Shape, enough: float) -> tuple[Bound, Shape]:
     refuse_inherited(type(module), "realised_bound")
+    if type(module).weights is not LipschitzModule.weights:
+        raise UnsoundError(f"{type(module).__name__} has a `weights` of its own, of which no bound is known")
     if isinstance(module, PointwiseLinear):
         _features(module, shape, module.in_channels)
         return _named(module, module.bound((1, 1), enough=enough)), (*shape[:-1], module.out_channels)
@@ -145,6 +147,7 @@ def _named(module: nn.Module, bound: Bound) -> Bound:
 @register_search(FrozenLayer)
 def _frozen(module: FrozenLayer, shape: Shape, enough: float) -> tuple[Bound, Shape]:
     layer = module.skeleton
+    refuse_hooks(layer)
     refuse_other_forward(layer)
     refuse_inherited(type(layer), "realised_bound")
     if isinstance(layer, PointwiseLinear):

@@ -55,11 +55,7 @@ def _shuffle(module: nn.PixelShuffle, shape: Shape) -> tuple[Bound, Shape]:
 
 @register_bound(nn.ChannelShuffle)
 def _channel_shuffle(module: nn.ChannelShuffle, shape: Shape) -> tuple[Bound, Shape]:
-    if len(shape) != 3 or shape[0] % module.groups:
-        raise UnsupportedShapeError(
-            f"ChannelShuffle({module.groups}) takes images of channels divisible by it: {shape}"
-        )
-    return Bound(1.0, "ChannelShuffle: reorders channels"), shape
+    return Bound(1.0, "ChannelShuffle: reorders channels"), image_after(module, shape)
 
 
 @register_bound(nn.ZeroPad2d)

@@ -116,14 +116,15 @@ class ImageModel(nn.Module):
 
 
 def refuse_hooks(module: nn.Module) -> None:
-    """Raises where a forward hook, or a forward set on the module, could change what it computes, unseen by its bound.
+    """Raises where a hook, or a method set on the module itself, could change what it computes, unseen by its bound.
 
     Raises:
-        UnsoundError: If the module has another forward than its class, or a forward hook or pre-hook (as the old
-            `torch.nn.utils.weight_norm` adds).
+        UnsoundError: If the module has another forward or `apply_weights` than its class, or a forward hook or pre-hook
+            (as the old `torch.nn.utils.weight_norm` adds).
     """
-    if "forward" in vars(module):
-        raise UnsoundError(f"{type(module).__name__} was given another forward, of which no bound is known")
+    for name in ("forward", "apply_weights"):
+        if name in vars(module):
+            raise UnsoundError(f"{type(module).__name__} was given another {name}, of which no bound is known")
     if module._forward_hooks or module._forward_pre_hooks:
         raise UnsoundError(f"{type(module).__name__} has forward hooks, which may change what it computes; remove them")
 
@@ -162,7 +163,8 @@ def freeze(model: nn.Module, image: tuple[int, ...] | None = None) -> nn.Module:
         _refuse_other_frozen(type(layer))
     probes = {id(layer): _Probe(layer) for layer in layers}
     probing = _replace(copied, probes)
-    first = next(iter(copied.parameters()), torch.empty(0))
+    tensors = (*copied.parameters(), *copied.buffers())
+    first = next((tensor for tensor in tensors if tensor.is_floating_point()), torch.empty(0))
     with torch.no_grad():
         probing(torch.zeros(1, *image, dtype=first.dtype, device=first.device))
     frozen = {id(probe): probe.frozen for probe in probes.values() if probe.frozen is not None}
