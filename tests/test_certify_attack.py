@@ -60,8 +60,9 @@ def test_no_certificate_is_broken(name):
     assert (found.leads > 0).all()
     # 19 steps, the input itself not counted, and the edge; from a random point 20 steps and the edge.
     assert found.tried == int((radii > 0).sum()) * 41
-    for (foolbox_found,) in foolbox_attacks(certifier, x[radii > 0], y[radii > 0], radii[None, radii > 0]):
-        assert foolbox_found.tried >= int((radii > 0).sum())
+    some = radii.topk(6).indices
+    for (foolbox_found,) in foolbox_attacks(certifier, x[some], y[some], radii[None, some]):
+        assert foolbox_found.tried >= 6
         assert (foolbox_found.leads > 0).all(), foolbox_found.attack
 
 
@@ -101,14 +102,15 @@ def test_all_balls_are_watched_in_every_attack():
     certifier = Certifier(model, (1, 8, 8))
     sound = certifier.radii(x, y) > 0
     x, y, radii = x[sound], y[sound], certifier.radii(x, y)[sound]
-    inner, outer = margin_attacks(certifier, x, y, torch.stack([radii, 40 * radii]), steps=20)
+    inner, outer, far = margin_attacks(certifier, x, y, torch.stack([radii, 3 * radii, 40 * radii]), steps=20)
     alone = margin_attack(certifier, x, y, radii, steps=20)
     assert inner.tried > alone.tried
     assert not inner.broken.any()
-    assert outer.broken.sum() > 0
+    assert far.broken.sum() > 0
+    assert (far.leads <= outer.leads).all()
     assert (outer.leads <= inner.leads).all()
-    chosen = outer.chosen(outer.broken)
-    assert len(chosen.x) == len(chosen.labels) == len(chosen.radii) == len(chosen.inputs) == int(outer.broken.sum())
+    chosen = far.chosen(far.broken)
+    assert len(chosen.x) == len(chosen.labels) == len(chosen.radii) == len(chosen.inputs) == int(far.broken.sum())
 
 
 def test_a_point_counts_only_strictly_inside_and_as_the_program_sees_it():
@@ -163,16 +165,16 @@ def test_foolbox_is_not_held_back_by_bounds_of_pixels():
     model = linear([[1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]])
     model[1].bias = nn.Parameter(torch.tensor([0.5, 0.0]))
     x, y = torch.tensor([1.0, 0.0, 0.0, 0.0]).view(1, 1, 2, 2), torch.tensor([0])
-    found = list(foolbox_attacks(Certifier(model, (1, 2, 2)), x, y, torch.tensor([[1.6]])))
+    found = list(foolbox_attacks(Certifier(model, (1, 2, 2)), x, y, torch.tensor([[2.0]])))
     assert [one.broken.tolist() for (one,) in found] == [[True]] * 4
-    assert all(float(one.x.min()) < -0.4 for (one,) in found)
+    assert all(float(one.x.min()) < -0.3 for (one,) in found)
 
 
 def test_foolbox_breaks_radii_that_are_too_large_and_leaves_the_random_numbers_alone():
     model, x, y = trained("aol")
     certifier = Certifier(model, (1, 8, 8))
     sound = certifier.radii(x, y) > 0
-    x, y, radii = x[sound], y[sound], certifier.radii(x, y)[sound]
+    x, y, radii = x[sound][:8], y[sound][:8], certifier.radii(x, y)[sound][:8]
     before = torch.get_rng_state()
     for one, large in foolbox_attacks(certifier, x, y, torch.stack([radii, 40 * radii]), restarts=2, seed=3):
         assert not one.broken.any()
@@ -189,7 +191,7 @@ def test_foolbox_computes_in_float64(arithmetic, monkeypatch):
         seen.add(inputs.dtype)
         return evaluated(self, inputs)
 
-    certifier = Certifier(model, (1, 8, 8), arithmetic=arithmetic)
+    certifier, x, y = Certifier(model, (1, 8, 8), arithmetic=arithmetic), x[:3], y[:3]
     monkeypatch.setattr(Certifier, "evaluated", watched)
     found = list(foolbox_attacks(certifier, x, y, torch.full((1, len(x)), 0.1)))
     assert len(found) == 4

@@ -97,7 +97,7 @@ def print_siege(siege: Siege) -> None:
 
 def _verdict(siege: Siege) -> Iterator[str]:
     gap = 100 * (siege.standing - siege.certified) / siege.images
-    yield f"Between certified and attacked lie {gap:.1f} points, which neither proof nor attack decides."
+    yield f"What neither proof nor attack decides, the gap, is {gap:.1f} points."
     yield f"{siege.probes:,} probes strictly inside certified radii, and {siege.broken:,} inputs lost their answer."
     if any(tally.arithmetic == "real" and tally.broken for tally in siege.tallies.values()):
         yield "Real arithmetic does not pay for rounding: its radii are broken by the rounding of floating point."
