@@ -325,33 +325,71 @@ def test_a_run_on_pictures_that_were_moved_is_certified_where_they_are_named(tmp
 
 
 def test_an_attack_breaks_no_certificate_and_bounds_robustness_from_above(run):
-    result = onelip("certify", run, "--attack", "64")
+    result = onelip("certify", run, "--attack", "16")
     assert result.exit_code == 0, result.stderr
-    assert "and 0 lost their answer" in " ".join(result.stdout.split())
-    found = json.loads(onelip("certify", run, "--attack", "64", "--json").stdout)["attack"]
-    assert found["certified"] <= found["standing"] <= found["correct"] <= found["images"] == 64
-    assert found["tried"] == 83 * found["probed"] > 0
+    printed = " ".join(result.stdout.split())
+    for text in (
+        "Withstand attacks of 36/255",
+        "foolbox DeepFool",
+        "rounding",
+        "and 0 inputs lost their answer",
+        "gap",
+    ):
+        assert text in printed
+    assert not (run / "broken.safetensors").exists()
+    found = json.loads(onelip("certify", run, "--attack", "16", "--json").stdout)["attack"]
+    assert found["certified"] <= found["standing"] <= found["correct"] <= found["images"] == 16
+    gap = 100 * (found["standing"] - found["certified"]) / 16
+    assert f"the gap, is {gap:.1f} points" in printed
+    attacks = {(one["attack"], one["arithmetic"]): one for one in found["attacks"]}
+    names = ("margin", "foolbox DeepFool", "foolbox DDN", "foolbox Carlini-Wagner", "foolbox PGD", "rounding")
+    assert set(attacks) == {(name, "float64") for name in names} | {("rounding", "real")}
+    assert all(one["probes"] > 0 and one["inputs"] > 0 for one in attacks.values())
+    paid = [one for one in attacks.values() if one["arithmetic"] == "float64"]
+    assert sum(one["probes"] for one in paid) == found["probes"]
+    assert [one["broken"] for one in paid] == [0] * 6
     assert found["broken"] == 0
+    assert found["foolbox_missing"] is None
     assert "attack" not in json.loads(onelip("certify", run, "--json").stdout)
+
+
+def test_more_restarts_try_more_and_a_missing_foolbox_is_said(run, monkeypatch):
+    monkeypatch.setitem(sys.modules, "foolbox", None)
+    result = onelip("certify", run, "--attack", "8")
+    assert result.exit_code == 0, result.stderr
+    printed = " ".join(result.stdout.split())
+    assert "Only attacks of onelip ran" in printed
+    assert 'pip install "onelip[attack]"' in printed
+    assert "foolbox DDN" not in printed
+    once, thrice = (
+        json.loads(onelip("certify", run, "--attack", "8", "--attack-restarts", times, "--json").stdout)["attack"]
+        for times in ("1", "3")
+    )
+    assert "foolbox" in once["foolbox_missing"]
+    assert [one["attack"] for one in once["attacks"]] == ["margin", "rounding", "rounding"]
+    assert thrice["probes"] > 2.5 * once["probes"]
 
 
 def test_a_broken_certificate_is_a_failure_and_its_image_is_kept(run, monkeypatch):
     from onelip.certify import radius
 
     monkeypatch.setattr(radius.Bound, "product", classmethod(lambda cls, parts: radius.Bound(0.01, "claimed")))
-    result = onelip("certify", run, "--attack", "64")
+    result = onelip("certify", run, "--attack", "8")
     assert result.exit_code == 1
     assert "A certificate was broken" in result.stderr
     kept = load_file(run / "broken.safetensors")
-    assert len(kept["image"]) == len(kept["attacked"]) > 0
+    assert kept.keys() == {"image", "attacked", "label", "radius"}
+    assert len(kept["image"]) == len(kept["attacked"]) == len(kept["label"]) == len(kept["radius"]) > 0
     assert kept["image"].shape[1:] == (1, 8, 8)
+    moved = torch.linalg.vector_norm((kept["image"] - kept["attacked"]).flatten(1), dim=1)
+    assert ((moved > 0) & (moved < kept["radius"])).all()
 
 
 def test_breaks_of_real_arithmetic_are_counted_and_are_no_failure(run, monkeypatch):
     from onelip.certify import radius
 
     monkeypatch.setattr(radius, "lipschitz_bound", lambda model, image: radius.Bound(0.01, "claimed"))
-    result = onelip("certify", run, "--attack", "64", "--arithmetic", "real")
+    result = onelip("certify", run, "--attack", "8", "--arithmetic", "real")
     assert result.exit_code == 0
     assert "does not pay for rounding" in " ".join(result.stdout.split())
     assert not (run / "broken.safetensors").exists()

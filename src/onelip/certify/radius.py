@@ -137,15 +137,18 @@ class Certifier:
         """As `logits`, and differentiable: what attacks use."""
         if tuple(x.shape[1:]) != self.image:
             raise UnsupportedShapeError(f"this certifier was made for inputs {self.image}, not {tuple(x.shape[1:])}")
-        dtype = torch.float64 if self.arithmetic == "float64" else self._dtype or x.dtype
         # A copy: a module that works in place would change the caller's input.
         with plain_evaluation(x.device, cudnn=self.arithmetic == "real"):
-            logits: Tensor = self.model(x.to(dtype, copy=True))
+            logits: Tensor = self.model(x.to(self.dtype_of(x), copy=True))
         if logits.dim() != 2:
             raise ValueError(f"the model must give logits of shape (B, classes), not {tuple(logits.shape)}")
         if logits.dtype not in (torch.float32, torch.float64):
             raise UnsoundError(f"certificates need logits in float32 or float64, not {logits.dtype}")
         return logits.to(torch.float64)
+
+    def dtype_of(self, x: Tensor) -> torch.dtype:
+        """The type that inputs are rounded to before the model sees them."""
+        return torch.float64 if self.arithmetic == "float64" else self._dtype or x.dtype
 
     @torch.no_grad()
     def errors(self, x: Tensor, radii_B: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 The layers are not frozen and no kept weights are read: each layer constructs its weights anew and applies them itself.
 That a layer's constant does not exceed what is claimed is proved at the claim, not searched for. Rounding errors are
 bounded along the activations of each input instead of from the norm of the input alone. docs/certification.md, section
-6, has the inequalities.
+7, has the inequalities.
 """
 
 from __future__ import annotations

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from onelip.cli import options
-from onelip.cli.display import ARITHMETICS, live_notes, print_evaluation, say
+from onelip.cli.display import ARITHMETICS, live_notes, print_evaluation, print_siege, say
 from onelip.cli.errors import clear_errors
 
 if TYPE_CHECKING:
@@ -43,6 +44,9 @@ def certify(
             help="Attack this many test images, inside their certified radii and at 36/255.", min=0, show_default=False
         ),
     ] = 0,
+    attack_restarts: Annotated[
+        int, typer.Option(help="Random starts of each attack: more of them try more.", min=1)
+    ] = 1,
     as_json: options.AsJson = False,
 ) -> None:
     """Certify a trained network again: accuracy, certified accuracy, Lipschitz bound.
@@ -58,21 +62,21 @@ def certify(
         spoken_of, found = options.arithmetic(arithmetic), find_device(device)
         opened = open_run(run, method=method, data=data, data_dir=data_dir)
         result = certify_again(opened, device=found, arithmetic=spoken_of)
-        siege = _attack(opened, attack, found, spoken_of) if attack else None
+        siege = _attack(opened, attack, attack_restarts, found, spoken_of) if attack else None
         if as_json:
             typer.echo(json.dumps(_facts(run, result) | _attack_facts(siege), indent=2))
         else:
             print_evaluation(result.record, result.evaluation)
             say(_against_the_record(result))
             if siege is not None:
-                say(_under_attack(siege))
-        if siege is not None and len(siege.broken) and spoken_of == "float64":
+                print_siege(siege)
+        if siege is not None and siege.broken and spoken_of == "float64":
             text = f"A certificate was broken: this is a fault of the program. The images are in {siege.save(run)}"
             typer.echo(f"onelip: {text}", err=True)
             raise typer.Exit(BROKEN)
 
 
-def _attack(opened: Opened, images: int, device: torch.device, arithmetic: Arithmetic) -> Siege:
+def _attack(opened: Opened, images: int, restarts: int, device: torch.device, arithmetic: Arithmetic) -> Siege:
     from onelip.bench.attacked import besiege
 
     batch_size = opened.record.cell.recipe.batch_size
@@ -84,30 +88,17 @@ def _attack(opened: Opened, images: int, device: torch.device, arithmetic: Arith
             batch_size=batch_size,
             device=device,
             arithmetic=arithmetic,
+            restarts=restarts,
             note=note,
         )
-
-
-def _under_attack(siege: Siege) -> str:
-    from onelip.bench.choice import RADIUS
-    from onelip.bench.report.formats import percent
-
-    robust, standing, correct = (
-        f"{percent(count / siege.images)} %" for count in (siege.certified, siege.standing, siege.correct)
-    )
-    return (
-        f"Attacked: {siege.images} images. Inside {siege.probed} certified radii {siege.tried} perturbed images were "
-        f"tried, and {len(siege.broken)} lost their answer. At {RADIUS}/255: {robust} certified, {standing} withstand "
-        f"the attack, {correct} are correct without it."
-        + (" Real arithmetic does not pay for rounding." if siege.arithmetic == "real" and len(siege.broken) else "")
-    )
 
 
 def _attack_facts(siege: Siege | None) -> dict[str, object]:
     if siege is None:
         return {}
-    names = ("images", "correct", "certified", "standing", "probed", "tried")
-    return {"attack": {name: getattr(siege, name) for name in names} | {"broken": len(siege.broken)}}
+    names = ("images", "correct", "certified", "standing", "probes", "broken")
+    attacks = {"attacks": [asdict(tally) for tally in siege.tallies.values()], "foolbox_missing": siege.missing}
+    return {"attack": {name: getattr(siege, name) for name in names} | attacks}
 
 
 def _against_the_record(result: Recertified) -> str:

@@ -10,7 +10,9 @@ import typer
 
 if TYPE_CHECKING:
     import torch
+    from rich.table import Table
 
+    from onelip.bench.attacked import Siege
     from onelip.bench.costs import Note
     from onelip.bench.records import Evaluation, TrainRecord
 
@@ -58,18 +60,12 @@ ARITHMETICS = {
 
 def print_evaluation(record: TrainRecord, evaluation: Evaluation) -> None:
     """Accuracy, certified accuracy and bound of one network."""
-    from rich import box
     from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
 
     from onelip.bench.report.metrics import METRICS, RADII
 
     title = f"{record.method.title} {record.cell.size} on {record.data.title}, {evaluation.images} images"
-    table = Table(title=Text(title, "bold"), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("")
-    for heading in ("Share", "95 % Wilson", "Images"):
-        table.add_column(heading, justify="right")
+    table = _table(title, "", "Share", "95 % Wilson", "Images")
     table.add_row(*_share("Accuracy", evaluation.correct, evaluation.images))
     for radius in RADII:
         table.add_row(*_share(f"CRA {radius}/255", evaluation.certified[radius], evaluation.images))
@@ -77,6 +73,48 @@ def print_evaluation(record: TrainRecord, evaluation: Evaluation) -> None:
     console.print(table)
     console.print(f"Lipschitz bound: {METRICS['lipschitz'].format(evaluation.lipschitz)}", highlight=False)
     console.print(f"Arithmetic: {evaluation.arithmetic}. {ARITHMETICS[evaluation.arithmetic]}", highlight=False)
+
+
+def print_siege(siege: Siege) -> None:
+    """What attacks came to: robust accuracy between its bounds, and each attack inside the certified radii."""
+    from rich.console import Console
+
+    from onelip.bench.choice import RADIUS
+
+    shares = _table(f"Under attack, {siege.images} images", "", "Share", "95 % Wilson", "Images")
+    shares.add_row(*_share(f"CRA {RADIUS}/255", siege.certified, siege.images))
+    shares.add_row(*_share(f"Withstand attacks of {RADIUS}/255", siege.standing, siege.images))
+    shares.add_row(*_share("Accuracy", siege.correct, siege.images))
+    tried = _table("Inside certified radii", "Attack", "Arithmetic", "Inputs", "Probes", "Broken")
+    for tally in siege.tallies.values():
+        tried.add_row(tally.attack, tally.arithmetic, *(f"{n:,}" for n in (tally.inputs, tally.probes, tally.broken)))
+    console = Console()
+    console.print(shares)
+    console.print(tried)
+    for line in _verdict(siege):
+        say(line)
+
+
+def _verdict(siege: Siege) -> Iterator[str]:
+    gap = 100 * (siege.standing - siege.certified) / siege.images
+    yield f"What neither proof nor attack decides, the gap, is {gap:.1f} points."
+    yield f"{siege.probes:,} probes strictly inside certified radii, and {siege.broken:,} inputs lost their answer."
+    if any(tally.arithmetic == "real" and tally.broken for tally in siege.tallies.values()):
+        yield "Real arithmetic does not pay for rounding: its radii are broken by the rounding of floating point."
+    if siege.missing is not None:
+        yield f'Only attacks of onelip ran ({siege.missing}); for more: pip install "onelip[attack]"'
+
+
+def _table(title: str, first: str, *headings: str) -> Table:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=Text(title, "bold"), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column(first)
+    for heading in headings:
+        table.add_column(heading, justify="right")
+    return table
 
 
 def _share(name: str, count: int, images: int) -> tuple[str, str, str, str]:
