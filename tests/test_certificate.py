@@ -182,7 +182,7 @@ def test_a_file_that_is_no_certificate_is_refused(issued, tmp_path, spoil):
     path.write_text(spoil(path.read_text()))
     with pytest.raises(CertificateError, match="is no certificate"):
         onelip.Certificate.read(path)
-    with pytest.raises(CertificateError, match="cannot be read"):
+    with pytest.raises(RecordError, match="cannot be read"):
         onelip.Certificate.read(tmp_path / "none.json")
 
 

@@ -44,8 +44,19 @@ def load_network(record: TrainRecord, method: Method, data: ImageData, folder: P
         RecordError: The file is missing, cut, foreign, or belongs to another cell or network.
     """
     path = folder / WEIGHTS_NAME
-    weights = _weights(path, record.cell)
-    model = build_network(record.cell, method, data)
+    cell, weights = read_weights(path)
+    if cell != record.cell:
+        raise RecordError(f"{path} holds the weights of another run, {cell.id}, not of {record.cell.id}")
+    return filled_network(cell, method, data, weights, path)
+
+
+def filled_network(cell: Cell, method: Method, data: ImageData, weights: dict[str, Tensor], path: Path) -> ConvNet:
+    """The network of a cell with weights from a file, in eval mode.
+
+    Raises:
+        RecordError: They do not fit.
+    """
+    model = build_network(cell, method, data)
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:
@@ -84,7 +95,12 @@ def _advice(folder: Path) -> str:
     return f"it has no {RECORD_NAME}; name a folder that onelip train or onelip compare wrote"
 
 
-def _weights(path: Path, cell: Cell) -> dict[str, Tensor]:
+def read_weights(path: Path) -> tuple[Cell, dict[str, Tensor]]:
+    """The weights in a file, and the cell that they belong to.
+
+    Raises:
+        RecordError: The file is missing, cut or foreign, or holds NaN or infinity.
+    """
     try:
         with safe_open(path, framework="pt") as file:
             found = Cell.model_validate_json((file.metadata() or {}).get(HEADER, ""))
@@ -93,8 +109,6 @@ def _weights(path: Path, cell: Cell) -> dict[str, Tensor]:
         raise RecordError(f"{path} is missing: this run's weights were not kept") from error
     except (OSError, SafetensorError, ValidationError) as error:
         raise RecordError(f"{path} is cut, or is not a network of onelip; train it again with --force") from error
-    if found != cell:
-        raise RecordError(f"{path} holds the weights of another run, {found.id}, not of {cell.id}")
     if not all(bool(torch.isfinite(tensor).all()) for tensor in weights.values()):
         raise RecordError(f"{path} holds weights that are not finite")
-    return weights
+    return found, weights

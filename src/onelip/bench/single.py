@@ -13,17 +13,21 @@ from onelip.bench.cell import clear_run, read_started, run_cell
 from onelip.bench.compare import Say, Show
 from onelip.bench.comparison import Job
 from onelip.bench.data import DATASETS, ImageData, load
-from onelip.bench.evaluate import evaluate
+from onelip.bench.evaluate import Answers, answers_of, evaluate, evaluation_of
 from onelip.bench.folder import held
 from onelip.bench.records import Cell, Evaluation, TrainRecord
 from onelip.bench.results import RECORD_NAME, read_record
-from onelip.bench.saved import load_network, read_run
+from onelip.bench.saved import WEIGHTS_NAME, filled_network, load_network, read_run, read_weights
 from onelip.bench.selection import find_method
 from onelip.certify import Arithmetic
+from onelip.certify.certificate import Certificate, certificate_of
 from onelip.certify.diagnose import LayerDiagnosis, diagnose
+from onelip.certify.verify import verify_certificate
 from onelip.errors import DataError, OnelipError, RecordError, UnknownNameError
 from onelip.method import Method
 from onelip.nn.loss import MarginCrossEntropy
+
+CERTIFICATE_NAME = "certificate.json"
 
 
 def run_alone(
@@ -64,11 +68,13 @@ class Recertified:
         record: As it was written after the training.
         evaluation: Of the weights as they lie in the folder, with a new bound.
         repeated: The same in the arithmetic of the record.
+        answers: What the evaluation counts.
     """
 
     record: TrainRecord
     evaluation: Evaluation
     repeated: Evaluation
+    answers: Answers
 
     @property
     def then(self) -> Evaluation:
@@ -110,20 +116,72 @@ def open_run(folder: Path, *, method: str | None, data: str | None, data_dir: Pa
     return Opened(record=record, model=load_network(record, found, images, folder), data=images)
 
 
-def certify_again(run: Opened, *, device: torch.device, arithmetic: Arithmetic) -> Recertified:
+def certify_again(
+    run: Opened, *, device: torch.device, arithmetic: Arithmetic, note: Callable[[str], None] = lambda _: None
+) -> Recertified:
     """Bounds a network anew, and evaluates it on the images of its run.
 
     Args:
         run: See `open_run`.
         device: Where to evaluate.
         arithmetic: What the radii speak of.
+        note: Is told how far it is.
     """
-    record = run.record
-    evaluation = repeated = evaluate(run.model, run.data, record.cell.recipe, device=device, arithmetic=arithmetic)
+    record, recipe = run.record, run.record.cell.recipe
+    answers = answers_of(
+        run.model, run.data, batch_size=recipe.batch_size, device=device, arithmetic=arithmetic, note=note
+    )
+    evaluation = repeated = evaluation_of(answers, run.data, recipe)
     if record.evaluation is not None and record.evaluation.arithmetic != arithmetic:
-        then = record.evaluation.arithmetic
-        repeated = evaluate(run.model, run.data, record.cell.recipe, device=device, arithmetic=then)
-    return Recertified(record=record, evaluation=evaluation, repeated=repeated)
+        repeated = evaluate(run.model, run.data, recipe, device=device, arithmetic=record.evaluation.arithmetic)
+    return Recertified(record=record, evaluation=evaluation, repeated=repeated, answers=answers)
+
+
+def write_certificate(run: Opened, result: Recertified, folder: Path) -> Path:
+    """Writes the certificate of a network on the images of its run into a folder.
+
+    Raises:
+        UnsoundError: The radii speak of real arithmetic.
+        RecordError: The file cannot be written.
+    """
+    x, y, answers = run.data.to_float(run.data.test_images), run.data.test_labels, result.answers
+    path = folder / CERTIFICATE_NAME
+    certificate_of(run.model, answers.certifier, x, y, answers=(answers.logits, answers.radii)).write(path)
+    return path
+
+
+def verify_again(
+    certificate: Certificate,
+    model: Path,
+    *,
+    method: str | None,
+    data: str | None,
+    data_dir: Path | None,
+    device: torch.device,
+    note: Callable[[str], None],
+) -> None:
+    """Verifies a certificate with a network and images that are loaded anew.
+
+    Args:
+        certificate: What is claimed.
+        model: A run folder, or a file of weights.
+        method: As for `open_run`.
+        data: As for `open_run`.
+        data_dir: As for `open_run`.
+        device: Where to evaluate.
+        note: Is told how far it is.
+
+    Raises:
+        CertificateError: Names the first claim that does not hold.
+        RecordError: The weights are not what they should be.
+        DataError: The images are not there.
+    """
+    path = model / WEIGHTS_NAME if model.is_dir() else model
+    cell, weights = read_weights(path)
+    found, images = _method(cell, method), _load_images(cell, data, data_dir)
+    network = filled_network(cell, found, images, weights, path).to(device)
+    x, y = images.to_float(images.test_images.to(device)), images.test_labels.to(device)
+    verify_certificate(certificate, network, x, y, batch_size=cell.recipe.batch_size, note=note)
 
 
 def diagnose_run(
@@ -196,15 +254,18 @@ def _method(cell: Cell, name: str | None) -> Method:
     return method
 
 
-def _images(record: TrainRecord, name: str | None, data_dir: Path | None) -> ImageData:
+def _load_images(cell: Cell, name: str | None, data_dir: Path | None) -> ImageData:
     try:
-        data = load(name or record.cell.data, data_dir)
+        data = load(name or cell.data, data_dir)
     except (DataError, UnknownNameError) as error:
-        if name is not None or record.cell.data in DATASETS:
+        if name is not None or cell.data in DATASETS:
             raise
         raise DataError(f"{error}; say with --data where the pictures of this run are now") from error
-    if record.cell.evaluate_on == "validation":
-        data = data.validation_split()
+    return data.validation_split() if cell.evaluate_on == "validation" else data
+
+
+def _images(record: TrainRecord, name: str | None, data_dir: Path | None) -> ImageData:
+    data = _load_images(record.cell, name, data_dir)
     if data.digest != record.data.digest:
         raise RecordError(
             f"the images of {data.name} are not those of this run: its record has {record.data.digest[:16]}"

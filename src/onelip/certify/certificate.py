@@ -17,7 +17,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeInt, PositiveInt, ValidationError
 from torch import Tensor, nn
 
-from ..errors import CertificateError, UnsoundError
+from ..errors import CertificateError, RecordError, UnsoundError
 from ..files import write_text
 from .radius import Certifier, leads
 from .rounding import Step
@@ -126,18 +126,19 @@ class Certificate(_Frozen):
         """Reads a certificate whose digest is that of its content.
 
         Raises:
-            CertificateError: The file is missing, cut or foreign, or was edited.
+            CertificateError: The file is cut or foreign, or was edited.
+            RecordError: It cannot be read.
         """
         try:
             found = cls.model_validate_json(path.read_bytes())
         except OSError as error:
-            raise CertificateError(f"{path} cannot be read: {error.strerror or error}") from error
+            raise RecordError(f"{path} cannot be read: {error.strerror or error}") from error
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             where = ".".join(map(str, first["loc"]))
-            raise CertificateError(f"{path} is no certificate: {where or 'it'}: {first['msg']}") from error
+            raise CertificateError(f"it is no certificate: {where or 'the file'}: {first['msg']}") from error
         if found.digest != found.expected_digest():
-            raise CertificateError(f"{path} was edited: its digest is not that of its content")
+            raise CertificateError("it was edited: its digest is not that of its content")
         return found
 
 

@@ -92,6 +92,9 @@ class Certifier:
         self.steps: tuple[Step, ...] = ()
         self.error_coefficients = 0.0, 0.0
         self.image = tuple(image)
+        for name, parameter in model.named_parameters():
+            if not bool(torch.isfinite(parameter).all()):
+                raise UnsoundError(f"no certificate: the parameter {name} holds NaN or inf")
         self.model = freeze(model, image)
         for name, tensor in self.model.state_dict().items():
             if tensor.is_floating_point():

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from onelip.cli import certify, compare, diagnose, measure, methods, report, train
+from onelip.cli import certify, compare, diagnose, measure, methods, report, train, verify
 
 app = typer.Typer(
     name="onelip",
@@ -61,6 +61,7 @@ COMMANDS = (
     methods.methods,
     train.train,
     certify.certify,
+    verify.verify,
     diagnose.diagnose,
     measure.measure,
     report.report,

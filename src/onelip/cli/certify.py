@@ -54,25 +54,33 @@ def certify(
     The weights are read from the folder, every layer is bounded anew, and each test image gets the radius in the L2
     norm inside which no change of its pixels changes its (correct) class. CRA 36/255 is the share of images whose
     radius is greater than 36/255.
+
+    What is proved in float64 is written to certificate.json in the folder, for others to check with onelip verify.
     """
     with clear_errors():
         from onelip.bench.measure.machine import find_device
-        from onelip.bench.single import certify_again, open_run
+        from onelip.bench.single import certify_again, open_run, write_certificate
 
         spoken_of, found = options.arithmetic(arithmetic), find_device(device)
         opened = open_run(run, method=method, data=data, data_dir=data_dir)
-        result = certify_again(opened, device=found, arithmetic=spoken_of)
+        with live_notes("certify") as note:
+            result = certify_again(opened, device=found, arithmetic=spoken_of, note=note)
         siege = _attack(opened, attack, attack_restarts, found, spoken_of) if attack else None
+        broken = siege is not None and bool(siege.broken) and spoken_of == "float64"
+        written = write_certificate(opened, result, run) if spoken_of == "float64" and not broken else None
         if as_json:
-            typer.echo(json.dumps(_facts(run, result) | _attack_facts(siege), indent=2))
+            facts = _facts(run, result) | {"certificate": written and str(written)} | _attack_facts(siege)
+            typer.echo(json.dumps(facts, indent=2))
         else:
             print_evaluation(result.record, result.evaluation)
             say(_against_the_record(result))
             if siege is not None:
                 print_siege(siege)
-        if siege is not None and siege.broken and spoken_of == "float64":
+            if written is not None:
+                say(f"Certificate: {written}; onelip verify {written} checks it.")
+        if siege is not None and broken:
             text = f"A certificate was broken: this is a fault of the program. The images are in {siege.save(run)}"
-            typer.echo(f"onelip: {text}", err=True)
+            typer.echo(f"onelip: {text}; no certificate was written", err=True)
             raise typer.Exit(BROKEN)
 
 

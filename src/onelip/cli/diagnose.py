@@ -52,8 +52,8 @@ def diagnose(
     with clear_errors():
         from onelip.bench.measure.machine import find_device
         from onelip.bench.report.diagnosis import diagnosis_svg, finding
-        from onelip.bench.results import write_text
         from onelip.bench.single import diagnose_run, open_run
+        from onelip.files import write_text
 
         figure = _figure_path(run, out)
         found = find_device(device)

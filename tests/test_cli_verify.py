@@ -1,0 +1,151 @@
+"""`onelip verify`: a certificate that holds, and everything that does not."""
+
+import json
+import shutil
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from typer.testing import CliRunner
+
+from onelip.bench.results import RECORD_NAME, read_record
+from onelip.certify.certificate import Certificate
+from onelip.cli import app
+
+
+def onelip(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def words(result):
+    return " ".join((result.stdout + result.stderr).split())
+
+
+@pytest.fixture(scope="module")
+def certified(tmp_path_factory):
+    run = tmp_path_factory.mktemp("certified") / "run"
+    assert onelip("train", "--method", "cpl", "--size", "4", "--budget", "3epochs", "--out", run).exit_code == 0
+    result = onelip("certify", run)
+    assert result.exit_code == 0, result.stderr
+    assert f"Certificate: {run / 'certificate.json'}" in words(result)
+    return run
+
+
+@pytest.fixture
+def run(certified, tmp_path):
+    """A copy that may be damaged."""
+    return shutil.copytree(certified, tmp_path / "run")
+
+
+def test_a_certificate_holds_where_it_lies_and_with_the_weights_alone(certified, tmp_path):
+    path = certified / "certificate.json"
+    result = onelip("verify", path)
+    assert result.exit_code == 0, result.stderr
+    claims, record = Certificate.read(path), read_record(certified / RECORD_NAME)
+    above = sum(one.radius > 36 / 255 for one in claims.inputs)
+    assert f"{len(claims.inputs)} images" in words(result)
+    assert f"{above} with one above 36/255" in words(result)
+    assert above == record.evaluation.certified[36]
+    alone = shutil.copy(certified / "model.safetensors", tmp_path / "weights.safetensors")
+    moved = shutil.copy(path, tmp_path / "moved.json")
+    assert onelip("verify", moved, "--model", alone).exit_code == 0
+    lost = onelip("verify", moved)
+    assert lost.exit_code == 2
+    assert "model.safetensors is missing" in words(lost)
+
+
+def test_it_is_named_in_json_and_not_written_for_real_arithmetic(run):
+    assert json.loads(onelip("certify", run, "--json").stdout)["certificate"] == str(run / "certificate.json")
+    (run / "certificate.json").unlink()
+    assert json.loads(onelip("certify", run, "--json", "--arithmetic", "real").stdout)["certificate"] is None
+    assert not (run / "certificate.json").exists()
+
+
+def test_an_edited_certificate_is_refused(run):
+    path = run / "certificate.json"
+    text = path.read_text()
+    path.write_text(text.replace('"radius": 0.', '"radius": 9.', 1))
+    result = onelip("verify", path)
+    assert result.exit_code == 1
+    assert "does not hold: it was edited" in words(result)
+    claims = json.loads(path.read_text())
+    claims.pop("digest")
+    for name in ("layers", "inputs"):
+        claims[name] = tuple(claims[name])
+    forged = Certificate.signed_off(**claims | {"image": tuple(claims["image"])})
+    forged.write(path)
+    index = next(i for i, one in enumerate(forged.inputs) if one.radius > 8)
+    result = onelip("verify", path)
+    assert result.exit_code == 1
+    assert f"input {index} claims the radius" in words(result)
+
+
+def test_other_weights_are_refused(run):
+    path = run / "model.safetensors"
+    weights = load_file(path)
+    name = max(weights, key=lambda name: weights[name].numel())
+    weights[name].view(-1)[0] += 1e-4
+    save_file(weights, path, metadata={"onelip": read_record(run / RECORD_NAME).cell.model_dump_json()})
+    result = onelip("verify", run / "certificate.json")
+    assert result.exit_code == 1
+    assert "weights: it speaks of" in words(result)
+
+
+def test_other_images_are_refused(run, monkeypatch):
+    from onelip.bench import single
+
+    load = single.load
+
+    def other(*arguments):
+        data = load(*arguments)
+        data.test_images[0, 0, 0, 0] ^= 1
+        return data
+
+    monkeypatch.setattr(single, "load", other)
+    result = onelip("verify", run / "certificate.json")
+    assert result.exit_code == 1
+    assert "data: it speaks of" in words(result)
+
+
+@pytest.mark.parametrize("content", ["", "{}", "{", "certificate"])
+def test_what_is_no_certificate_is_refused(run, content):
+    (run / "certificate.json").write_text(content)
+    result = onelip("verify", run / "certificate.json")
+    assert result.exit_code == 1
+    assert "it is no certificate" in words(result)
+    assert result.stdout == ""
+
+
+def test_bad_requests_are_refused(run):
+    for arguments, said in (
+        (("none.json",), "none.json cannot be read"),
+        ((run / "certificate.json", "--model", run.parent / "nothing"), "is missing"),
+        ((run / "certificate.json", "--model", run / RECORD_NAME), "is not a network of onelip"),
+        ((run / "certificate.json", "--device", "gpu"), "'gpu'"),
+        ((run / "certificate.json", "--method", "aol"), "revision"),
+    ):
+        result = onelip("verify", *arguments)
+        assert result.exit_code == 2, said
+        assert said in words(result)
+        assert result.stdout == ""
+
+
+def test_no_certificate_is_written_where_one_is_broken(run, monkeypatch):
+    from onelip.certify import radius
+
+    (run / "certificate.json").unlink()
+    monkeypatch.setattr(radius.Bound, "product", classmethod(lambda cls, parts: radius.Bound(0.01, "claimed")))
+    result = onelip("certify", run, "--attack", "64")
+    assert result.exit_code == 1
+    assert "no certificate was written" in words(result)
+    assert not (run / "certificate.json").exists()
+
+
+def test_weights_that_are_not_finite_give_no_certificate(run):
+    path = run / "model.safetensors"
+    weights = {name: torch.full_like(tensor, float("nan")) for name, tensor in load_file(path).items()}
+    save_file(weights, path, metadata={"onelip": read_record(run / RECORD_NAME).cell.model_dump_json()})
+    for command in (("certify", run), ("verify", run / "certificate.json")):
+        result = onelip(*command)
+        assert result.exit_code == 2
+        assert "not finite" in words(result)
