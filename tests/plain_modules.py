@@ -146,6 +146,7 @@ AFFINE = [
 SUMS = [
     Case(onelip.Sum(nn.Identity(), nn.Identity())),
     Case(onelip.Sum(nn.Identity(), nn.ReLU(inplace=True))),
+    Case(onelip.Sum(nn.Identity(), nn.Hardtanh(-THIRD, THIRD)), rounds=True, kinks=(-THIRD, THIRD)),
     Case(onelip.Sum(nn.ReLU(inplace=True), nn.Identity(), weights=(THIRD, -0.5)), exact=False, rounds=True),
     Case(onelip.Sum(nn.Identity(), nn.LeakyReLU(THIRD), nn.Hardtanh(1, 2), weights=(0.1, 0.7, 0.2)), rounds=True),
     Case(onelip.Sum(nn.Identity(), conv(2, 3), weights=(THIRD, 1)), exact=False, rounds=True),

@@ -128,9 +128,9 @@ def carried_through(step: Step, known: Computed) -> Computed:
 
 
 def _added(weights: tuple[float, ...], terms: list[Computed]) -> Computed:
-    """One product per branch, and one sum per branch but the first."""
+    """One product per branch whose weight is not 1, and one sum per branch but the first."""
     products = [
-        term.linear(norm=abs(weight), rounding=rounding.UNIT_ROUNDOFF * abs(weight))
+        term if weight == 1 else term.linear(norm=abs(weight), rounding=rounding.UNIT_ROUNDOFF * abs(weight))
         for weight, term in zip(weights, terms, strict=True)
     ]
     return functools.reduce(Computed.plus, products)
