@@ -12,7 +12,8 @@ from torch import nn
 
 from onelip.bound import Bound
 from onelip.errors import ContractError
-from onelip.linalg.norms import conv_norm_bound, conv_norm_estimate, norm_bound
+from onelip.linalg.norms import conv_norm_estimate, norm_bound
+from onelip.linalg.proof import conv_norm_bound
 from onelip.method import Method
 from onelip.methods import METHODS
 from onelip.methods.aol import AOLConv2d

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 import onelip
 from onelip.linalg import banded, proof
-from onelip.linalg.norms import conv_norm_bound, start_vector
+from onelip.linalg.norms import start_vector
 from onelip.linalg.orthogonal import polar
+from onelip.linalg.proof import conv_norm_bound
 from onelip.testing.dense import convolution_matrix
 
 LARGE = torch.randn(500, 500, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
@@ -185,3 +186,30 @@ def test_what_is_enough_is_not_improved_and_not_exceeded():
     for enough in (1.001 * truth, 1.3 * truth):
         assert truth <= proof.largest_norm_bound(LARGE, enough=enough) <= enough
     assert truth <= proof.largest_norm_bound(LARGE, enough=0.999 * truth) <= truth * (1 + 1e-6)
+
+
+@pytest.mark.parametrize("padding", ["circular", "zeros"])
+@pytest.mark.parametrize("kind", ["random", "orthogonal", "zero", "layers"])
+def test_the_bound_of_the_matrices_that_may_be_the_largest_is_that_of_all(kind, padding, monkeypatch):
+    """And it has the same derivative; but fewer matrices are bounded, except where all are equal."""
+    kernel = {
+        "random": kernels(8, 8, 3, 3),
+        "orthogonal": torch.nn.functional.pad(polar(kernels(8, 8))[:, :, None, None], (1, 1, 1, 1)),
+        "zero": torch.zeros(3, 2, 3, 3, dtype=torch.float64),
+        "layers": torch.stack([kernels(4, 6, 3, 3), kernels(4, 6, 3, 3, seed=1)]),
+    }[kind].requires_grad_()
+    bounded, norm_bound = [], proof.norm_bound
+
+    def counted(matrices, **options):
+        bounded.append(matrices.shape[:-2].numel())
+        return norm_bound(matrices, **options)
+
+    monkeypatch.setattr(proof, "norm_bound", counted)
+    found = conv_norm_bound(kernel, (12, 12), padding, squarings=12)
+    few = sum(bounded)
+    monkeypatch.setattr(proof, "_may_look", lambda matrices: False)
+    expected = conv_norm_bound(kernel, (12, 12), padding, squarings=12)
+    torch.testing.assert_close(found, expected, rtol=1e-13, atol=0)
+    assert few == sum(bounded) - few if kind in ("orthogonal", "zero") else few < (sum(bounded) - few) / 4
+    gradients = [torch.autograd.grad(value.sum(), kernel)[0] for value in (found, expected)]
+    torch.testing.assert_close(*gradients, rtol=1e-9, atol=1e-12)

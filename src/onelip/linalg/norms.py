@@ -150,29 +150,6 @@ def contract(matrices: Tensor) -> Tensor:
     return matrices / scale.clamp(min=1).to(matrices.real.dtype)[..., None, None]
 
 
-def conv_norm_bound(kernel_OIKK: Tensor, image: Image, padding: Padding, *, squarings: int = TIGHT_SQUARINGS) -> Tensor:
-    """Proved upper bound of the spectral norm of a convolution on images of one size.
-
-    Circular: the largest norm of a spectral matrix on the image's own torus, tight. Zero padding: that on a torus
-    larger by K // 2, of which the operator is a compression.
-
-    Args:
-        kernel_OIKK: Kernels as realised, any real dtype, shape (..., O, I, K, K).
-        image: Height and width.
-        padding: "circular" or "zeros".
-        squarings: See `norm_bound`.
-
-    Returns:
-        Bounds of shape (...), float64.
-    """
-    kernel = kernel_OIKK.to(torch.float64)
-    size = kernel.shape[-1]
-    if size == 1:
-        return norm_bound(kernel.flatten(-3), squarings=squarings)
-    largest = norm_bound(spectral_matrices(kernel, torus(image, size, padding)), squarings=squarings).amax(-1)
-    return _up(largest + spectral_error(kernel))
-
-
 def start_vector(size: int, like: Tensor) -> Tensor:
     """Where power iterations begin: fixed, and orthogonal to nothing that a network would know of; shape (size, 1)."""
     index = torch.arange(size, device=like.device, dtype=torch.float64)

@@ -1,8 +1,8 @@
 """The largest norm of a stack of matrices, proved by the residual of a Cholesky factorisation.
 
-`norms.norm_bound` bounds every matrix of a stack, differentiably, as constructions need it. Certificates need one
-number for all frequencies; this way to it takes a few products instead of two dozen. Shapes and rounding as in `conv`
-and `norms`.
+`norms.norm_bound` bounds every matrix of a stack, differentiably. Certificates need one number for all frequencies:
+this way to it takes a few products, not two dozen. Constructions need the first for the largest matrix only, and the
+second finds out which that may be. Shapes and rounding as in `conv` and `norms`.
 """
 
 from __future__ import annotations
@@ -15,10 +15,21 @@ from torch import Tensor
 from .banded import zero_padded_norm_bound
 from .conv import Image, Padding, spectral_matrices, torus
 from .krylov import largest_eigenvalue_estimate, norm_above, smallest_proved, square_below
-from .norms import TINY, UNIT_ROUNDOFF, frobenius, gram_error, scaled, spectral_error, start_vector
+from .norms import (
+    TIGHT_SQUARINGS,
+    TINY,
+    UNIT_ROUNDOFF,
+    frobenius,
+    gram_error,
+    norm_bound,
+    scaled,
+    spectral_error,
+    start_vector,
+)
 
 LARGEST = 4096
 """Channels times pixels up to which the operator of a convolution with zero padding is factorised itself."""
+SLACK = 1 + 1e-6
 POWER_STEPS, CANDIDATES = 4, 4
 """How the matrices of a stack are found that are worth a Krylov space, and how many are."""
 
@@ -80,15 +91,33 @@ class _Search:
 
     def prove(self, shift: float) -> float | None:
         """Proved bound of all eigenvalues of each G, little above the shift s; None where an s I - G has no factor."""
-        difference = -self.gram
-        difference.diagonal(dim1=-2, dim2=-1).add_(shift)
-        factor, failed = torch.linalg.cholesky_ex(difference)
+        difference, factor, failed = _factored(self.gram, shift)
         if bool(failed.any()):
-            self._open = failed != 0
+            self._open = failed
             return None
-        residual = frobenius(difference - factor @ factor.mH)
-        rounding = gram_error(factor.mH) + 2 * UNIT_ROUNDOFF * frobenius(difference)
-        return (shift + float((residual + rounding).amax()) * (1 + 8 * UNIT_ROUNDOFF)) * (1 + 4 * UNIT_ROUNDOFF)
+        return float(_eigenvalue_bounds(difference, factor, shift).amax())
+
+    def contenders(self, looseness: float) -> Tensor:
+        """Which G may have an eigenvalue that is the largest of all up to this factor: their indices."""
+        largest = self.estimate()
+        difference, factor, failed = _factored(self.gram, largest / (looseness * SLACK))
+        below = _eigenvalue_bounds(difference, factor, largest / (looseness * SLACK)) <= largest / looseness
+        return (failed | ~below).nonzero()[:, 0]
+
+
+def _factored(gram: Tensor, shift: float) -> tuple[Tensor, Tensor, Tensor]:
+    """For each G the matrix s I - G, its Cholesky factor, and whether there is none."""
+    difference = -gram
+    difference.diagonal(dim1=-2, dim2=-1).add_(shift)
+    factor, failed = torch.linalg.cholesky_ex(difference)
+    return difference, factor, failed != 0
+
+
+def _eigenvalue_bounds(difference: Tensor, factor: Tensor, shift: float) -> Tensor:
+    """Proved bounds of the eigenvalues of each G, whatever the factor of s I - G is."""
+    residual = frobenius(difference - factor @ factor.mH)
+    rounding = gram_error(factor.mH) + 2 * UNIT_ROUNDOFF * frobenius(difference)
+    return (shift + (residual + rounding) * (1 + 8 * UNIT_ROUNDOFF)) * (1 + 4 * UNIT_ROUNDOFF)
 
 
 def conv_largest_norm_bound(
@@ -120,3 +149,49 @@ def conv_largest_norm_bound(
     if bound <= enough or max(kernel.shape[:2]) * math.prod(image) > LARGEST:
         return bound, "spectral matrices of a larger torus"
     return min(bound, zero_padded_norm_bound(kernel, image, enough=enough)), "rows of pixels"
+
+
+def conv_norm_bound(kernel_OIKK: Tensor, image: Image, padding: Padding, *, squarings: int = TIGHT_SQUARINGS) -> Tensor:
+    """Proved upper bound of the spectral norm of convolutions on images of one size, differentiable.
+
+    Circular: the largest norm of a spectral matrix on the image's own torus, tight. Zero padding: that on a torus
+    larger by K // 2, of which the operator is a compression.
+
+    Args:
+        kernel_OIKK: Kernels as realised, any real dtype, shape (..., O, I, K, K).
+        image: Height and width.
+        padding: "circular" or "zeros".
+        squarings: See `norm_bound`.
+
+    Returns:
+        Bounds of shape (...), float64.
+    """
+    kernel = kernel_OIKK.to(torch.float64)
+    if kernel.shape[-1] == 1:
+        return norm_bound(kernel.flatten(-3), squarings=squarings)
+    matrices = spectral_matrices(kernel, torus(image, kernel.shape[-1], padding))
+    stacks = matrices.reshape(-1, *matrices.shape[-3:]) if _may_look(matrices) else ()
+    if len(stacks):
+        bounds = [norm_bound(stack[_contenders(stack, squarings)], squarings=squarings).amax() for stack in stacks]
+        largest = torch.stack(bounds).view(matrices.shape[:-3])
+    else:
+        largest = norm_bound(matrices, squarings=squarings).amax(-1)
+    return (largest + spectral_error(kernel)) * (1 + 4 * UNIT_ROUNDOFF)
+
+
+@torch.no_grad()
+def _contenders(matrices: Tensor, squarings: int) -> Tensor:
+    """Those matrices of a stack whose `norm_bound` may be the largest of all; the others need none."""
+    stack, _ = scaled(matrices.detach().reshape(1, -1, matrices.shape[-1]))
+    stack = stack.reshape(matrices.shape)
+    if stack.shape[-2] < stack.shape[-1]:
+        stack = stack.mH
+    if not bool(torch.isfinite(stack.abs().amax())):
+        return torch.arange(len(stack), device=stack.device)
+    return _Search(stack.mH @ stack).contenders(stack.shape[-1] ** 0.5 ** (squarings + 1))
+
+
+def _may_look(matrices: Tensor) -> bool:
+    """Whether what is computed may depend on numbers: not where it is traced or transformed."""
+    traced = torch.compiler.is_compiling() or torch._C._functorch.peek_interpreter_stack() is not None
+    return type(matrices) is Tensor and matrices.device.type != "meta" and not traced

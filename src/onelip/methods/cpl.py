@@ -19,7 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from ..linalg.conv import Image, Padding, torus
-from ..linalg.norms import LOOSE_SQUARINGS, conv_norm_bound, conv_norm_estimate
+from ..linalg.norms import LOOSE_SQUARINGS, conv_norm_estimate
+from ..linalg.proof import conv_norm_bound
 from ..method import ConvShape, Cost, Method, Traits
 from ..nn.base import Role, Weights
 from ..nn.kernel import uniform_bias
