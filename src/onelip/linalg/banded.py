@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from .conv import Image, convolve, convolve_transposed, transpose_kernel
-from .krylov import largest_eigenvalue_estimate, norm_above, smallest_proved, square_below
+from .krylov import largest_eigenvalue_estimate, norm_proved
 from .norms import UNIT_ROUNDOFF, frobenius, product_error, scaled, start_vector
 
 Blocks = dict[tuple[int, int], Tensor]
@@ -41,14 +41,15 @@ def zero_padded_norm_bound(kernel_OIKK: Tensor, image: Image, *, enough: float =
     if not math.isfinite(total):
         return math.inf
     gram, charge = _gram(rows_KPQ, height), product_error(rows_KPQ.shape[0] * rows_KPQ.shape[1]) * total**2
-    wanted = enough / float(unit)
-    square = smallest_proved(
+    bound = norm_proved(
         lambda shift: _eigenvalue_bound(gram, shift),
         functools.cache(lambda: _estimate(kernel_OIKK, (height, width))),
-        total**2,
-        enough=square_below(wanted, charge),
+        charge=charge,
+        known=total,
+        wanted=enough / float(unit),
+        size=height * max(rows_KPQ.shape[1:]),
     )
-    return float(unit) * norm_above(square, charge, total, wanted)
+    return float(unit) * bound
 
 
 def _turned(kernel_OIKK: Tensor, image: Image) -> tuple[Tensor, Image]:

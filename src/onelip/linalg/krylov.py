@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from .norms import CUT, UNIT_ROUNDOFF
+from .norms import CUT, UNIT_ROUNDOFF, product_error
 
 STEPS, ROUNDING = 100, 1e-9
 CHECK, CONVERGED = 10, 1e-11
@@ -17,8 +17,6 @@ FIRST_EXCESS, GROWTH = 1e-8, 10.0
 """How far above the estimate the first attempt of a proof lies, and the growth of that per failure."""
 TOLERANCE = 1e-6
 """How near the smallest shift that can be proved lies to one that cannot, over the estimate."""
-ROOM = 2.0**-24
-"""Norm bounds are this much above what was proved, so that a machine which rounds otherwise proves them too."""
 
 
 def largest_eigenvalue_estimate(apply: Callable[[Tensor], Tensor], start: Tensor) -> float:
@@ -47,7 +45,12 @@ def largest_eigenvalue_estimate(apply: Callable[[Tensor], Tensor], start: Tensor
 
 
 def smallest_proved(
-    prove: Callable[[float], float | None], estimate: Callable[[], float], known: float, *, enough: float = 0.0
+    prove: Callable[[float], float | None],
+    estimate: Callable[[], float],
+    known: float,
+    *,
+    enough: float = 0.0,
+    room: float = 0.0,
 ) -> float:
     """The smallest bound of an eigenvalue that can be proved, up to `TOLERANCE`; or any that is enough.
 
@@ -58,8 +61,9 @@ def smallest_proved(
         estimate: Estimates the eigenvalue. After a failure it is asked again, for it may know better then.
         known: A bound that is known already.
         enough: A bound that needs not be improved.
+        room: How far below what is enough the proof of it is tried, as a share.
     """
-    if 0 < enough < known and (proved := prove(enough * (1 - ROOM))) is not None and proved <= enough:
+    if 0 < enough < known and (proved := prove(enough * (1 - room))) is not None and proved <= enough:
         return proved
     guess = 0.0
     while (better := estimate()) > guess:
@@ -71,18 +75,33 @@ def smallest_proved(
     return _closed_in(prove, guess, known) if guess > 0 else known
 
 
-def norm_above(square: float, charge: float, total: float, wanted: float) -> float:
-    """A norm from a bound of its square as computed, what that errs by, and a known bound of the norm itself.
+def norm_proved(
+    prove: Callable[[float], float | None],
+    estimate: Callable[[], float],
+    *,
+    charge: float,
+    known: float,
+    wanted: float,
+    size: int,
+) -> float:
+    """Upper bound of a norm, from bounds of its square that can be proved, see `smallest_proved`.
 
-    It leaves `ROOM`, unless it is no more than was wanted.
+    It lies above what was proved by four times what the rounding of a proof can amount to, so that a machine that
+    rounds otherwise proves it too; unless it is no more than was wanted.
+
+    Args:
+        prove: A proved bound of the square as computed, little above its argument, or None.
+        estimate: Of the square.
+        charge: What the square errs by.
+        known: A bound of the norm that is known already.
+        wanted: A bound of the norm that needs not be improved.
+        size: Of the matrix.
     """
-    bound = min(math.sqrt(square + charge) * (1 + 4 * UNIT_ROUNDOFF), total) + CUT
-    return bound if bound <= wanted else bound * (1 + ROOM)
-
-
-def square_below(wanted: float, charge: float) -> float:
-    """A square from which `norm_above` makes no more than is wanted."""
-    return wanted**2 * (1 - 32 * UNIT_ROUNDOFF) - charge
+    room = 4 * size * product_error(size)
+    enough = wanted**2 * (1 - 32 * UNIT_ROUNDOFF) - charge
+    square = smallest_proved(prove, estimate, known**2, enough=enough, room=room)
+    bound = min(math.sqrt(square + charge) * (1 + 4 * UNIT_ROUNDOFF), known) + CUT
+    return bound if bound <= wanted else bound * (1 + room)
 
 
 def _closed_in(prove: Callable[[float], float | None], guess: float, known: float) -> float:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from .banded import zero_padded_norm_bound
 from .conv import Image, Padding, spectral_matrices, torus
-from .krylov import largest_eigenvalue_estimate, norm_above, smallest_proved, square_below
+from .krylov import largest_eigenvalue_estimate, norm_proved
 from .norms import (
     TIGHT_SQUARINGS,
     TINY,
@@ -63,9 +63,15 @@ def largest_norm_bound(matrices: Tensor, *, enough: float = 0.0) -> float:
     if stack.shape[-2] < stack.shape[-1]:
         stack = stack.mH
     search, charge = _Search(stack.mH @ stack), float(gram_error(stack).amax())
-    wanted = enough / float(unit)
-    square = smallest_proved(search.prove, search.estimate, total**2, enough=square_below(wanted, charge))
-    return float(unit) * norm_above(square, charge, total, wanted)
+    bound = norm_proved(
+        search.prove,
+        search.estimate,
+        charge=charge,
+        known=total,
+        wanted=enough / float(unit),
+        size=max(stack.shape[-2:]),
+    )
+    return float(unit) * bound
 
 
 class _Search:
