@@ -11,13 +11,14 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
-from ..errors import OnelipError, UnsupportedShapeError
-from ..nn.freeze import ImageModel
+from ..errors import OnelipError, UnsoundError, UnsupportedShapeError
+from ..nn.base import LipschitzModule
+from ..nn.freeze import ImageModel, applied_layer, refuse_hooks, refuse_other_forward
 from ..nn.loss import MarginCrossEntropy
 from ..nn.modes import without_autocast
 from .lipschitz import lipschitz_bound
@@ -98,6 +99,7 @@ class _Unit:
     """A module that is diagnosed as a whole."""
 
     name: str
+    kind: str
     module: nn.Module
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -122,9 +124,9 @@ def diagnose(
 ) -> tuple[LayerDiagnosis, ...]:
     """Measures, module by module, what a model does to a batch, in eval mode and in float64.
 
-    A copy is measured; the model stays as it is. `nn.Sequential` and `ConvNet` are taken apart, any other module is
-    one; modules without a known bound are measured too. All activations of the batch are kept: with fewer images less
-    memory is needed.
+    A copy is measured, with the weights that its layers construct in their own type; the model stays as it is.
+    `nn.Sequential` and `ConvNet` are taken apart, any other module is one; modules without a known bound are measured
+    too. All activations of the batch are kept: with fewer images less memory is needed.
 
     Args:
         model: Maps x to logits (B, classes).
@@ -148,13 +150,12 @@ def diagnose(
     """
     _check(model, x, y)
     with torch.inference_mode(False), without_autocast(x.device):
-        copied = copy.deepcopy(model).double().eval().requires_grad_(False)
-        units = tuple(_units("", copied))
-        if not units:
+        found_units = tuple(_units("", model))
+        if not found_units:
             raise OnelipError("the model has no modules")
-        note(f"{len(x)} inputs through {len(units)} modules")
+        note(f"{len(x)} inputs through {len(found_units)} modules")
         # Copies: tensors of inference mode take no part in derivatives.
-        values = _values(units, x.detach().to(torch.float64, copy=True))
+        units, values = _values(found_units, x.detach().to(torch.float64, copy=True))
         gradients = _gradients(units, values, y.to(torch.int64, copy=True), loss or MarginCrossEntropy())
         generator = torch.Generator().manual_seed(seed)
         found = []
@@ -192,7 +193,7 @@ def _units(name: str, module: nn.Module) -> Iterator[_Unit]:
     hooked = bool(module._forward_hooks or module._forward_pre_hooks)
     inner = module.plain() if isinstance(module, ImageModel) else module
     if hooked or not isinstance(inner, nn.Sequential) or type(inner).forward is not nn.Sequential.forward:
-        yield _Unit(name or "model", module)
+        yield _Unit(name or "model", type(module).__name__, module)
         return
     for key, child in inner._modules.items():
         assert child is not None
@@ -200,11 +201,37 @@ def _units(name: str, module: nn.Module) -> Iterator[_Unit]:
 
 
 @torch.no_grad()
-def _values(units: tuple[_Unit, ...], x: Tensor) -> list[Tensor]:
-    values = [x]
+def _values(units: tuple[_Unit, ...], x: Tensor) -> tuple[tuple[_Unit, ...], list[Tensor]]:
+    """Copies of the modules in float64, and their inputs with the last output."""
+    copies, values = [], [x]
     for unit in units:
-        values.append(unit(values[-1]))
-    return values
+        copies.append(_in_float64(unit, tuple(values[-1].shape[1:])))
+        values.append(copies[-1](values[-1]))
+    return tuple(copies), values
+
+
+def _in_float64(unit: _Unit, shape: tuple[int, ...]) -> _Unit:
+    """A copy in eval mode and float64; a layer with the weights that it constructs in its own type, if it is plain.
+
+    Raises:
+        UnsoundError: If a layer cannot construct its weights.
+    """
+    module = unit.module
+    if isinstance(module, LipschitzModule) and _is_plain(module):
+        try:
+            module = applied_layer(module, shape)
+        except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]
+            raise UnsoundError(f"module {unit.name}, {unit.kind}, cannot construct its weights: {error}") from error
+    return replace(unit, module=copy.deepcopy(module).double().eval().requires_grad_(False))
+
+
+def _is_plain(layer: LipschitzModule) -> bool:
+    try:
+        refuse_hooks(layer)
+        refuse_other_forward(layer)
+    except UnsoundError:
+        return False
+    return True
 
 
 @torch.enable_grad()
@@ -236,7 +263,7 @@ def _diagnosis(
     size = root_mean_square(before) + root_mean_square(after)
     return LayerDiagnosis(
         name=unit.name,
-        kind=type(unit.module).__name__,
+        kind=unit.kind,
         shape=tuple(after.shape[1:]),
         parametrised=bool(unit.module.state_dict()),
         variance=variance,

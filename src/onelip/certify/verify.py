@@ -20,7 +20,7 @@ from ..bound import Bound
 from ..errors import CertificateError, UnsoundError, UnsupportedShapeError
 from ..linalg.rounding import UNIT_ROUNDOFF, UP, Computed, norms
 from ..nn.base import LipschitzModule
-from ..nn.freeze import FrozenLayer, ImageModel, refuse_hooks
+from ..nn.freeze import FrozenLayer, ImageModel, applied_layer, refuse_hooks
 from ..nn.kernel import KernelConv2d
 from ..nn.linear import PointwiseLinear
 from ..nn.reshape import FitChannels
@@ -87,8 +87,7 @@ def _plain(model: nn.Module) -> nn.Module:
 def _as_float64(module: nn.Module, shape: Shape) -> nn.Module:
     """The module in eval mode and float64; a layer with the weights that it constructs in its own type."""
     if isinstance(module, LipschitzModule):
-        image = (1, 1) if isinstance(module, PointwiseLinear) else (shape[1], shape[2])
-        return FrozenLayer(module, module.realise(image), image).eval().double()
+        return applied_layer(module, shape).eval().double()
     if any(isinstance(inner, LipschitzModule) for inner in module.modules()):
         raise UnsoundError(f"{type(module).__name__} has layers inside that verification cannot see into")
     return copy.deepcopy(module).eval().double()

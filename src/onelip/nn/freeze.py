@@ -105,6 +105,14 @@ class FrozenLayer(nn.Module):
             raise UnsupportedShapeError(f"this layer was frozen for images of {size}, not {'x'.join(map(str, image))}")
 
 
+def applied_layer(layer: LipschitzModule, shape: tuple[int, ...]) -> FrozenLayer:
+    """A layer as it applies the weights that it constructs anew for inputs of one shape, (C, H, W) or (..., C)."""
+    from .linear import PointwiseLinear
+
+    image = (1, 1) if isinstance(layer, PointwiseLinear) else (shape[1], shape[2])
+    return FrozenLayer(layer, layer.realise(image), image)
+
+
 class ImageModel(nn.Module):
     """Base of models that know the shape of the images they take."""
 
