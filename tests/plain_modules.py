@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 import onelip
+from onelip.nn.reshape import FitChannels
 
 THIRD, SLOPE = float(torch.tensor(1 / 3)), float(torch.tensor(-2.7))
 """Numbers that float32 holds, and whose products round."""
@@ -127,8 +128,8 @@ RESHAPES = [
     Case(nn.ZeroPad2d(1)),
     Case(nn.ZeroPad2d((2, 0, -1, 3))),
     Case(nn.ZeroPad2d((-1, -2, -3, -1))),
-    Case(onelip.nn.reshape.FitChannels(3)),
-    Case(onelip.nn.reshape.FitChannels(1)),
+    Case(FitChannels(3)),
+    Case(FitChannels(1)),
 ]
 
 AFFINE = [

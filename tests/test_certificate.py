@@ -59,7 +59,16 @@ def test_what_is_issued_is_verified_and_says_what_the_library_says(name, tmp_pat
     onelip.verify_certificate(read, model, x, y, batch_size=7)
 
 
-@pytest.mark.parametrize("kind", ["strided", "sum", "plain", "layer", "vectors"])
+def scaling(factor):
+    layer = nn.Linear(64, 64, bias=False).double()
+    layer.weight.data = factor * torch.eye(64, dtype=torch.float64)
+    return layer
+
+
+KINDS = ["strided", "sum", "plain", "layer", "vectors", "residual", "doubling", "nothing", "nested", "frozen", "shared"]
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "huge"])
 def test_models_of_many_shapes_are_issued_and_verified(kind):
     torch.manual_seed(0)
     models = {
@@ -74,14 +83,25 @@ def test_models_of_many_shapes_are_issued_and_verified(kind):
         "plain": nn.Sequential(nn.Conv2d(1, 2, 3, padding=1), nn.ReLU(inplace=True), nn.Flatten(), nn.Linear(128, 3)),
         "layer": nn.Sequential(nn.Flatten(), nn.Linear(64, 3)),
         "vectors": onelip.AOLLinear(6, 3),
+        "residual": nn.Sequential(
+            nn.Flatten(), onelip.Sum(nn.Identity(), onelip.LOTLinear(64, 64), weights=(0.5, 0.5)),
+            onelip.LOTLinear(64, 3),
+        ),
+        "doubling": nn.Sequential(nn.Flatten(), *(onelip.Sum(nn.Identity(), nn.ReLU()) for _ in range(8))),
+        "nothing": nn.Sequential(nn.Flatten()),
+        "nested": nn.Sequential(onelip.ConvNet("aol", size=4, classes=3, image=(1, 8, 8))),
+        "frozen": onelip.freeze(onelip.ConvNet("lot", size=4, classes=3, image=(1, 8, 8))),
+        "shared": nn.Sequential(block := nn.Sequential(onelip.AOLConv2d(1, 1, 3), onelip.Abs()), block, nn.Flatten()),
+        "huge": nn.Sequential(nn.Flatten(), scaling(1e150), scaling(1e-150)),
     }  # fmt: skip
-    model, x = models[kind], torch.rand(6, 6) if kind == "vectors" else torch.rand(6, 1, 8, 8)
+    model, x = models[kind], torch.rand(100, 6) if kind == "vectors" else torch.rand(100, 1, 8, 8)
+    x = x.double() if kind == "huge" else x
     with torch.no_grad():
         y = copy.deepcopy(model).eval()(x.clone()).argmax(1)
     certificate = onelip.issue_certificate(model, x, y)
-    assert sum(one.radius > 0 for one in certificate.inputs) >= 5
-    onelip.verify_certificate(certificate, model, x, y)
-    worst = max(range(6), key=lambda index: certificate.inputs[index].radius)
+    assert sum(one.radius > 0 for one in certificate.inputs) >= 95
+    onelip.verify_certificate(certificate, model, x, y.to(torch.uint8), batch_size=64)
+    worst = max(range(100), key=lambda index: certificate.inputs[index].radius)
     with pytest.raises(CertificateError, match=f"input {worst} claims the radius"):
         onelip.verify_certificate(
             with_input(certificate, worst, radius=1.001 * certificate.inputs[worst].radius), model, x, y
@@ -258,9 +278,12 @@ def test_radii_without_the_charge_for_rounding_are_refused_at_the_edge(monkeypat
     onelip.verify_certificate(onelip.issue_certificate(model, x, y), model, x, y)
     monkeypatch.setattr("onelip.certify.radius.evaluation_error", lambda chain, size: 0.0)
     certificate = onelip.issue_certificate(model, x, y)
+    monkeypatch.undo()
     assert any(one.radius > 0 for one in certificate.inputs)
-    with pytest.raises(CertificateError, match="claims the radius"):
+    with pytest.raises(CertificateError, match="error_at_zero: it claims"):
         onelip.verify_certificate(certificate, model, x, y)
+    with pytest.raises(CertificateError, match="claims the radius"):
+        onelip.verify_certificate(edited(certificate, error_at_zero=1.0, error_per_norm=1.0), model, x, y)
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -277,3 +300,66 @@ def test_the_errors_that_verification_bounds_are_no_larger_than_those_that_were_
     assert (found.error > 0).all()
     assert (found.error < found.around).all()
     assert (found.around <= paid * (1 + 1e-9)).all()
+
+
+# Forgeries: claims that look like others
+
+
+def test_claims_that_make_up_for_each_other_are_refused(issued):
+    model, x, y, certificate = issued
+    layers = [one.model_dump() for one in certificate.layers]
+    index = next(i for i, one in enumerate(layers) if "Conv2d" in one["kind"])
+    low = layers[index] | {"bound": layers[index]["bound"] / 1024}
+    for name in (low["name"], f"{low['name']}.ghost"):
+        forged = [*layers[:index], low, low | {"name": name, "bound": 2000.0}, *layers[index + 1 :]]
+        with pytest.raises(CertificateError, match=f"layers: {low['name']}, .* claims the bound"):
+            onelip.verify_certificate(edited(certificate, layers=tuple(forged)), model, x, y)
+    exchanged = [*layers[:2], layers[3], layers[2], *layers[4:]]
+    with pytest.raises(CertificateError, match="is not in the certificate"):
+        onelip.verify_certificate(edited(certificate, layers=tuple(exchanged)), model, x, y)
+
+
+def test_a_claim_for_a_sum_is_proved():
+    model = nn.Sequential(onelip.Sum(nn.Identity(), nn.ReLU()), nn.Flatten(), nn.Linear(4, 3))
+    x, y = torch.rand(3, 1, 2, 2), torch.zeros(3, dtype=torch.long)
+    certificate = onelip.issue_certificate(model, x, y)
+    assert [one.name for one in certificate.layers] == ["0.branches.0", "0.branches.1", "0", "1", "2"]
+    layers = [one.model_dump() for one in certificate.layers]
+    layers[2]["bound"] = 0.0
+    with pytest.raises(CertificateError, match=r"layers: 0, Sum, claims the bound 0\.0"):
+        onelip.verify_certificate(edited(certificate, layers=tuple(layers)), model, x, y)
+
+
+def test_nothing_is_left_unchecked(issued, tmp_path):
+    model, x, y, certificate = issued
+    false = with_input(certificate, 3, radius=1e6)
+    with pytest.raises(ValueError, match="batch_size=-1"):
+        onelip.verify_certificate(false, model, x, y, batch_size=-1)
+    for name in ("error_at_zero", "error_per_norm"):
+        with pytest.raises(CertificateError, match=f"{name}: it claims 0.0"):
+            onelip.verify_certificate(edited(certificate, **{name: 0.0}), model, x, y)
+    with pytest.raises(ValueError, match="meaning"):
+        edited(certificate, meaning="No change of at most 8/255 of any pixel changes an answer.")
+    with pytest.raises(ValueError, match="labels"):
+        onelip.verify_certificate(certificate, model, x, y.double())
+    path = tmp_path / "certificate.json"
+    certificate.write(path)
+    path.write_text(path.read_text().replace('"radius": ', '"radius": 1000.0, "radius": ', 1))
+    with pytest.raises(CertificateError, match="a key is repeated"):
+        onelip.Certificate.read(path)
+
+
+@pytest.mark.parametrize("bound", [1e200, 1e308])
+def test_huge_claims_are_true_and_do_no_harm(issued, bound):
+    model, x, y, certificate = issued
+    layers = tuple(one.model_dump() | {"bound": bound} for one in certificate.layers)
+    with pytest.raises(CertificateError, match="lipschitz: it claims"):
+        onelip.verify_certificate(edited(certificate, layers=layers, lipschitz=0.5), model, x, y)
+
+
+def test_what_could_overflow_or_is_too_large_has_no_certificate():
+    y = torch.zeros(2, dtype=torch.long)
+    with pytest.raises(UnsoundError, match="could overflow"):
+        onelip.issue_certificate(nn.Sequential(nn.Flatten(), scaling(1e200)), torch.rand(2, 1, 8, 8).double(), y)
+    with pytest.raises(UnsoundError, match="a norm of"):
+        onelip.issue_certificate(nn.Sequential(nn.Flatten()), 1e99 * torch.ones(2, 1, 8, 8).double() * 10, y)

@@ -188,3 +188,75 @@ def test_the_bias_of_many_vectors_is_charged_for_each(name):
         evaluation_error(steps(onelip.freeze(layer, shape).double(), shape), 0.0) for shape in ((4,), (400, 4))
     )
     assert many > 5 * one > 0
+
+
+class Short(onelip.SOCConv2d):
+    """A series that a subclass would like to be shorter."""
+
+    degree = 1
+
+
+class Called(onelip.SOCConv2d):
+    def __call__(self, *arguments, **options):
+        return 100 * super().__call__(*arguments, **options)
+
+
+def test_what_is_bounded_is_what_is_evaluated_however_a_layer_is_called():
+    layer = Short(2, 2, 3, padding_mode="circular", bias=False)
+    plain = onelip.SOCConv2d(2, 2, 3, padding_mode="circular", bias=False)
+    plain.load_state_dict(layer.state_dict())
+    x = torch.rand(1, 2, 4, 4)
+    assert torch.equal(onelip.freeze(layer, (2, 4, 4))(x), onelip.freeze(plain, (2, 4, 4))(x))
+    for use in (onelip.freeze, onelip.lipschitz_bound):
+        with pytest.raises(onelip.errors.UnsoundError, match="Called is called in a way of its own"):
+            use(Called(2, 2, 3), (2, 4, 4))
+
+
+def test_a_compiled_layer_is_frozen_with_its_weights():
+    layer = onelip.SOCConv2d(2, 2, 3, padding_mode="circular").train()
+    expected = onelip.freeze(layer, (2, 4, 4))(torch.ones(1, 2, 4, 4))
+    layer.compile(backend="eager")
+    frozen = onelip.freeze(layer, (2, 4, 4))
+    with torch.no_grad():
+        layer.bias += 1
+    assert torch.equal(frozen(torch.ones(1, 2, 4, 4)), expected)
+
+
+def test_hooks_for_all_modules_are_refused():
+    handle = nn.modules.module.register_module_forward_hook(lambda module, arguments, output: 3 * output)
+    try:
+        with pytest.raises(onelip.errors.UnsoundError, match="hooks for all modules"):
+            onelip.lipschitz_bound(nn.ReLU(), (3,))
+    finally:
+        handle.remove()
+
+
+def test_radii_among_the_smallest_numbers_are_zero():
+    """Where they are rounded to multiples of 2^-1074, 2 d would be certified and sqrt(3) d breaks it."""
+    smallest, large = 2.0**-1074, 2.0**594
+    layer = nn.Linear(3, 2).double()
+    layer.weight.data = torch.tensor([[large] * 3, [0.0] * 3], dtype=torch.float64)
+    layer.bias.data = torch.tensor([3 * large * smallest, 0.0], dtype=torch.float64)
+    x = torch.zeros(1, 3, dtype=torch.float64)
+    assert onelip.certified_radius(nn.Sequential(layer), x, torch.tensor([0])).tolist() == [0.0]
+    logits = layer(x - smallest)
+    assert logits[0, 0] == logits[0, 1]
+
+
+def test_charges_do_not_underflow():
+    for module in (onelip.Sum(nn.Identity(), weights=(1.23e-308,)), nn.LeakyReLU(1.23e-308)):
+        error = evaluation_error(steps(nn.Sequential(module), (4,)), 1e99)
+        assert error > 1e99 * 1.23e-308 * 2.0**-54
+
+
+def test_a_container_that_is_used_twice_is_frozen():
+    block = nn.Sequential(onelip.AOLConv2d(3, 3, 3), onelip.MaxMin())
+    model, x = nn.Sequential(block, block, nn.Flatten()).eval(), torch.rand(2, 3, 4, 4)
+    torch.testing.assert_close(onelip.freeze(model, (3, 4, 4))(x), model(x))
+
+
+@pytest.mark.parametrize("name", ["cpl", "sll"])
+def test_tiny_weights_do_not_overflow_on_the_way(name):
+    layer = onelip.METHODS[name].conv2d(2, 2, 3).double()
+    layer.weight.data *= 1e-170
+    assert float(onelip.lipschitz_bound(layer, (2, 4, 4))) >= 1

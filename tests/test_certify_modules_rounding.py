@@ -122,7 +122,9 @@ def test_a_sum_bounds_each_branch_once(monkeypatch):
     model = nn.Sequential(onelip.Sum(inner, table.conv(2, 3)), nn.Flatten()).double().requires_grad_(False)
     bounded = []
     plain = rules.bound_and_shape
-    monkeypatch.setattr(rules, "bound_and_shape", lambda *found: bounded.append(found[0]) or plain(*found))
+    monkeypatch.setattr(
+        rules, "bound_and_shape", lambda *found, **options: bounded.append(found[0]) or plain(*found, **options)
+    )
     chain = steps(model, (2, 6, 5))
     assert [type(module).__name__ for module in bounded] == ["Identity", "Conv2d", "ReLU", "Conv2d", "Flatten"]
     assert evaluation_error(chain, 0.0) < evaluation_error(chain, 1.0) < evaluation_error(chain, 1e3)

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeInt, PositiveInt, ValidationError
@@ -19,16 +20,19 @@ from torch import Tensor, nn
 
 from ..errors import CertificateError, RecordError, UnsoundError
 from ..files import write_text
-from .radius import Certifier, leads
+from ..linalg.rounding import norms
+from .radius import LARGEST, Certifier, leads
 from .rounding import Step
 
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
-MEANING = (
+Meaning = Literal[
     "For every array of floating-point numbers whose L2 distance from an input is below its radius, in units of the "
     "pixels, the network, frozen and evaluated in float64, gives the input's label the single largest logit."
-)
+]
+ROOM = 1 + 2.0**-20
+"""What claims of rounding errors leave to a verifier, whose bounds of the layers differ in the last digits."""
 
 
 class _Frozen(BaseModel):
@@ -71,7 +75,7 @@ class Certificate(_Frozen):
     """A network, inputs, and the radii that are claimed for them.
 
     Attributes:
-        onelip: The version that wrote it.
+        onelip: The version that wrote it; like `kind` and `why` of a layer for information, and not verified.
         arithmetic: What the radii speak of.
         meaning: The same as a sentence.
         weights: SHA-256 of the network's state, see `weights_digest`.
@@ -90,7 +94,7 @@ class Certificate(_Frozen):
     schema_version: Literal[1] = 1
     onelip: str
     arithmetic: Literal["float64"]
-    meaning: str
+    meaning: Meaning
     weights: Digest
     data: Digest
     image: tuple[PositiveInt, ...]
@@ -130,9 +134,13 @@ class Certificate(_Frozen):
             RecordError: It cannot be read.
         """
         try:
-            found = cls.model_validate_json(path.read_bytes())
+            text = path.read_bytes()
+            json.loads(text, object_pairs_hook=_without_repetition)
+            found = cls.model_validate_json(text)
         except OSError as error:
             raise RecordError(f"{path} cannot be read: {error.strerror or error}") from error
+        except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise CertificateError(f"it is no certificate: not a whole JSON file: {error}") from error
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             where = ".".join(map(str, first["loc"]))
@@ -187,17 +195,19 @@ def certificate_of(
     check_inputs(x)
     logits_NK, radii_N = answers
     error_at_zero, error_per_norm = certifier.error_coefficients
+    if not math.isfinite(error_at_zero + error_per_norm):
+        raise UnsoundError("no certificate: evaluating the model in float64 could overflow")
     return Certificate.signed_off(
         onelip=_version(),
         arithmetic=certifier.arithmetic,
-        meaning=MEANING,
+        meaning=get_args(Meaning)[0],
         weights=weights_digest(model),
         data=inputs_digest(x, y),
         image=tuple(x.shape[1:]),
         classes=logits_NK.shape[1],
         lipschitz=float(certifier.bound),
-        error_at_zero=error_at_zero,
-        error_per_norm=error_per_norm,
+        error_at_zero=error_at_zero * ROOM,
+        error_per_norm=error_per_norm * ROOM,
         layers=tuple(_layer_claims(certifier.steps)),
         inputs=tuple(_input_claims(logits_NK, y, radii_N)),
     )
@@ -207,18 +217,22 @@ def check_inputs(x: Tensor) -> None:
     """Raises where there is nothing to certify.
 
     Raises:
-        UnsoundError: There is no input, or one is not finite.
+        UnsoundError: There is no input, or one is not finite or too large.
     """
     if not len(x):
         raise UnsoundError("there is no input to certify")
     if not bool((finite_N := torch.isfinite(x.flatten(1)).all(1)).all()):
         raise UnsoundError(f"no certificate: input {int((~finite_N).nonzero()[0])} holds NaN or inf")
+    if not bool((norms(x.flatten(1)) < LARGEST / 2).all()):
+        raise UnsoundError(f"no certificate: an input has a norm of {LARGEST / 2} or more")
 
 
 def weights_digest(model: nn.Module) -> str:
     """SHA-256 of a model's state: names, types, shapes and bytes of all parameters and buffers, sorted by name."""
     content = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
+        if not isinstance(tensor, Tensor):
+            raise UnsoundError(f"no certificate: the state {name} of the model is no tensor")
         content.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
         content.update(_bytes(tensor))
     return content.hexdigest()
@@ -250,6 +264,18 @@ def _input_claims(logits_NK: Tensor, y: Tensor, radii_N: Tensor) -> Iterator[Inp
     columns = y.tolist(), logits_NK.argmax(1).tolist(), margins, radii_N.tolist()
     for label, prediction, margin, radius in zip(*columns, strict=True):
         yield InputClaim(label=label, prediction=prediction, margin=margin, radius=radius)
+
+
+def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON whose keys differ: of repeated ones readers take different values.
+
+    Raises:
+        CertificateError: A key is repeated.
+    """
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise CertificateError("it is no certificate: a key is repeated")
+    return found
 
 
 def _entries(content: dict[str, Any]) -> Iterator[str]:

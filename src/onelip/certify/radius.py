@@ -30,6 +30,8 @@ without rounding; not sound under rounding, for comparison with papers, which do
 DOWN = 1 - 2.0**-40
 SMALLEST_SLOPE = 1e-140
 """A larger slope is always sound; far smaller ones would underflow."""
+SMALLEST_RADIUS = 1e-280
+"""Smaller ones are 0: divisions would round them up by too much."""
 LARGEST = 1e100
 """Norm of the largest inputs that are certified."""
 
@@ -97,7 +99,7 @@ class Certifier:
                 raise UnsoundError(f"no certificate: the parameter {name} holds NaN or inf")
         self.model = freeze(model, image)
         for name, tensor in self.model.state_dict().items():
-            if tensor.is_floating_point():
+            if isinstance(tensor, Tensor) and tensor.is_floating_point():
                 checked_dtype(tensor, name)
         if arithmetic == "float64":
             self.model = self.model.double()
@@ -107,7 +109,8 @@ class Certifier:
             self.error_coefficients = evaluation_error(chain, 0.0), evaluation_error(chain, LARGEST) / LARGEST * UP
         else:
             self.bound = lipschitz_bound(self.model, image)
-        self._dtype = next((tensor.dtype for tensor in self.model.state_dict().values()), None)
+        states = self.model.state_dict().values()
+        self._dtype = next((state.dtype for state in states if isinstance(state, Tensor)), None)
 
     def radii(self, x: Tensor, y: Tensor) -> Tensor:
         """The radii of a batch, see `certified_radius`."""
@@ -122,9 +125,10 @@ class Certifier:
         y = y.to(torch.int64)
         leads_BK, slopes_BK = leads(logits_BK, y), self._slopes(y, logits_BK.shape[1])
         nominal_B = (leads_BK / slopes_BK).amin(1)
-        charge_B = 2 * math.sqrt(2) * self.errors(x, nominal_B) * UP
-        radii_B = ((leads_BK * DOWN - charge_B[:, None]) / slopes_BK).amin(1) * DOWN
-        sound_B = torch.isfinite(x.flatten(1)).all(1) & torch.isfinite(radii_B) & (radii_B > 0)
+        # Two errors are needed; the third, and what is more than one DOWN, leave room for a verifier's own rounding.
+        charge_B = 3 * math.sqrt(2) * self.errors(x, nominal_B) * UP
+        radii_B = ((leads_BK * DOWN - charge_B[:, None]) / slopes_BK).amin(1) * DOWN**4
+        sound_B = torch.isfinite(x.flatten(1)).all(1) & torch.isfinite(radii_B) & (radii_B > SMALLEST_RADIUS)
         return torch.where(sound_B, radii_B, 0.0)
 
     @torch.no_grad()

@@ -16,7 +16,7 @@ from ..errors import UnsoundError
 from ..linalg import rounding
 from ..linalg.rounding import Computed, convolution_rounding, length
 from ..nn.activations import Abs, GroupSort, MaxMin
-from ..nn.freeze import CircularConv2d, FrozenLayer, refuse_hooks, refuse_inherited
+from ..nn.freeze import CircularConv2d, FrozenLayer, ImageModel, refuse_hooks, refuse_inherited
 from ..nn.linear import PointwiseLinear
 from ..nn.reshape import Center, FitChannels, Normalize
 from ..nn.sum import Sum
@@ -138,6 +138,7 @@ def _added(weights: tuple[float, ...], terms: list[Computed]) -> Computed:
 
 def _steps(module: nn.Module, shape: Shape, name: str, plan: Plan) -> tuple[list[Step], Shape]:
     refuse_hooks(module)
+    module = module.plain() if isinstance(module, ImageModel) else module
     if type(module) is nn.Sequential:
         found: list[Step] = []
         for key, child in module._modules.items():

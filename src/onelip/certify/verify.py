@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import torch
@@ -20,15 +20,15 @@ from ..bound import Bound
 from ..errors import CertificateError, UnsoundError, UnsupportedShapeError
 from ..linalg.rounding import UNIT_ROUNDOFF, UP, Computed, norms
 from ..nn.base import LipschitzModule
-from ..nn.freeze import FrozenLayer, ImageModel, applied_layer, refuse_hooks
+from ..nn.freeze import FrozenLayer, applied_layer
 from ..nn.kernel import KernelConv2d
 from ..nn.linear import PointwiseLinear
 from ..nn.reshape import FitChannels
 from ..nn.sum import Sum
-from .certificate import Certificate, InputClaim, check_inputs, flattened, inputs_digest, weights_digest
+from .certificate import Certificate, InputClaim, LayerClaim, check_inputs, flattened, inputs_digest, weights_digest
 from .lipschitz import Shape
-from .radius import DOWN, LARGEST, SMALLEST_SLOPE, leads, plain_evaluation
-from .rounding import Plan, Step, carried_through, steps
+from .radius import DOWN, LARGEST, SMALLEST_RADIUS, SMALLEST_SLOPE, check_labels, leads, plain_evaluation
+from .rounding import Plan, Step, carried_through, evaluation_error, steps
 
 
 @torch.no_grad()
@@ -55,9 +55,13 @@ def verify_certificate(
         CertificateError: Names the first claim that does not hold.
         UnsoundError: The model cannot be certified at all.
     """
+    if batch_size < 1:
+        raise ValueError(f"batch_size={batch_size} must be 1 or more")
+    check_labels(x, y)
     _check_subject(certificate, model, x, y)
+    y = y.to(torch.int64)
     note("bounding the layers")
-    chain = steps(_plain(model), tuple(x.shape[1:]), Plan(_as_float64, _claims(certificate)))
+    chain = steps(model, tuple(x.shape[1:]), Plan(_as_float64, _claims(certificate)))
     _check_layers(certificate, chain)
     judge = _Judge(chain, certificate)
     for start in range(0, len(x), batch_size):
@@ -79,46 +83,55 @@ def _check_subject(certificate: Certificate, model: nn.Module, x: Tensor, y: Ten
         raise CertificateError(f"inputs: it speaks of {there}, there are {len(x)} of shape {tuple(x.shape[1:])}")
 
 
-def _plain(model: nn.Module) -> nn.Module:
-    refuse_hooks(model)
-    return model.plain() if isinstance(model, ImageModel) else model
-
-
 def _as_float64(module: nn.Module, shape: Shape) -> nn.Module:
     """The module in eval mode and float64; a layer with the weights that it constructs in its own type."""
     if isinstance(module, LipschitzModule):
         return applied_layer(module, shape).eval().double()
-    if any(isinstance(inner, LipschitzModule) for inner in module.modules()):
+    if not isinstance(module, FrozenLayer) and any(isinstance(inner, LipschitzModule) for inner in module.modules()):
         raise UnsoundError(f"{type(module).__name__} has layers inside that verification cannot see into")
     return copy.deepcopy(module).eval().double()
 
 
 def _claims(certificate: Certificate) -> Callable[[str], float]:
-    """The claimed bound of a module by its name: where it was frozen to several, that of all of them."""
+    """The claimed bound of a module by its name; where it was frozen to several, that of the last."""
 
     def claim(name: str) -> float:
-        inside = [one for one in certificate.layers if _within(one.name, name)]
-        return float(Bound.product(Bound(one.bound, one.why) for one in inside)) if inside else 0.0
+        inside = [one.bound for one in certificate.layers if _within(one.name, name)]
+        return inside[-1] if inside else 0.0
 
     return claim
 
 
 def _check_layers(certificate: Certificate, chain: tuple[Step, ...]) -> None:
-    claim, found = _claims(certificate), list(flattened(chain))
-    for one in certificate.layers:
-        if not any(_within(one.name, step.name) for step in found):
-            raise CertificateError(f"layers: it speaks of {one.name}, {one.kind}, which the model does not have")
-    for step in found:
+    """Takes claims and steps side by side, in their order; each step has one claim, or several if it was frozen so."""
+    claims = list(certificate.layers)
+    for step in flattened(chain):
         where = f"layers: {step.name or 'the model'}, {step.kind},"
-        if not any(_within(one.name, step.name) for one in certificate.layers):
+        own = list(_leading(claims, step))
+        if not own:
             raise CertificateError(f"{where} is not in the certificate")
-        if not step.branches and float(step.bound) > claim(step.name):
-            raise CertificateError(
-                f"{where} claims the bound {claim(step.name)!r}; no less than {float(step.bound)!r} is proved"
-            )
+        del claims[: len(own)]
+        # What a strided layer was frozen to: a reordering of pixels comes first.
+        claimed = [1.0] * (len(own) - 1) + [float(step.bound)]
+        for one, bound in zip(own, claimed, strict=True):
+            if bound > one.bound or (one is not own[-1] and one.bound != 1):
+                raise CertificateError(f"{where} claims the bound {one.bound!r}; no less than {bound!r} is proved")
+    if claims:
+        raise CertificateError(
+            f"layers: it speaks of {claims[0].name}, {claims[0].kind}, which the model does not have"
+        )
     whole = Bound.product(step.bound for step in chain)
     if float(whole) > certificate.lipschitz:
         raise CertificateError(f"lipschitz: it claims {certificate.lipschitz!r}; the layers prove {float(whole)!r}")
+
+
+def _leading(claims: list[LayerClaim], step: Step) -> Iterator[LayerClaim]:
+    """The first claims, as long as they belong to a step; of a sum, whose branches come before it, only its own."""
+    for index, one in enumerate(claims):
+        mine = one.name == step.name if step.branches else _within(one.name, step.name)
+        if not mine or (step.branches and index):
+            return
+        yield one
 
 
 def _within(name: str, outer: str) -> bool:
@@ -150,6 +163,11 @@ class _Judge:
         self.chain, self.certificate = chain, certificate
         self.locals = {id(step): _local_error(step) for step in flattened(chain) if not step.branches}
         self.lipschitz = float(Bound.product(step.bound for step in chain))
+        largest = evaluation_error(chain, LARGEST) / LARGEST * UP
+        self.whole = evaluation_error(chain, 0.0), largest
+        for name, found in zip(("error_at_zero", "error_per_norm"), self.whole, strict=True):
+            if found > (claimed := getattr(certificate, name)):
+                raise CertificateError(f"{name}: it claims {claimed!r}; no less than {found!r} is proved")
 
     def check(self, x: Tensor, y: Tensor, claims: tuple[InputClaim, ...], first: int) -> None:
         """Raises where a claim does not hold; `first` is the position of the first input.
@@ -162,6 +180,7 @@ class _Judge:
         x = x.to(torch.float64)
         with plain_evaluation(x.device):
             state = self._through(self.chain, _State(x=x, error=zero_B, around=zero_B, reach=radii_B))
+        state = self._smaller(state, norms(x.flatten(1)), radii_B)
         if state.x.dim() != 2 or state.x.shape[1] != self.certificate.classes:
             raise CertificateError(
                 f"classes: it speaks of {self.certificate.classes}, the model gives {tuple(state.x.shape[1:])}"
@@ -177,16 +196,24 @@ class _Judge:
             if verdict:
                 raise CertificateError(f"inputs: input {first + index} {verdict}")
 
+    def _smaller(self, state: _State, sizes_B: Tensor, radii_B: Tensor) -> _State:
+        """The errors that follow from the norms of the inputs alone, where they are smaller."""
+        none, one = self.whole
+        error, around = ((none + one * size_B * UP) * UP for size_B in (sizes_B, sizes_B + radii_B))
+        return replace(state, error=state.error.minimum(error), around=state.around.minimum(around))
+
     def _proved(self, state: _State, radii_B: Tensor, y: Tensor) -> Tensor:
         """Whether each radius is 0 or proved: by it, and by rounding, no lead is lost."""
         charge_B = math.sqrt(2) * (state.error + state.around) * UP
         lost_BK = radii_B[:, None] * self._slopes(y, state.x.shape[1]) * UP + charge_B[:, None]
-        return (radii_B == 0) | (torch.isfinite(charge_B) & (lost_BK < leads(state.x, y) * DOWN).all(1))
+        return (radii_B == 0) | (
+            (radii_B > SMALLEST_RADIUS) & torch.isfinite(charge_B) & (lost_BK < leads(state.x, y) * DOWN).all(1)
+        )
 
     def _slopes(self, y: Tensor, classes: int) -> Tensor:
         """Bounds of the Lipschitz constants of f_y - f_i, shape (B, classes)."""
         general = math.sqrt(2) * max(self.lipschitz, SMALLEST_SLOPE) * UP
-        last = len(self.chain) - (2 if type(self.chain[-1].module) is FitChannels else 1)
+        last = len(self.chain) - (2 if self.chain and type(self.chain[-1].module) is FitChannels else 1)
         rows_KN = _rows(self.chain[last].module) if last >= 0 else None
         if rows_KN is None or len(rows_KN) < classes:
             return torch.full((len(y), classes), general, dtype=torch.float64, device=y.device)
@@ -240,6 +267,8 @@ def _misread(claim: InputClaim, logits_K: Tensor, margin: float, apart: float) -
 
 
 def _times(state: _State, weight: float) -> _State:
+    if weight == 1:
+        return state
     size = abs(weight)
     known = {name: size * getattr(state, name) * UP for name in ("error", "around", "reach")}
     return _rounded(replace(state, x=weight * state.x, **known))
@@ -254,8 +283,8 @@ def _plus(one: _State, other: _State) -> _State:
 
 def _rounded(state: _State) -> _State:
     """What is known after one more rounding of every entry."""
-    here_B = norms(state.x.flatten(1)) * 2 * UNIT_ROUNDOFF
-    more_B = (here_B + (state.error + state.reach + state.around) * 2 * UNIT_ROUNDOFF) * UP
+    here_B = norms(state.x.flatten(1)) * UNIT_ROUNDOFF * UP
+    more_B = (here_B + (state.error + state.reach + state.around) * UNIT_ROUNDOFF) * UP
     return replace(state, error=(state.error + here_B) * UP, around=(state.around + more_B) * UP)
 
 

@@ -98,7 +98,7 @@ def norm_proved(
         size: Of the matrix.
     """
     room = 4 * size * product_error(size)
-    enough = wanted**2 * (1 - 32 * UNIT_ROUNDOFF) - charge
+    enough = min(wanted, known) ** 2 * (1 - 32 * UNIT_ROUNDOFF) - charge
     square = smallest_proved(prove, estimate, known**2, enough=enough, room=room)
     bound = min(math.sqrt(square + charge) * (1 + 4 * UNIT_ROUNDOFF), known) + CUT
     return bound if bound <= wanted else bound * (1 + room)

@@ -53,7 +53,8 @@ class Computed:
             shift_rounding: What evaluating errs by besides, in multiples of ||b||.
         """
         size = (norm * self.size + shift) * UP
-        error = (norm * self.error + rounding * self.reach + shift_rounding * shift + TINY) * UP
+        # What a factor lost to underflow below the smallest number counts by the size of the input.
+        error = (norm * self.error + (rounding + TINY) * self.reach + shift_rounding * shift + TINY) * UP
         return Computed(size, error).checked
 
     def through(self, *, norm: float, shift: float, local: float) -> Computed:
@@ -106,8 +107,12 @@ def length(vector: Tensor | None, copies: int) -> float:
 
 
 def norms(vectors: Tensor) -> Tensor:
-    """Upper bounds of the norms of vectors (..., N) in float64, without under- and overflow of squares: shape (...)."""
+    """Upper bounds of the norms of vectors (..., N) in float64, without under- and overflow of squares: shape (...).
+
+    None is smaller than `TINY`, below which products round too much.
+    """
     vectors = vectors.detach().to(torch.float64)
     largest = vectors.abs().amax(-1, keepdim=True)
     unit = torch.where(largest > 0, largest, 1.0)
-    return torch.linalg.vector_norm(vectors / unit, dim=-1) * unit[..., 0] * (1 + gamma(vectors.shape[-1] + 8)) * UP
+    found = torch.linalg.vector_norm(vectors / unit, dim=-1) * unit[..., 0] * (1 + gamma(vectors.shape[-1] + 8)) * UP
+    return found + TINY

@@ -38,6 +38,11 @@ ROUNDED = 1 + 1e-4
 """More than rounding adds to the scale of a kernel."""
 
 
+def series_degree(training: bool) -> int:
+    """Degree of the series; no method of the layer, as bounds rest on it and subclasses could change that."""
+    return TRAINING_DEGREE if training else EVAL_DEGREE
+
+
 def reshaped_kernels(kernel_OIKK: Tensor) -> tuple[Tensor, ...]:
     """Reshapings of a kernel whose spectral norms, times K, bound that of the convolution: two, one for 1x1 kernels."""
     taps = kernel_OIKK.movedim(-2, -3)
@@ -58,11 +63,6 @@ class SOCConv2d(LipschitzModule):
     def channels(self) -> int:
         """Channels of the square construction."""
         return max(self.inner_channels, self.out_channels)
-
-    @property
-    def degree(self) -> int:
-        """Degree of the series."""
-        return TRAINING_DEGREE if self.training else EVAL_DEGREE
 
     @property
     def target(self) -> float:
@@ -102,7 +102,7 @@ class SOCConv2d(LipschitzModule):
         """L, or for 1x1 kernels the series of the matrix itself."""
         skew = self.skew_kernel(raw)
         if self.kernel_size == 1:
-            return (exponential_series(skew.flatten(-3), self.degree)[..., None, None],)
+            return (exponential_series(skew.flatten(-3), series_degree(self.training))[..., None, None],)
         return (skew,)
 
     def apply_weights(self, x_BIHW: Tensor, weights: Weights) -> Tensor:
@@ -112,7 +112,7 @@ class SOCConv2d(LipschitzModule):
             total = convolve(total, weights[0], None, "zeros")
         else:
             term = total
-            for order in range(1, self.degree + 1):
+            for order in range(1, series_degree(self.training) + 1):
                 term = convolve(term, weights[0] / order, None, self.padding_mode)
                 total = total + term
         total = total[:, : self.out_channels]

@@ -296,7 +296,7 @@ class LipschitzModule(nn.Module, abc.ABC):
         super()._load_from_state_dict(*args, **kwargs)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_memo": Memo()}
+        return {**super().__getstate__(), "_memo": Memo()}  # type: ignore[no-untyped-call]
 
     def extra_repr(self) -> str:
         """The arguments that the layer was made with."""

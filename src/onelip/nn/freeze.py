@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, cast
 
 import torch
+import torch.nn.modules.module as global_hooks
 from torch import Tensor, nn
 
 from ..bound import Bound
 from ..errors import UnsoundError, UnsupportedShapeError
 from ..linalg.conv import Image, Padding, circular_pad
 from ..linalg.rounding import Computed
+from .memo import Memo
 
 if TYPE_CHECKING:
     from .base import LipschitzModule
@@ -63,8 +65,11 @@ class FrozenLayer(nn.Module):
     def __init__(self, layer: LipschitzModule, weights: tuple[Tensor, ...], image: Image) -> None:
         super().__init__()
         self.image = image if layer.depends_on_image() else None
-        skeleton = copy.copy(layer)
-        skeleton.__dict__.update(_parameters={}, _buffers={}, _modules={})
+        # As copy.copy does, which refuses layers with parametrizations.
+        skeleton = type(layer).__new__(type(layer))
+        skeleton.__dict__.update(vars(layer) | {"_parameters": {}, "_buffers": {}, "_modules": {}})
+        skeleton.__dict__.pop("_compiled_call_impl", None)
+        skeleton.__dict__["_memo"] = Memo()
         bias = layer.bias
         skeleton.register_parameter("bias", None if bias is None else nn.Parameter(bias.detach().clone(), False))
         skeleton.train(False)
@@ -87,8 +92,8 @@ class FrozenLayer(nn.Module):
         """As the layer itself in eval mode."""
         if self.image is not None:
             self._check(tuple(x.shape[-2:]))
-        result: Tensor = self.skeleton(x, self.weights())
-        return result
+        # Not through a call: what a class may have done to that is not what the weights say.
+        return self.skeleton.forward(x, self.weights())
 
     def bound(self, image: Image, *, enough: float = 0.0) -> Bound:
         """Proved bound of the operator that the buffers realise, on images of one size."""
@@ -109,7 +114,10 @@ def applied_layer(layer: LipschitzModule, shape: tuple[int, ...]) -> FrozenLayer
     """A layer as it applies the weights that it constructs anew for inputs of one shape, (C, H, W) or (..., C)."""
     from .linear import PointwiseLinear
 
-    image = (1, 1) if isinstance(layer, PointwiseLinear) else (shape[1], shape[2])
+    vectors = isinstance(layer, PointwiseLinear)
+    if not vectors and len(shape) != 3:
+        raise UnsupportedShapeError(f"{type(layer).__name__} takes images (C, H, W), not {shape}")
+    image = (1, 1) if vectors else (shape[1], shape[2])
     return FrozenLayer(layer, layer.realise(image), image)
 
 
@@ -130,11 +138,16 @@ def refuse_hooks(module: nn.Module) -> None:
         UnsoundError: If the module has another forward or `apply_weights` than its class, or a forward hook or pre-hook
             (as the old `torch.nn.utils.weight_norm` adds).
     """
-    for name in ("forward", "apply_weights"):
+    kind = type(module)
+    for name in ("forward", "apply_weights", "_call_impl"):
         if name in vars(module):
-            raise UnsoundError(f"{type(module).__name__} was given another {name}, of which no bound is known")
+            raise UnsoundError(f"{kind.__name__} was given another {name}, of which no bound is known")
+    if kind.__call__ is not nn.Module.__call__ or kind._call_impl is not nn.Module._call_impl:
+        raise UnsoundError(f"{kind.__name__} is called in a way of its own, of which no bound is known")
     if module._forward_hooks or module._forward_pre_hooks:
-        raise UnsoundError(f"{type(module).__name__} has forward hooks, which may change what it computes; remove them")
+        raise UnsoundError(f"{kind.__name__} has forward hooks, which may change what it computes; remove them")
+    if global_hooks._global_forward_hooks or global_hooks._global_forward_pre_hooks:
+        raise UnsoundError("torch has forward hooks for all modules, which may change what they compute; remove them")
 
 
 def freeze(model: nn.Module, image: tuple[int, ...] | None = None) -> nn.Module:
@@ -245,6 +258,8 @@ class _Probe(nn.Module):
 def _replace(module: nn.Module, others: Mapping[int, nn.Module]) -> nn.Module:
     if id(module) in others:
         return others[id(module)]
+    if isinstance(module, _Probe):  # of a container that is met a second time
+        return module
     for name, child in module._modules.items():
         if child is not None:
             module._modules[name] = _replace(child, others)

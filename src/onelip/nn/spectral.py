@@ -98,14 +98,14 @@ class SpectralConv2d(LipschitzModule):
     def realised_bound(self, weights: Weights, image: Image, *, enough: float = 0.0) -> Bound:
         """The largest norm of a spectral matrix as realised; with zero padding on small images that of the operator.
 
-        What is cropped makes the norm smaller by more than 2 % only on images that are hardly larger than the kernel.
+        What is cropped makes the norm smaller by more than 2 % only on images of less than two kernels.
         """
         wide = tuple(tensor.to(torch.float64).contiguous() for tensor in weights)
         matrices = wide[0].flatten(-3) if self.kernel_size == 1 else torch.view_as_complex(wide[0])
         value = largest_norm_bound(matrices, enough=enough)
         why = f"norms of {matrices[..., 0, 0].numel()} spectral matrices, proved by Cholesky residuals"
         channels = max(self.inner_channels, self.out_channels)
-        cropped = self.padding_mode == "zeros" and min(image) <= self.kernel_size > 1
+        cropped = self.padding_mode == "zeros" and min(image) < 2 * self.kernel_size and self.kernel_size > 1
         if value <= enough or not cropped or channels * math.prod(image) > LARGEST or not math.isfinite(value):
             return Bound(value, why)
         operator = f"norm of the operator on images {image[0]}x{image[1]}, proved by a Cholesky residual"
