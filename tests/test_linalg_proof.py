@@ -213,3 +213,13 @@ def test_the_bound_of_the_matrices_that_may_be_the_largest_is_that_of_all(kind, 
     assert few == sum(bounded) - few if kind in ("orthogonal", "zero") else few < (sum(bounded) - few) / 4
     gradients = [torch.autograd.grad(value.sum(), kernel)[0] for value in (found, expected)]
     torch.testing.assert_close(*gradients, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("padding", ["circular", "zeros"])
+@pytest.mark.parametrize("exponent", [-900, -650, 400])
+def test_the_bound_of_a_convolution_is_tight_at_every_magnitude(exponent, padding):
+    kernel = kernels(3, 2, 3, 3)
+    plain, _ = proof.conv_largest_norm_bound(kernel, (4, 5), padding)
+    bound, _ = proof.conv_largest_norm_bound(2.0**exponent * kernel, (4, 5), padding)
+    assert bound == pytest.approx(2.0**exponent * plain, rel=1e-9, abs=0)
+    assert proof.conv_largest_norm_bound(2.0**exponent * kernel, (4, 5), padding, enough=bound)[0] <= bound

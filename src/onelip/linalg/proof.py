@@ -16,6 +16,7 @@ from .banded import zero_padded_norm_bound
 from .conv import Image, Padding, spectral_matrices, torus
 from .krylov import largest_eigenvalue_estimate, norm_proved
 from .norms import (
+    CUT,
     TIGHT_SQUARINGS,
     TINY,
     UNIT_ROUNDOFF,
@@ -146,6 +147,14 @@ def conv_largest_norm_bound(
     kernel, size = kernel_OIKK.to(torch.float64), kernel_OIKK.shape[-1]
     if size == 1:
         return largest_norm_bound(kernel.flatten(-3), enough=enough), "matrix"
+    flat, unit = scaled(kernel.flatten(1)[None])
+    bound, way = _scaled_conv_bound(flat.view_as(kernel), image, padding, enough / float(unit) - CUT)
+    return float(unit) * (bound + CUT), way
+
+
+def _scaled_conv_bound(kernel: Tensor, image: Image, padding: Padding, enough: float) -> tuple[float, str]:
+    """The same for a kernel of entries near 1, larger than 1x1."""
+    size = kernel.shape[-1]
     charge = float(spectral_error(kernel)) * (1 + 4 * UNIT_ROUNDOFF)
     matrices = spectral_matrices(kernel, torus(image, size, padding))
     largest = largest_norm_bound(matrices, enough=enough * (1 - 16 * UNIT_ROUNDOFF) - charge)
