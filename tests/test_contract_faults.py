@@ -12,6 +12,7 @@ from torch import nn
 
 from onelip.bound import Bound
 from onelip.errors import ContractError
+from onelip.linalg.conv import convolve
 from onelip.linalg.norms import conv_norm_estimate, norm_bound
 from onelip.linalg.proof import conv_norm_bound
 from onelip.method import Method
@@ -26,6 +27,7 @@ from onelip.methods.soc import SOCConv2d
 from onelip.methods.standard import StandardConv2d
 from onelip.nn.freeze import FrozenLayer
 from onelip.nn.memo import Memo
+from onelip.nn.reshape import fit_channels
 from onelip.testing import CHECKS, cases, ddp_safe
 
 
@@ -176,7 +178,15 @@ class TooFewNewtonSteps(LOTConv2d):
 
 @plant("preserves_norm_if_orthogonal", "soc", "the smallest singular value")
 class SeriesCutEarly(SOCConv2d):
-    degree = 4
+    def apply_weights(self, x, weights):
+        if self.kernel_size == 1:
+            return super().apply_weights(x, weights)
+        total = term = fit_channels(x, self.channels)
+        for order in range(1, 5):
+            term = convolve(term, weights[0] / order, None, self.padding_mode)
+            total = total + term
+        total = total[:, : self.out_channels]
+        return total if self.bias is None else total + self.bias[:, None, None]
 
 
 @plant("matches_dense_reference", "aol", "depends on the rest of its batch")
