@@ -2,6 +2,7 @@
 
 import copy
 import json
+import math
 
 import pytest
 import torch
@@ -10,6 +11,8 @@ from torch import nn
 import onelip
 from onelip.bound import Bound
 from onelip.certify import verify as verification
+from onelip.certify.along import ErrorsAlong
+from onelip.certify.rounding import Plan, steps
 from onelip.errors import CertificateError, RecordError, UnsoundError
 
 METHODS = [name for name, method in onelip.METHODS.items() if method.traits.constrained]
@@ -290,11 +293,10 @@ def test_radii_without_the_charge_for_rounding_are_refused_at_the_edge(monkeypat
 def test_the_errors_that_verification_bounds_are_no_larger_than_those_that_were_paid_for(name):
     model, x, y = network(name)
     certificate = onelip.issue_certificate(model, x, y)
-    plan = verification.Plan(verification._as_float64, verification._claims(certificate))
-    judge = verification._Judge(verification.steps(model.plain(), (1, 8, 8), plan), certificate)
-    zero = torch.zeros(len(x), dtype=torch.float64)
-    state = verification._State(x=x.double(), error=zero, around=zero, reach=zero + 0.1)
-    found = judge._through(judge.chain, state)
+    plan = Plan(verification._as_float64, verification._claims(certificate))
+    errors = ErrorsAlong(steps(model, (1, 8, 8), plan))
+    errors.coefficients = math.inf, math.inf  # those along the way alone
+    found = errors.at(x.double(), torch.full((len(x),), 0.1, dtype=torch.float64))
     sizes = torch.linalg.vector_norm(x.double().flatten(1), dim=1) + 0.1
     paid = certificate.error_at_zero + certificate.error_per_norm * sizes
     assert (found.error > 0).all()

@@ -22,7 +22,7 @@ from ..errors import CertificateError, RecordError, UnsoundError
 from ..files import write_text
 from ..linalg.rounding import norms
 from .radius import LARGEST, Certifier, leads
-from .rounding import Step
+from .rounding import Step, flattened
 
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
@@ -244,14 +244,6 @@ def inputs_digest(x: Tensor, y: Tensor) -> str:
     content.update(_bytes(x))
     content.update(_bytes(y.to(torch.int64)))
     return content.hexdigest()
-
-
-def flattened(steps: Sequence[Step]) -> Iterator[Step]:
-    """All steps, those of the branches of a sum before the sum."""
-    for step in steps:
-        for branch in step.branches:
-            yield from flattened(branch)
-        yield step
 
 
 def _layer_claims(steps: Sequence[Step]) -> Iterator[LayerClaim]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar, cast
 
@@ -99,6 +99,14 @@ def steps(model: nn.Module, shape: Shape, plan: Plan | None = None) -> tuple[Ste
         UnsoundError: If a module has no proved bound, or its rounding errors are not known.
     """
     return tuple(_steps(model, shape, "", plan or Plan())[0])
+
+
+def flattened(steps: Sequence[Step]) -> Iterator[Step]:
+    """All steps, those of the branches of a sum before the sum."""
+    for step in steps:
+        for branch in step.branches:
+            yield from flattened(branch)
+        yield step
 
 
 def evaluation_error(chain: tuple[Step, ...], size: float) -> float:

@@ -11,24 +11,23 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
 from ..bound import Bound
-from ..errors import CertificateError, UnsoundError, UnsupportedShapeError
-from ..linalg.rounding import UNIT_ROUNDOFF, UP, Computed, norms
+from ..errors import CertificateError, UnsoundError
+from ..linalg.rounding import UP, norms
 from ..nn.base import LipschitzModule
 from ..nn.freeze import FrozenLayer, applied_layer
 from ..nn.kernel import KernelConv2d
 from ..nn.linear import PointwiseLinear
 from ..nn.reshape import FitChannels
-from ..nn.sum import Sum
-from .certificate import Certificate, InputClaim, LayerClaim, check_inputs, flattened, inputs_digest, weights_digest
+from .along import ErrorsAlong, State
+from .certificate import Certificate, InputClaim, LayerClaim, check_inputs, inputs_digest, weights_digest
 from .lipschitz import Shape
-from .radius import DOWN, LARGEST, SMALLEST_RADIUS, SMALLEST_SLOPE, check_labels, leads, plain_evaluation
-from .rounding import Plan, Step, carried_through, evaluation_error, steps
+from .radius import DOWN, SMALLEST_RADIUS, SMALLEST_SLOPE, check_labels, leads
+from .rounding import Plan, Step, flattened, steps
 
 
 @torch.no_grad()
@@ -139,33 +138,14 @@ def _within(name: str, outer: str) -> bool:
     return not outer or name == outer or name.startswith(f"{outer}.")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _State:
-    """A batch on its way through a chain, and what is known of it, shape (B,) each.
-
-    Attributes:
-        x: As computed, float64.
-        error: Bounds of the norm of computed minus exact.
-        around: The same for every perturbed input.
-        reach: Bounds of how far from the exact tensor that of a perturbed input lies.
-    """
-
-    x: Tensor
-    error: Tensor
-    around: Tensor
-    reach: Tensor
-
-
 class _Judge:
     """The chain of a model, with all that decides whether the claim for an input holds."""
 
     def __init__(self, chain: tuple[Step, ...], certificate: Certificate) -> None:
         self.chain, self.certificate = chain, certificate
-        self.locals = {id(step): _local_error(step) for step in flattened(chain) if not step.branches}
+        self.errors = ErrorsAlong(chain)
         self.lipschitz = float(Bound.product(step.bound for step in chain))
-        largest = evaluation_error(chain, LARGEST) / LARGEST * UP
-        self.whole = evaluation_error(chain, 0.0), largest
-        for name, found in zip(("error_at_zero", "error_per_norm"), self.whole, strict=True):
+        for name, found in zip(("error_at_zero", "error_per_norm"), self.errors.coefficients, strict=True):
             if found > (claimed := getattr(certificate, name)):
                 raise CertificateError(f"{name}: it claims {claimed!r}; no less than {found!r} is proved")
 
@@ -176,11 +156,7 @@ class _Judge:
             CertificateError: Names the input.
         """
         radii_B = torch.tensor([claim.radius for claim in claims], dtype=torch.float64, device=x.device)
-        zero_B = torch.zeros_like(radii_B)
-        x = x.to(torch.float64)
-        with plain_evaluation(x.device):
-            state = self._through(self.chain, _State(x=x, error=zero_B, around=zero_B, reach=radii_B))
-        state = self._smaller(state, norms(x.flatten(1)), radii_B)
+        state = self.errors.at(x.to(torch.float64), radii_B)
         if state.x.dim() != 2 or state.x.shape[1] != self.certificate.classes:
             raise CertificateError(
                 f"classes: it speaks of {self.certificate.classes}, the model gives {tuple(state.x.shape[1:])}"
@@ -196,13 +172,7 @@ class _Judge:
             if verdict:
                 raise CertificateError(f"inputs: input {first + index} {verdict}")
 
-    def _smaller(self, state: _State, sizes_B: Tensor, radii_B: Tensor) -> _State:
-        """The errors that follow from the norms of the inputs alone, where they are smaller."""
-        none, one = self.whole
-        error, around = ((none + one * size_B * UP) * UP for size_B in (sizes_B, sizes_B + radii_B))
-        return replace(state, error=state.error.minimum(error), around=state.around.minimum(around))
-
-    def _proved(self, state: _State, radii_B: Tensor, y: Tensor) -> Tensor:
+    def _proved(self, state: State, radii_B: Tensor, y: Tensor) -> Tensor:
         """Whether each radius is 0 or proved: by it, and by rounding, no lead is lost."""
         charge_B = math.sqrt(2) * (state.error + state.around) * UP
         lost_BK = radii_B[:, None] * self._slopes(y, state.x.shape[1]) * UP + charge_B[:, None]
@@ -222,33 +192,6 @@ class _Judge:
         apart_PK = torch.stack([norms(rows_KN[label] - rows_KN[:classes]) for label in present]) * (before * UP * UP)
         return apart_PK[index_B].clamp(min=SMALLEST_SLOPE, max=general)
 
-    def _through(self, chain: tuple[Step, ...], state: _State) -> _State:
-        for step in chain:
-            state = self._added(step, state) if step.branches else self._step(step, state)
-        return state
-
-    def _step(self, step: Step, state: _State) -> _State:
-        (none, one), bound = self.locals[id(step)], float(step.bound)
-        here_B = norms(state.x.flatten(1))
-        there_B = (here_B + state.error + state.reach + state.around) * UP
-        known_B = there_B <= LARGEST
-        return _State(
-            x=step.module(state.x.clone()),
-            error=torch.where(known_B, (bound * state.error + none + one * here_B) * UP, math.inf),
-            around=torch.where(known_B, (bound * state.around + none + one * there_B) * UP, math.inf),
-            reach=bound * state.reach * UP,
-        )
-
-    def _added(self, step: Step, state: _State) -> _State:
-        """A sum: each branch, its product with a weight, and the sum so far."""
-        assert isinstance(step.module, Sum)
-        total: _State | None = None
-        for weight, branch in zip(step.module.weights, step.branches, strict=True):
-            term = _times(self._through(branch, state), weight)
-            total = term if total is None else _plus(total, term)
-        assert total is not None
-        return total
-
 
 def _verdict(claim: InputClaim, label: int, *, proved: bool) -> str:
     """What is wrong with the label or the radius of a claim; nothing if they hold."""
@@ -264,36 +207,6 @@ def _misread(claim: InputClaim, logits_K: Tensor, margin: float, apart: float) -
     if claim.prediction >= len(logits_K) or float(logits_K.amax() - logits_K[claim.prediction]) > apart:
         return f"claims the class {claim.prediction}; it is {int(logits_K.argmax())}"
     return ""
-
-
-def _times(state: _State, weight: float) -> _State:
-    if weight == 1:
-        return state
-    size = abs(weight)
-    known = {name: size * getattr(state, name) * UP for name in ("error", "around", "reach")}
-    return _rounded(replace(state, x=weight * state.x, **known))
-
-
-def _plus(one: _State, other: _State) -> _State:
-    if one.x.shape != other.x.shape:
-        raise UnsupportedShapeError(f"branches of a Sum give shapes {tuple(one.x.shape)} and {tuple(other.x.shape)}")
-    names = ("x", "error", "around", "reach")
-    return _rounded(_State(**{name: getattr(one, name) + getattr(other, name) for name in names}))
-
-
-def _rounded(state: _State) -> _State:
-    """What is known after one more rounding of every entry."""
-    here_B = norms(state.x.flatten(1)) * UNIT_ROUNDOFF * UP
-    more_B = (here_B + (state.error + state.reach + state.around) * UNIT_ROUNDOFF) * UP
-    return replace(state, error=(state.error + here_B) * UP, around=(state.around + more_B) * UP)
-
-
-def _local_error(step: Step) -> tuple[float, float]:
-    """What evaluating a module at a computed input errs by: the first number plus the second times its norm."""
-    none, largest = (carried_through(step, Computed(size, 0.0)).error for size in (0.0, LARGEST))
-    if not math.isfinite(largest):
-        raise UnsoundError(f"evaluating {step.name or 'the model'} could overflow")
-    return none, largest / LARGEST * UP
 
 
 def _rows(module: nn.Module) -> Tensor | None:

@@ -102,8 +102,6 @@ class LipschitzModule(nn.Module, abc.ABC):
         self.register_parameter("bias", nn.Parameter(empty) if bias else None)
         self.reset_parameters()
 
-    # What an author writes
-
     @abc.abstractmethod
     def raw_shapes(self) -> dict[str, tuple[int, ...]]:
         """Names and shapes of the raw parameters, in the order in which `construct` takes them."""
@@ -124,11 +122,7 @@ class LipschitzModule(nn.Module, abc.ABC):
     def realised_bound(self, weights: Weights, image: Image, *, enough: float = 0.0) -> Bound:
         """Proved bound of `apply_weights` with these weights as they are, in exact arithmetic.
 
-        Args:
-            weights: As constructed.
-            image: Height and width.
-            enough: A bound that needs not be improved, which saves time; a bound that this method gave is always found
-                enough, also on another machine.
+        A bound below `enough` needs not be improved; one that this method gave is found enough on any machine.
         """
 
     def rounding(self, x: Computed, weights: Weights, image: Image, norm: float) -> Computed:
@@ -147,8 +141,6 @@ class LipschitzModule(nn.Module, abc.ABC):
             f"no proved rounding error is known for {type(self).__name__}: write its `rounding`, or ask for radii in "
             'real arithmetic, arithmetic="real"'
         )
-
-    # What the base supplies
 
     def depends_on_image(self) -> bool:
         """Whether the constructed weights depend on the image size; overridden where they do not."""
@@ -262,7 +254,7 @@ class LipschitzModule(nn.Module, abc.ABC):
 
         Args:
             image: Height and width of the input images.
-            enough: See `realised_bound`.
+            enough: As for `realised_bound`.
 
         Raises:
             UnsoundError: If the weights are not finite.
