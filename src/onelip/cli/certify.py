@@ -59,7 +59,7 @@ def certify(
     """
     with clear_errors():
         from onelip.bench.measure.machine import find_device
-        from onelip.bench.single import certify_again, open_run, write_certificate
+        from onelip.bench.single import CERTIFICATE_NAME, certify_again, open_run, write_certificate
 
         spoken_of, found = options.arithmetic(arithmetic), find_device(device)
         opened = open_run(run, method=method, data=data, data_dir=data_dir)
@@ -80,7 +80,9 @@ def certify(
                 say(f"Certificate: {written}; onelip verify {written} checks it.")
         if siege is not None and broken:
             text = f"A certificate was broken: this is a fault of the program. The images are in {siege.save(run)}"
-            typer.echo(f"onelip: {text}; no certificate was written", err=True)
+            # An earlier one says what was just refuted.
+            (run / CERTIFICATE_NAME).unlink(missing_ok=True)
+            typer.echo(f"onelip: {text}; there is no certificate", err=True)
             raise typer.Exit(BROKEN)
 
 
