@@ -14,6 +14,7 @@ import onelip
 from onelip.certify.rounding import evaluation_error, steps
 from onelip.errors import UnsoundError
 from onelip.linalg import fourier, rounding
+from onelip.linalg.proof import largest_norm_bound
 from onelip.linalg.rounding import Computed, absolute_norm, convolution_rounding
 
 METHODS = [name for name, method in onelip.METHODS.items() if method.traits.constrained]
@@ -145,3 +146,16 @@ def test_a_module_whose_rounding_is_not_known_is_refused():
     model = torch.nn.Sequential(torch.nn.Flatten(), Odd())
     with pytest.raises(UnsoundError, match=r"rounding errors of .*Odd are not known"):
         steps(model, (1, 2, 2))
+
+
+@pytest.mark.parametrize("name", ["cayley", "lot"])
+@pytest.mark.parametrize("size", [3, 5])
+def test_a_crop_that_makes_the_operator_small_makes_no_error_small(name, size):
+    """On the smallest images with zero padding: what happens before the crop is charged in full."""
+    torch.manual_seed(0)
+    layer = onelip.METHODS[name].conv2d(4, 4, size, padding_mode="zeros").double()
+    torch.nn.init.normal_(layer.weight)
+    weights, x = layer.realise((1, 1)), Computed(1.0, 0.0)
+    bound, inner = float(layer.bound((1, 1))), largest_norm_bound(torch.view_as_complex(weights[0]))
+    assert inner > 1.2 * bound
+    assert layer.rounding(x, weights, (1, 1), bound).error == layer.rounding(x, weights, (1, 1), inner).error > 0

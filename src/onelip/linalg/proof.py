@@ -31,6 +31,7 @@ from .norms import (
 LARGEST = 4096
 """Channels times pixels up to which the operator of a convolution with zero padding is factorised itself."""
 SLACK = 1 + 1e-6
+"""More than the rounding of a proof: how far below what is to be proved of other matrices the proof is tried."""
 POWER_STEPS, CANDIDATES = 4, 4
 """How the matrices of a stack are found that are worth a Krylov space, and how many are."""
 

@@ -88,9 +88,11 @@ class SpectralConv2d(LipschitzModule):
         pixels = math.prod(image)
         if self.kernel_size == 1:
             return convolution_rounding(x, weights[0], self.bias, pixels, norm)
-        around, largest = self.spectral_image(image), float(frobenius(torch.view_as_complex(weights[0])).amax())
-        charge = gamma(2 * self.inner_channels + 4) * math.sqrt(2) * largest
-        spectrum = transform_rounding(x.as_given, around).linear(norm=norm, rounding=charge)
+        around, matrices = self.spectral_image(image), torch.view_as_complex(weights[0])
+        # Between the transforms it is the matrices that errors go through, not the smaller operator after the crop.
+        inner = largest_norm_bound(matrices.to(torch.complex128)) if self._is_cropped(image) else norm
+        charge = gamma(2 * self.inner_channels + 4) * math.sqrt(2) * float(frobenius(matrices).amax())
+        spectrum = transform_rounding(x.as_given, around).linear(norm=inner, rounding=charge)
         shift = length(self.bias, pixels)
         local = transform_back_rounding(spectrum, around).plus(Computed(shift, 0.0)).error
         return x.through(norm=norm, shift=shift, local=local)
@@ -104,12 +106,15 @@ class SpectralConv2d(LipschitzModule):
         matrices = wide[0].flatten(-3) if self.kernel_size == 1 else torch.view_as_complex(wide[0])
         value = largest_norm_bound(matrices, enough=enough)
         why = f"norms of {matrices[..., 0, 0].numel()} spectral matrices, proved by Cholesky residuals"
-        channels = max(self.inner_channels, self.out_channels)
-        cropped = self.padding_mode == "zeros" and min(image) < 2 * self.kernel_size and self.kernel_size > 1
-        if value <= enough or not cropped or channels * math.prod(image) > LARGEST or not math.isfinite(value):
+        if value <= enough or not self._is_cropped(image) or not math.isfinite(value):
             return Bound(value, why)
         operator = f"norm of the operator on images {image[0]}x{image[1]}, proved by a Cholesky residual"
         return min(Bound(value, why), Bound(self._operator_bound(wide, image, value, enough), operator), key=float)
+
+    def _is_cropped(self, image: Image) -> bool:
+        """Whether the operator on images of this size is bounded itself."""
+        small = max(self.inner_channels, self.out_channels) * math.prod(image) <= LARGEST
+        return small and self.padding_mode == "zeros" and self.kernel_size > 1 and min(image) < 2 * self.kernel_size
 
     def _operator_bound(self, weights: Weights, image: Image, norm: float, enough: float) -> float:
         """The norm of the matrix that the layer makes of a basis, in float64, with what evaluating that errs by."""
