@@ -149,3 +149,13 @@ def test_weights_that_are_not_finite_give_no_certificate(run):
         result = onelip(*command)
         assert result.exit_code == 2
         assert "not finite" in words(result)
+
+
+def test_a_certificate_that_cannot_be_written_costs_no_result(run):
+    (run / "certificate.json").unlink()
+    (run / "certificate.json").mkdir()
+    result = onelip("certify", run)
+    assert result.exit_code == 2
+    assert "cannot write" in result.stderr
+    assert "CRA 36/255" in result.stdout
+    assert "Certificate:" not in result.stdout

@@ -137,17 +137,15 @@ def certify_again(
     return Recertified(record=record, evaluation=evaluation, repeated=repeated, answers=answers)
 
 
-def write_certificate(run: Opened, result: Recertified, folder: Path) -> Path:
-    """Writes the certificate of a network on the images of its run into a folder.
+def write_certificate(run: Opened, result: Recertified, path: Path) -> None:
+    """Writes the certificate of a network on the images of its run.
 
     Raises:
         UnsoundError: The radii speak of real arithmetic.
         RecordError: The file cannot be written.
     """
     x, y, answers = run.data.to_float(run.data.test_images), run.data.test_labels, result.answers
-    path = folder / CERTIFICATE_NAME
     certificate_of(run.model, answers.certifier, x, y, answers=(answers.logits, answers.radii)).write(path)
-    return path
 
 
 def verify_again(

@@ -67,17 +67,20 @@ def certify(
             result = certify_again(opened, device=found, arithmetic=spoken_of, note=note)
         siege = _attack(opened, attack, attack_restarts, found, spoken_of) if attack else None
         broken = siege is not None and bool(siege.broken) and spoken_of == "float64"
-        written = write_certificate(opened, result, run) if spoken_of == "float64" and not broken else None
+        path = run / CERTIFICATE_NAME if spoken_of == "float64" and not broken else None
         if as_json:
-            facts = _facts(run, result) | {"certificate": written and str(written)} | _attack_facts(siege)
+            facts = _facts(run, result) | {"certificate": path and str(path)} | _attack_facts(siege)
             typer.echo(json.dumps(facts, indent=2))
         else:
             print_evaluation(result.record, result.evaluation)
             say(_against_the_record(result))
             if siege is not None:
                 print_siege(siege)
-            if written is not None:
-                say(f"Certificate: {written}; onelip verify {written} checks it.")
+        # Last: a folder that cannot be written to costs the certificate, and not what was found out.
+        if path is not None:
+            write_certificate(opened, result, path)
+            if not as_json:
+                say(f"Certificate: {path}; onelip verify {path} checks it.")
         if siege is not None and broken:
             text = f"A certificate was broken: this is a fault of the program. The images are in {siege.save(run)}"
             # An earlier one says what was just refuted.
