@@ -83,6 +83,7 @@ def norm_proved(
     known: float,
     wanted: float,
     size: int,
+    tight: bool = False,
 ) -> float:
     """Upper bound of a norm, from bounds of its square that can be proved, see `smallest_proved`.
 
@@ -96,11 +97,14 @@ def norm_proved(
         known: A bound of the norm that is known already.
         wanted: A bound of the norm that needs not be improved.
         size: Of the matrix.
+        tight: Whether the known bound needs not be improved.
     """
     room = 4 * size * product_error(size)
-    enough = min(wanted, known) ** 2 * (1 - 32 * UNIT_ROUNDOFF) - charge
-    square = smallest_proved(prove, estimate, known**2, enough=enough, room=room)
-    bound = min(math.sqrt(square + charge) * (1 + 4 * UNIT_ROUNDOFF), known) + CUT
+    if not tight and known + CUT > wanted:
+        enough = max(wanted, 0.0) ** 2 * (1 - 32 * UNIT_ROUNDOFF) - charge
+        square = smallest_proved(prove, estimate, known**2, enough=enough, room=room)
+        known = min(math.sqrt(square + charge) * (1 + 4 * UNIT_ROUNDOFF), known)
+    bound = known + CUT
     return bound if bound <= wanted else bound * (1 + room)
 
 

@@ -7,7 +7,10 @@ is real arithmetic on twice as many terms.
 
 from __future__ import annotations
 
+import math
+
 import torch
+import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from .conv import Image, Padding, spectral_matrices, torus
@@ -18,10 +21,11 @@ TINY, CUT = 2.0**-500, 2.0**-470
 UNDERFLOW = 2.0**-900
 """More than all products of a Gram matrix can lose to underflow."""
 EXPONENT_BITS = 0x7FF0000000000000
-TIGHT_SQUARINGS = 22
-"""After this many squarings of a Gram matrix, Frobenius and spectral norm agree to 1e-6 up to rank 10^7."""
-LOOSE_SQUARINGS = 12
-"""For normalising constants: bounds within 6e-4 of the norm up to rank 4096."""
+
+
+def _real(matrices: Tensor) -> Tensor:
+    """Real and imaginary parts of the entries, shape (..., M, N, 1 or 2)."""
+    return torch.view_as_real(matrices.resolve_conj()) if matrices.is_complex() else matrices[..., None]
 
 
 def _gamma(terms: int) -> float:
@@ -34,9 +38,9 @@ def _up(value: Tensor) -> Tensor:
 
 def frobenius(matrices: Tensor) -> Tensor:
     """Upper bound of the Frobenius norm of each float64 matrix, shape (...)."""
-    real = torch.view_as_real(matrices.resolve_conj()).flatten(-2) if matrices.is_complex() else matrices
-    flat = real.flatten(-2)
-    return (flat.square().sum(-1) + UNDERFLOW).sqrt() * (1 + _gamma(flat.shape[-1] + 8))
+    terms = matrices.shape[-2] * matrices.shape[-1] * (2 if matrices.is_complex() else 1)
+    norm = torch.linalg.vector_norm(_real(matrices), dim=(-3, -2, -1))
+    return (norm + UNDERFLOW**0.5) * (1 + _gamma(terms + 8))
 
 
 def _gram(matrices: Tensor) -> Tensor:
@@ -65,15 +69,13 @@ def spectral_error(kernel_OIKK: Tensor) -> Tensor:
 
 
 def _without_tiny(matrices: Tensor) -> Tensor:
-    real = torch.view_as_real(matrices) if matrices.is_complex() else matrices
-    real = torch.where(real.abs() < TINY, 0.0, real)
-    return torch.view_as_complex(real) if matrices.is_complex() else real
+    real = F.hardshrink(_real(matrices), TINY)
+    return torch.view_as_complex(real) if matrices.is_complex() else real[..., 0]
 
 
 def _largest_entry(matrices: Tensor) -> Tensor:
     """Largest absolute value of a real or imaginary part, shape (...)."""
-    real = torch.view_as_real(matrices.resolve_conj()).flatten(-2) if matrices.is_complex() else matrices
-    return real.abs().amax((-2, -1))
+    return torch.linalg.vector_norm(_real(matrices), math.inf, dim=(-3, -2, -1))
 
 
 def _power_of_two_above(value: Tensor) -> Tensor:
@@ -89,41 +91,6 @@ def scaled(matrices: Tensor) -> tuple[Tensor, Tensor]:
     """
     unit = _power_of_two_above(_largest_entry(matrices))
     return _without_tiny(matrices / unit[..., None, None]), unit
-
-
-def norm_bound(matrices: Tensor, *, squarings: int = TIGHT_SQUARINGS) -> Tensor:
-    """Proved upper bound of the spectral norm of each matrix, by repeated squaring of its Gram matrix.
-
-    With H_0 = A^H A and H_{i+1} = H_i^H H_i / s_i it holds that ||A||^2 = ||H_0|| and ||H_i||^2 = s_i ||H_{i+1}||, and
-    the last norm is at most its Frobenius norm. The bound exceeds the norm by a factor of at most
-    rank^(1 / 2^(squarings + 2)), and is never above the Frobenius norm (Gram iteration: Delattre et al., ICML 2023,
-    arXiv 2305.16173). Each product is charged its rounding error gamma ||H_i||_F^2; the scalings s_i are powers of two,
-    hence exact; entries below 2^-500 are cut off, and charged, so that none underflows. No branch depends on the data,
-    and the bound is differentiable.
-
-    Args:
-        matrices: float64 or complex128, shape (..., M, N).
-        squarings: How often the Gram matrix is squared.
-
-    Returns:
-        Bounds of shape (...), float64; not finite where a matrix is not finite.
-    """
-    if matrices.dtype not in (torch.float64, torch.complex128):
-        raise TypeError(f"norm_bound needs float64 or complex128 matrices, not {matrices.dtype}")
-    matrices, unit = scaled(matrices)
-    errors, scales = [gram_error(matrices)], []
-    current = _gram(matrices)
-    for _ in range(squarings):
-        scale = _power_of_two_above(frobenius(current))
-        current = _without_tiny(current / scale[..., None, None])
-        errors.append(gram_error(current))
-        scales.append(scale)
-        current = current.mH @ current
-    bound = frobenius(current)
-    for error, scale in zip(reversed(errors[1:]), reversed(scales), strict=True):
-        bound = scale * _up(_up(_up(bound + error).sqrt()) + CUT)
-    bound = torch.minimum(_up(_up(bound + errors[0] + UNDERFLOW).sqrt()), frobenius(matrices))
-    return unit * _up(bound + CUT)
 
 
 def isometry_defect(matrices: Tensor) -> Tensor:
@@ -180,7 +147,7 @@ def norm_estimate(matrices: Tensor, *, steps: int = 20) -> Tensor:
 
 
 def conv_norm_estimate(kernel_OIKK: Tensor, image: Image, padding: Padding, *, steps: int = 8) -> Tensor:
-    """Estimate of what `conv_norm_bound` bounds, from below, differentiable: it may steer training only.
+    """Estimate of the norm of convolutions, from below, differentiable: it may steer training only.
 
     Power iteration at every frequency finds the frequency of the largest norm; there, 64 further steps are taken by
     squaring the Gram matrix six times. No state is kept from one call to the next.
@@ -192,14 +159,28 @@ def conv_norm_estimate(kernel_OIKK: Tensor, image: Image, padding: Padding, *, s
     around = (1, 1) if size == 1 else torus(image, size, padding)
     spectrum = spectral_matrices(kernel_OIKK, around)
     with torch.no_grad():
-        vector = singular_vector_estimate(spectrum, steps)
-        peak = torch.linalg.vector_norm(spectrum @ vector, dim=(-2, -1)).argmax(-1)
+        peak, vector = peak_of(spectrum, steps=steps, squarings=6)
+    index = peak[..., None, None, None].expand(*peak.shape, 1, *spectrum.shape[-2:])
+    return torch.linalg.vector_norm(spectrum.gather(-3, index).squeeze(-3) @ vector, dim=(-2, -1))
+
+
+def peak_of(spectrum: Tensor, *, steps: int, squarings: int) -> tuple[Tensor, Tensor]:
+    """Which matrix of a stack (..., F, M, N) has the largest norm, and its right singular vector, both by estimate.
+
+    Args:
+        spectrum: The matrices.
+        steps: Of power iterations with every matrix.
+        squarings: Of the Gram matrix of the one that is chosen.
+
+    Returns:
+        Index of shape (...), vector of shape (..., N, 1).
+    """
+    vector = singular_vector_estimate(spectrum, steps)
+    peak = torch.linalg.vector_norm(spectrum @ vector, dim=(-2, -1)).argmax(-1)
     index = peak[..., None, None, None].expand(*peak.shape, 1, *spectrum.shape[-2:])
     matrix = spectrum.gather(-3, index).squeeze(-3)
-    with torch.no_grad():
-        gram = matrix.mH @ matrix
-        for _ in range(6):
-            gram = gram / torch.linalg.matrix_norm(gram)[..., None, None].clamp(min=1e-30)
-            gram = gram @ gram
-        vector = _normalise(gram @ start_vector(matrix.shape[-1], matrix))
-    return torch.linalg.vector_norm(matrix @ vector, dim=(-2, -1))
+    gram = matrix.mH @ matrix
+    for _ in range(squarings):
+        gram = gram / torch.linalg.matrix_norm(gram)[..., None, None].clamp(min=1e-30)
+        gram = gram @ gram
+    return peak, _normalise(gram @ start_vector(matrix.shape[-1], matrix))

@@ -1,8 +1,6 @@
 """The largest norm of a stack of matrices, proved by the residual of a Cholesky factorisation.
 
-`norms.norm_bound` bounds every matrix of a stack, differentiably. Certificates need one number for all frequencies:
-this way to it takes a few products, not two dozen. Constructions need the first for the largest matrix only, and the
-second finds out which that may be. Shapes and rounding as in `conv` and `norms`.
+Shapes and rounding as in `conv` and `norms`.
 """
 
 from __future__ import annotations
@@ -17,12 +15,11 @@ from .conv import Image, Padding, spectral_matrices, torus
 from .krylov import largest_eigenvalue_estimate, norm_proved
 from .norms import (
     CUT,
-    TIGHT_SQUARINGS,
     TINY,
     UNIT_ROUNDOFF,
     frobenius,
     gram_error,
-    norm_bound,
+    product_error,
     scaled,
     spectral_error,
     start_vector,
@@ -30,19 +27,25 @@ from .norms import (
 
 LARGEST = 4096
 """Channels times pixels up to which the operator of a convolution with zero padding is factorised itself."""
-SLACK = 1 + 1e-6
-"""More than the rounding of a proof: how far below what is to be proved of other matrices the proof is tried."""
-POWER_STEPS, CANDIDATES = 4, 4
+CLOSE = 1.9e-6
+"""How far a bound of a square may lie above a known part of it to be called tight, if a tighter one is expensive."""
+EXPENSIVE = 2**24
+"""Multiplications of a product of two stacks that are."""
+HALVED = 64
+"""From matrices of twice this size on products with a triangular factor skip blocks of zeros."""
+POWER_STEPS, CANDIDATES = 8, 4
 """How the matrices of a stack are found that are worth a Krylov space, and how many are."""
 
 
 def largest_norm_bound(matrices: Tensor, *, enough: float = 0.0) -> float:
     """Proved upper bound of the largest spectral norm of a stack of matrices, tight up to 1e-6.
 
-    For each matrix A let G be the Gram matrix A^H A as computed, R the Cholesky factor of s I - G as computed, and
-    E = s I - G - R R^H. Then s I - A^H A = R R^H + E + (G - A^H A) >= -(||E||_F + ||G - A^H A||_F) I, so that ||A||^2
-    is at most s plus both norms. They are bounded by what was computed and the rounding errors of the products; how R
-    was found plays no part. An estimate of the norm proposes s; where no factor exists, s grows.
+    For each matrix A let G be the Gram matrix A^H A as computed. Where all G are close to a multiple c I of the
+    identity, ||A||^2 <= c + ||G - c I||_F + ||G - A^H A||_F is tight already. Otherwise let R be the Cholesky factor of
+    s I - G as computed, and E = s I - G - R R^H. Then s I - A^H A = R R^H + E + (G - A^H A)
+    >= -(||E||_F + ||G - A^H A||_F) I, so that ||A||^2 is at most s plus both norms. They are bounded by what was
+    computed and the rounding errors of the products; how R was found plays no part. An estimate of the norm proposes s;
+    where no factor exists, s grows.
 
     Args:
         matrices: float64 or complex128, shape (..., M, N).
@@ -58,22 +61,44 @@ def largest_norm_bound(matrices: Tensor, *, enough: float = 0.0) -> float:
     if matrices.dtype not in (torch.float64, torch.complex128):
         raise TypeError(f"largest_norm_bound needs float64 or complex128 matrices, not {matrices.dtype}")
     stack, unit = scaled(matrices.reshape(1, -1, matrices.shape[-1]))
-    stack = stack.reshape(-1, *matrices.shape[-2:])
+    return float(unit) * _scaled_norm_bound(stack.reshape(-1, *matrices.shape[-2:]), enough / float(unit))
+
+
+def _scaled_norm_bound(stack: Tensor, enough: float) -> float:
+    """The same for a stack (F, M, N) of entries near 1."""
     total = float(frobenius(stack).amax())
     if not math.isfinite(total):
         return math.inf
     if stack.shape[-2] < stack.shape[-1]:
         stack = stack.mH
-    search, charge = _Search(stack.mH @ stack), float(gram_error(stack).amax())
-    bound = norm_proved(
+    gram, charge = stack.mH @ stack, float(gram_error(stack).amax())
+    square, tight = _bound_near_identity(gram)
+    known = min(total, math.sqrt(square + charge) * (1 + 4 * UNIT_ROUNDOFF))
+    search = _Search(gram)
+    return norm_proved(
         search.prove,
         search.estimate,
         charge=charge,
-        known=total,
-        wanted=enough / float(unit),
+        known=known,
+        tight=tight,
+        wanted=enough,
         size=max(stack.shape[-2:]),
     )
-    return float(unit) * bound
+
+
+def _bound_near_identity(gram: Tensor) -> tuple[float, bool]:
+    """Proved bound c + ||G - c I||_F of the eigenvalues of each G; and whether it is tight enough for the largest.
+
+    No eigenvalue of a G is larger than that, and the largest is no smaller than any number on its diagonal.
+    """
+    diagonal = gram.diagonal(dim1=-2, dim2=-1)
+    entries, middle = diagonal.clone(), diagonal.real.mean(-1)
+    diagonal.sub_(middle[:, None])
+    rest = frobenius(gram) * (1 + 4 * UNIT_ROUNDOFF) + UNIT_ROUNDOFF * gram.shape[-1] * entries.real.abs().amax(-1)
+    diagonal.copy_(entries)
+    bound = float(((middle + rest) * (1 + 4 * UNIT_ROUNDOFF)).amax())
+    expensive = gram.numel() * gram.shape[-1] > EXPENSIVE
+    return bound, expensive and bound <= float(entries.real.amax()) * (1 + CLOSE)
 
 
 class _Search:
@@ -99,33 +124,37 @@ class _Search:
 
     def prove(self, shift: float) -> float | None:
         """Proved bound of all eigenvalues of each G, little above the shift s; None where an s I - G has no factor."""
-        difference, factor, failed = _factored(self.gram, shift)
+        difference = -self.gram
+        difference.diagonal(dim1=-2, dim2=-1).add_(shift)
+        factor, failed = torch.linalg.cholesky_ex(difference)
         if bool(failed.any()):
-            self._open = failed
+            self._open = failed != 0
             return None
         return float(_eigenvalue_bounds(difference, factor, shift).amax())
-
-    def contenders(self, looseness: float) -> Tensor:
-        """Which G may have an eigenvalue that is the largest of all up to this factor: their indices."""
-        largest = self.estimate()
-        difference, factor, failed = _factored(self.gram, largest / (looseness * SLACK))
-        below = _eigenvalue_bounds(difference, factor, largest / (looseness * SLACK)) <= largest / looseness
-        return (failed | ~below).nonzero()[:, 0]
-
-
-def _factored(gram: Tensor, shift: float) -> tuple[Tensor, Tensor, Tensor]:
-    """For each G the matrix s I - G, its Cholesky factor, and whether there is none."""
-    difference = -gram
-    difference.diagonal(dim1=-2, dim2=-1).add_(shift)
-    factor, failed = torch.linalg.cholesky_ex(difference)
-    return difference, factor, failed != 0
 
 
 def _eigenvalue_bounds(difference: Tensor, factor: Tensor, shift: float) -> Tensor:
     """Proved bounds of the eigenvalues of each G, whatever the factor of s I - G is."""
-    residual = frobenius(difference - factor @ factor.mH)
-    rounding = gram_error(factor.mH) + 2 * UNIT_ROUNDOFF * frobenius(difference)
+    residual = _residual(difference, factor)
+    # The entry that is subtracted from is one more term of a sum.
+    rounding = product_error(factor.shape[-1] + 1) * (frobenius(factor).square() + frobenius(difference))
     return (shift + (residual + rounding) * (1 + 8 * UNIT_ROUNDOFF)) * (1 + 4 * UNIT_ROUNDOFF)
+
+
+def _residual(difference: Tensor, factor: Tensor) -> Tensor:
+    """Upper bound of ||D - R R^H||_F, R lower triangular; of a large D the upper right quarter is not read.
+
+    It is taken for the adjoint of the lower left one, as it is but for rounding that is bounded for each entry.
+    """
+    half = factor.shape[-1] // 2
+    if half < HALVED:
+        return frobenius(torch.baddbmm(difference, factor, factor.mH, alpha=-1))
+    first, second = factor[:, :half, :half], factor[:, half:]
+    top = torch.baddbmm(difference[:, :half, :half], first, first.mH, alpha=-1)
+    left = torch.baddbmm(difference[:, half:, :half], second[..., :half], first.mH, alpha=-1)
+    rest = torch.baddbmm(difference[:, half:, half:], second, second.mH, alpha=-1)
+    parts = frobenius(top).square() + 2 * frobenius(left).square() + frobenius(rest).square()
+    return parts.sqrt() * (1 + 8 * UNIT_ROUNDOFF)
 
 
 def conv_largest_norm_bound(
@@ -158,56 +187,10 @@ def _scaled_conv_bound(kernel: Tensor, image: Image, padding: Padding, enough: f
     size = kernel.shape[-1]
     charge = float(spectral_error(kernel)) * (1 + 4 * UNIT_ROUNDOFF)
     matrices = spectral_matrices(kernel, torus(image, size, padding))
-    largest = largest_norm_bound(matrices, enough=enough * (1 - 16 * UNIT_ROUNDOFF) - charge)
+    largest = _scaled_norm_bound(matrices, enough * (1 - 16 * UNIT_ROUNDOFF) - charge)
     bound = (largest + charge) * (1 + 4 * UNIT_ROUNDOFF) if math.isfinite(charge) else math.inf
     if padding == "circular" or not math.isfinite(bound):
         return bound, "spectral matrices"
     if bound <= enough or max(kernel.shape[:2]) * math.prod(image) > LARGEST:
         return bound, "spectral matrices of a larger torus"
     return min(bound, zero_padded_norm_bound(kernel, image, enough=enough)), "rows of pixels"
-
-
-def conv_norm_bound(kernel_OIKK: Tensor, image: Image, padding: Padding, *, squarings: int = TIGHT_SQUARINGS) -> Tensor:
-    """Proved upper bound of the spectral norm of convolutions on images of one size, differentiable.
-
-    Circular: the largest norm of a spectral matrix on the image's own torus, tight. Zero padding: that on a torus
-    larger by K // 2, of which the operator is a compression.
-
-    Args:
-        kernel_OIKK: Kernels as realised, any real dtype, shape (..., O, I, K, K).
-        image: Height and width.
-        padding: "circular" or "zeros".
-        squarings: See `norm_bound`.
-
-    Returns:
-        Bounds of shape (...), float64.
-    """
-    kernel = kernel_OIKK.to(torch.float64)
-    if kernel.shape[-1] == 1:
-        return norm_bound(kernel.flatten(-3), squarings=squarings)
-    matrices = spectral_matrices(kernel, torus(image, kernel.shape[-1], padding))
-    stacks = matrices.reshape(-1, *matrices.shape[-3:]) if _may_look(matrices) else ()
-    if len(stacks):
-        bounds = [norm_bound(stack[_contenders(stack, squarings)], squarings=squarings).amax() for stack in stacks]
-        largest = torch.stack(bounds).view(matrices.shape[:-3])
-    else:
-        largest = norm_bound(matrices, squarings=squarings).amax(-1)
-    return (largest + spectral_error(kernel)) * (1 + 4 * UNIT_ROUNDOFF)
-
-
-@torch.no_grad()
-def _contenders(matrices: Tensor, squarings: int) -> Tensor:
-    """Those matrices of a stack whose `norm_bound` may be the largest of all; the others need none."""
-    stack, _ = scaled(matrices.detach().reshape(1, -1, matrices.shape[-1]))
-    stack = stack.reshape(matrices.shape)
-    if stack.shape[-2] < stack.shape[-1]:
-        stack = stack.mH
-    if not bool(torch.isfinite(stack.abs().amax())):
-        return torch.arange(len(stack), device=stack.device)
-    return _Search(stack.mH @ stack).contenders(stack.shape[-1] ** 0.5 ** (squarings + 1))
-
-
-def _may_look(matrices: Tensor) -> bool:
-    """Whether what is computed may depend on numbers: not where it is traced or transformed."""
-    traced = torch.compiler.is_compiling() or torch._C._functorch.peek_interpreter_stack() is not None
-    return type(matrices) is Tensor and matrices.device.type != "meta" and not traced

@@ -19,8 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from ..linalg.conv import Image, Padding, torus
-from ..linalg.norms import LOOSE_SQUARINGS, conv_norm_estimate
-from ..linalg.proof import conv_norm_bound
+from ..linalg.norms import conv_norm_estimate
+from ..linalg.operators import conv_norm_bound
 from ..method import ConvShape, Cost, Method, Traits
 from ..nn.base import Role, Weights
 from ..nn.kernel import uniform_bias
@@ -57,7 +57,7 @@ class CPLConv2d(ResidualConv2d):
         if self.training:
             norm = conv_norm_estimate(raw[0], image, self.padding_mode, steps=POWER_STEPS)
         else:
-            norm = conv_norm_bound(raw[0], image, self.padding_mode, squarings=LOOSE_SQUARINGS)
+            norm = conv_norm_bound(raw[0], image, self.padding_mode)
         floor = FLOOR * self.channels**-0.5 * torch.linalg.vector_norm(raw[0], dim=(-4, -3, -2, -1))
         scale = cpl_scale(norm.maximum(floor)) * (1 - 2 * torch.finfo(raw[0].dtype).eps)
         return scale[..., None].to(raw[0].dtype)
@@ -88,4 +88,5 @@ CPL = Method(
     linear=CPLLinear,
     cost=cost,
     traits=Traits(nonlinear=True, image_bound=True),
+    revision=2,
 )

@@ -22,8 +22,9 @@ from torch import Tensor, nn
 from ..bound import Bound
 from ..errors import UnsoundError
 from ..linalg.conv import Image, Padding, convolve, transpose_kernel
-from ..linalg.norms import LOOSE_SQUARINGS, norm_bound, norm_estimate
-from ..linalg.proof import conv_largest_norm_bound
+from ..linalg.norms import UNIT_ROUNDOFF, norm_estimate
+from ..linalg.operators import matrix_norm_bound
+from ..linalg.proof import conv_largest_norm_bound, largest_norm_bound
 from ..linalg.rounding import Computed, absolute_norm, convolution_rounding, gamma, length
 from ..linalg.series import exponential_series, exponential_series_bound
 from ..method import ConvShape, Cost, Method, Traits
@@ -70,8 +71,13 @@ class SOCConv2d(LipschitzModule):
         return 1.0 if self.kernel_size == 1 else min(0.7, 3.3 / self.kernel_size)
 
     def norm_of_skew(self, weights: Weights, image: Image) -> float:
-        """Proved bound of ||L||: the one that the scale promises, unless it cannot be proved."""
-        enough = self.target * self.kernel_size * ROUNDED
+        """Proved bound of ||L||: that of a reshaped kernel where it is what the scale promises."""
+        promised = self.target * ROUNDED
+        for matrix in sorted(reshaped_kernels(weights[0].to(torch.float64)), key=lambda one: float(norm_estimate(one))):
+            bound = largest_norm_bound(matrix, enough=promised)
+            if bound <= promised:
+                return bound * self.kernel_size * (1 + 2 * UNIT_ROUNDOFF)
+        enough = promised * self.kernel_size
         return conv_largest_norm_bound(weights[0], image, self.padding_mode, enough=enough)[0]
 
     def raw_shapes(self) -> dict[str, tuple[int, ...]]:
@@ -89,8 +95,7 @@ class SOCConv2d(LipschitzModule):
         if self.training:
             norms = [norm_estimate(matrix, steps=POWER_STEPS) for matrix in reshaped_kernels(skew)]
         else:
-            wide = skew.to(torch.float64)
-            norms = [norm_bound(matrix, squarings=LOOSE_SQUARINGS) for matrix in reshaped_kernels(wide)]
+            norms = [matrix_norm_bound(matrix) for matrix in reshaped_kernels(skew)]
         sigma = torch.stack(norms).amin(0).clamp(min=torch.finfo(raw[0].dtype).tiny * 1e4)
         return skew * (self.target / sigma).to(skew.dtype)[..., None, None, None, None]
 
@@ -170,4 +175,5 @@ SOC = Method(
     cost=cost,
     traits=Traits(orthogonal=True),
     shrinkage=1.01e-4,  # the series of degree 12 has modulus 0.9998996 at pi i
+    revision=2,
 )
