@@ -39,18 +39,6 @@ def test_norm_bound_of_structured_matrices(kind):
     assert truth * (1 - 1e-14) <= bound <= truth * (1 + 1e-6)
 
 
-def test_the_bound_exceeds_the_exactly_known_norm_of_integer_matrices():
-    """Integer rank-one matrices have norms whose squares are integers: compared exactly, without floating point."""
-    for seed in range(50):
-        left = torch.randint(-50, 50, (7,), generator=torch.Generator().manual_seed(seed))
-        right = torch.randint(-50, 50, (5,), generator=torch.Generator().manual_seed(seed + 1000))
-        squared = int((left**2).sum()) * int((right**2).sum())
-        numerator, denominator = float(
-            operators.matrix_norm_bound(torch.outer(left, right).double())
-        ).as_integer_ratio()
-        assert numerator**2 >= squared * denominator**2
-
-
 def test_norm_bound_of_zero_is_tiny_and_of_nan_is_not_finite():
     assert 0 <= float(operators.matrix_norm_bound(torch.zeros(4, 4, dtype=torch.float64))) < 1e-100
     for bad in (float("nan"), float("inf")):
@@ -59,16 +47,89 @@ def test_norm_bound_of_zero_is_tiny_and_of_nan_is_not_finite():
         assert not torch.isfinite(operators.matrix_norm_bound(matrix))
 
 
-def test_a_proof_refuses_single_precision():
-    with pytest.raises(TypeError, match="float64"):
-        proof.largest_norm_bound(torch.eye(3))
-
-
 @pytest.mark.parametrize("padding", ["circular", "zeros"])
 @pytest.mark.parametrize("size", [1, 3])
 def test_conv_norm_bound_is_differentiable(padding, size):
     kernels = matrices((2, 4, 3, size, size), size, dtype=torch.float64).requires_grad_()
     assert torch.autograd.gradcheck(lambda kernels: operators.conv_norm_bound(kernels, (5, 6), padding), (kernels,))
+
+
+def test_the_norm_has_no_second_derivative_and_says_so():
+    kernel = matrices((3, 2, 3, 3), 0, dtype=torch.float64).requires_grad_()
+    norm = operators.conv_norm_bound(kernel, (4, 4), "zeros")
+    (first,) = torch.autograd.grad(norm**2, kernel, create_graph=True)
+    with pytest.raises(RuntimeError, match="no second derivative"):
+        torch.autograd.grad(first.sum(), kernel)
+    square = torch.func.grad(lambda kernel: operators.conv_norm_bound(kernel, (4, 4), "zeros") ** 2)
+    with pytest.raises(RuntimeError, match="no second derivative"):
+        torch.func.grad(lambda kernel: square(kernel).sum())(kernel.detach())
+
+
+@pytest.mark.parametrize("exponent", [-150, -18, 100, 150])
+def test_the_derivative_of_a_norm_is_that_of_every_multiple_of_the_kernel(exponent):
+    kernel = matrices((3, 2, 3, 3), 0, dtype=torch.float64)
+
+    def derivative(kernel):
+        return torch.func.grad(lambda kernel: operators.conv_norm_bound(kernel, (4, 4), "zeros"))(kernel)
+
+    torch.testing.assert_close(derivative(10.0**exponent * kernel), derivative(kernel))
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("operator", [operators._bounds, operators._gradients])
+def test_operators_are_what_they_tell_compilers(operator):
+    for kernel in (matrices((4, 4, 3, 3), 0, dtype=torch.float64), torch.ones(4, 4, 1, 1, dtype=torch.float64)):
+        for one in (kernel, kernel.contiguous(memory_format=torch.channels_last), kernel.transpose(0, 1)):
+            torch.library.opcheck(operator, (one, [4, 5]))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_images_of_any_size_are_compiled_once():
+    kernel = matrices((4, 4, 3, 3), 0, dtype=torch.float64)
+
+    def bound(x):
+        return operators.conv_norm_bound(kernel, (x.shape[0], x.shape[1]), "zeros")
+
+    torch.compiler.reset()
+    with torch._dynamo.config.patch(error_on_recompile=True):
+        compiled = torch.compile(bound, fullgraph=True, backend="aot_eager", dynamic=True)
+        for side in (6, 8, 11):
+            x = torch.zeros(side, side + 1)
+            assert torch.equal(compiled(x), bound(x))
+
+
+@pytest.fixture
+def in_float32(monkeypatch):
+    """The charges of float64, for float32."""
+    monkeypatch.setattr(norms, "UNIT_ROUNDOFF", 2.0**-24)
+    monkeypatch.setattr(norms, "UNDERFLOW", 1e-60)
+    monkeypatch.setattr(proof, "UNIT_ROUNDOFF", 2.0**-24)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.complex64])
+def test_the_charge_of_a_gram_matrix_covers_its_rounding(dtype, in_float32):
+    matrix = matrices((5, 40, 30), 0, dtype=dtype)
+    wide = matrix.to(torch.complex128)
+    error = torch.linalg.matrix_norm((matrix.mH @ matrix).to(torch.complex128) - wide.mH @ wide)
+    assert (error > 0).all()
+    assert (error <= norms.gram_error(matrix)).all()
+
+
+def test_the_charge_of_spectral_matrices_covers_their_rounding(in_float32):
+    kernel = matrices((6, 5, 5, 5), 0, dtype=torch.float32)
+    exact = conv.spectral_matrices(kernel.double(), (7, 9))
+    error = torch.linalg.matrix_norm(conv.spectral_matrices(kernel, (7, 9)) - exact).amax()
+    assert 0 < float(error) <= float(norms.spectral_error(kernel))
+
+
+def test_a_residual_that_is_zero_by_rounding_proves_no_more_than_is_true(in_float32, monkeypatch):
+    """D = R R^T as computed has a negative eigenvalue where R is singular: s I - D has one above s."""
+    factor = matrices((1, 40, 40), 0, dtype=torch.float32).tril()
+    factor[:, range(40), range(40)] = 0
+    product = factor @ factor.mH
+    truth = 3.0 - torch.linalg.eigvalsh(product.double()).amin()
+    monkeypatch.setattr(torch, "baddbmm", lambda matrices, *factors, alpha: torch.zeros_like(matrices))
+    assert 3.0 < float(truth) <= float(proof._eigenvalue_bounds(product, factor, 3.0))
 
 
 @pytest.mark.filterwarnings("ignore")  # the compiler's own

@@ -113,6 +113,32 @@ def test_wrong_estimates_and_wrong_factors_never_lower_the_bound(monkeypatch, mo
     assert bound() >= truth
 
 
+@pytest.mark.parametrize("rows", [1, 6000])
+def test_the_bound_is_tight_for_long_matrices(rows):
+    """Room for other machines grows with the shorter side."""
+    for matrix in (torch.ones(rows, 160000 // rows, dtype=torch.float64), 3 * polar(kernels(6000, 300))):
+        truth = float(torch.linalg.matrix_norm(matrix, 2))
+        assert truth * (1 - 1e-14) <= proof.largest_norm_bound(matrix) <= truth * (1 + 1e-6)
+
+
+def test_a_bound_is_found_enough_whatever_the_order_of_summation_makes_of_the_shortest_way(monkeypatch):
+    """Also where that way lies a little above what another machine found, by it or by a factor."""
+    matrix = polar(kernels(320, 300)) + 2e-9 * kernels(320, 300, seed=1)
+    order = torch.randperm(320, generator=torch.Generator().manual_seed(0))
+    claims = [proof.largest_norm_bound(matrix)]
+    monkeypatch.setattr(proof, "EXPENSIVE", math.inf)
+    claims.append(proof.largest_norm_bound(matrix))
+    monkeypatch.undo()
+    for claim in claims:
+        assert proof.largest_norm_bound(matrix[order], enough=claim) <= claim
+
+
+def test_every_quarter_of_a_residual_counts_as_often_as_it_stands_there():
+    one = torch.zeros(1, 200, 200, dtype=torch.float64)
+    one[0, 0, 0] = one[0, 150, 0] = one[0, 0, 150] = one[0, 150, 150] = 1.0
+    assert 2.0 <= float(proof._residual(one, torch.zeros_like(one))) <= 2.0 + 1e-11
+
+
 @pytest.mark.parametrize("half", [20, 150])
 @pytest.mark.parametrize("quarter", ["first", "below", "second"])
 def test_a_factor_that_is_right_but_for_one_quarter_does_not_lower_the_bound(quarter, half, monkeypatch):

@@ -61,7 +61,10 @@ class ErrorsAlong:
         with plain_evaluation(x.device):
             state = self._through(self.chain, State(x=x, error=zero_B, around=zero_B, reach=radii_B))
         sizes_B = norms(x.flatten(1))
-        error, around = ((none + one * size_B * UP) * UP for size_B in (sizes_B, sizes_B + radii_B))
+        error, around = (
+            torch.where(size_B <= LARGEST, (none + one * size_B * UP) * UP, math.inf)
+            for size_B in (sizes_B, (sizes_B + radii_B) * UP)
+        )
         return replace(state, error=state.error.minimum(error), around=state.around.minimum(around))
 
     def _through(self, chain: tuple[Step, ...], state: State) -> State:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from ..errors import OnelipError, UnsoundError, UnsupportedShapeError
 from ..nn.base import LipschitzModule
-from ..nn.freeze import ImageModel, applied_layer, refuse_hooks, refuse_other_forward
+from ..nn.freeze import ImageModel, applied_layer, refuse_hooks, refuse_other_path
 from ..nn.loss import MarginCrossEntropy
 from ..nn.modes import without_autocast
 from .lipschitz import lipschitz_bound
@@ -228,7 +228,7 @@ def _in_float64(unit: _Unit, shape: tuple[int, ...]) -> _Unit:
 def _is_plain(layer: LipschitzModule) -> bool:
     try:
         refuse_hooks(layer)
-        refuse_other_forward(layer)
+        refuse_other_path(layer)
     except UnsoundError:
         return False
     return True

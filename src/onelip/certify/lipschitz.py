@@ -19,7 +19,7 @@ from ..linalg.conv import Padding
 from ..linalg.proof import largest_norm_bound
 from ..nn.activations import Abs, GroupSort, MaxMin
 from ..nn.base import LipschitzModule, checked_dtype
-from ..nn.freeze import CircularConv2d, FrozenLayer, refuse_hooks, refuse_inherited, refuse_other_forward
+from ..nn.freeze import CircularConv2d, FrozenLayer, other_path, refuse_hooks, refuse_inherited, refuse_other_path
 from ..nn.kernel import convolution_bound
 from ..nn.linear import PointwiseLinear
 from ..nn.reshape import Center, FitChannels, Normalize
@@ -33,9 +33,6 @@ M = TypeVar("M", bound=nn.Module)
 
 _RULES: dict[type[nn.Module], Rule] = {}
 _SEARCHES: dict[type[nn.Module], Search] = {}
-
-_FORWARDS = (LipschitzModule.forward, PointwiseLinear.forward)
-"""What a layer's own bound speaks of; a layer with another forward needs a rule."""
 
 
 def register_bound(kind: type[M]) -> Callable[[Callable[[M, Shape], tuple[Bound, Shape]]], Rule]:
@@ -107,7 +104,7 @@ def bound_and_shape(module: nn.Module, shape: Shape, *, enough: float = 0.0) -> 
     rule, search = _RULES.get(type(module)), _SEARCHES.get(type(module))
     if rule is None and search is not None:
         return search(module, shape, enough)
-    if rule is None and isinstance(module, LipschitzModule) and type(module).forward in _FORWARDS:
+    if rule is None and isinstance(module, LipschitzModule) and other_path(module) is None:
         return _layer(module, shape, enough)
     if rule is None:
         raise UnsoundError(
@@ -130,8 +127,6 @@ def _features(module: nn.Module, shape: Shape, features: int) -> None:
 
 def _layer(module: LipschitzModule, shape: Shape, enough: float) -> tuple[Bound, Shape]:
     refuse_inherited(type(module), "realised_bound")
-    if type(module).weights is not LipschitzModule.weights:
-        raise UnsoundError(f"{type(module).__name__} has a `weights` of its own, of which no bound is known")
     if isinstance(module, PointwiseLinear):
         _features(module, shape, module.in_channels)
         return _named(module, module.bound((1, 1), enough=enough)), (*shape[:-1], module.out_channels)
@@ -148,7 +143,7 @@ def _named(module: nn.Module, bound: Bound) -> Bound:
 def _frozen(module: FrozenLayer, shape: Shape, enough: float) -> tuple[Bound, Shape]:
     layer = module.skeleton
     refuse_hooks(layer)
-    refuse_other_forward(layer)
+    refuse_other_path(layer)
     refuse_inherited(type(layer), "realised_bound")
     if isinstance(layer, PointwiseLinear):
         _features(layer, shape, layer.in_channels)
@@ -239,8 +234,17 @@ def _unshuffle(module: nn.PixelUnshuffle, shape: Shape) -> tuple[Bound, Shape]:
 @register_search(nn.Linear)
 def _linear(module: nn.Linear, shape: Shape, enough: float) -> tuple[Bound, Shape]:
     _features(module, shape, module.in_features)
+    _check_weight(module, (module.out_features, module.in_features))
     value = largest_norm_bound(checked_dtype(module.weight, "nn.Linear").to(torch.float64), enough=enough)
     return Bound(value, "nn.Linear: spectral norm, proved by a Cholesky residual"), (*shape[:-1], module.out_features)
+
+
+def _check_weight(module: nn.Linear | nn.Conv2d, expected: Shape) -> None:
+    if tuple(module.weight.shape) != expected:
+        raise UnsoundError(
+            f"no proved bound is known for this {type(module).__name__}: {module.extra_repr()}, "
+            f"with a weight of shape {tuple(module.weight.shape)}"
+        )
 
 
 @register_search(CircularConv2d)
@@ -264,8 +268,11 @@ def _convolution(
     size = module.kernel_size[0]
     plain = module.stride == (1, 1) and module.dilation == (1, 1) and module.groups == 1
     square = module.kernel_size == (size, size) and size % 2 == 1
-    if not (plain and square and module.padding == margins):
+    # What circular padding is applied is kept apart from `padding`, which only shows it.
+    applied = module.padding_mode == "zeros" or list(module._reversed_padding_repeated_twice) == [size // 2] * 4
+    if not (plain and square and applied and module.padding == margins):
         raise UnsoundError(f"no proved bound is known for this {type(module).__name__}: {module.extra_repr()}")
+    _check_weight(module, (module.out_channels, module.in_channels, size, size))
     kernel = checked_dtype(module.weight, type(module).__name__)
     bound = convolution_bound(kernel, image, padding, enough=enough)
     return _named(module, bound), (module.out_channels, *image)

@@ -19,7 +19,7 @@ from ..bound import Bound
 from ..errors import CertificateError, UnsoundError
 from ..linalg.rounding import UP, norms
 from ..nn.base import LipschitzModule
-from ..nn.freeze import FrozenLayer, applied_layer
+from ..nn.freeze import FrozenLayer, applied_layer, in_eval_mode
 from ..nn.kernel import KernelConv2d
 from ..nn.linear import PointwiseLinear
 from ..nn.reshape import FitChannels
@@ -88,7 +88,7 @@ def _as_float64(module: nn.Module, shape: Shape) -> nn.Module:
         return applied_layer(module, shape).eval().double()
     if not isinstance(module, FrozenLayer) and any(isinstance(inner, LipschitzModule) for inner in module.modules()):
         raise UnsoundError(f"{type(module).__name__} has layers inside that verification cannot see into")
-    return copy.deepcopy(module).eval().double()
+    return in_eval_mode(copy.deepcopy(module)).double()
 
 
 def _claims(certificate: Certificate) -> Callable[[str], float]:
@@ -213,6 +213,8 @@ def _rows(module: nn.Module) -> Tensor | None:
     """The matrix of a linear layer, in float64; None where a module is none."""
     if type(module) is nn.Linear:
         return module.weight
-    if isinstance(module, FrozenLayer) and isinstance(module.skeleton, PointwiseLinear):
-        return module.weights()[0].flatten(1) if isinstance(module.skeleton, KernelConv2d) else None
-    return None
+    if not isinstance(module, FrozenLayer):
+        return None
+    layer = module.skeleton
+    known = isinstance(layer, PointwiseLinear) and type(layer).apply_weights is KernelConv2d.apply_weights
+    return module.weights()[0].flatten(1) if known else None

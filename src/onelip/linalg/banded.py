@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from .conv import Image, convolve, convolve_transposed, transpose_kernel
-from .krylov import largest_eigenvalue_estimate, norm_proved
+from .krylov import largest_eigenvalue_estimate, norm_proved, room_for
 from .norms import UNIT_ROUNDOFF, frobenius, product_error, scaled, start_vector
 
 Blocks = dict[tuple[int, int], Tensor]
@@ -47,7 +47,7 @@ def zero_padded_norm_bound(kernel_OIKK: Tensor, image: Image, *, enough: float =
         charge=charge,
         known=total,
         wanted=enough / float(unit),
-        size=height * max(rows_KPQ.shape[1:]),
+        room=room_for(height * rows_KPQ.shape[1], height * rows_KPQ.shape[2]),
     )
     return float(unit) * bound
 

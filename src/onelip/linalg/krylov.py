@@ -75,6 +75,14 @@ def smallest_proved(
     return _closed_in(prove, guess, known) if guess > 0 else known
 
 
+def room_for(rows: int, columns: int) -> float:
+    """Four times what the rounding of a proof can amount to, over the norm of a matrix of this shape.
+
+    Its squared Frobenius norm is at most the smaller side times its squared norm.
+    """
+    return 4 * min(rows, columns) * product_error(max(rows, columns))
+
+
 def norm_proved(
     prove: Callable[[float], float | None],
     estimate: Callable[[], float],
@@ -82,25 +90,24 @@ def norm_proved(
     charge: float,
     known: float,
     wanted: float,
-    size: int,
+    room: float,
     tight: bool = False,
 ) -> float:
     """Upper bound of a norm, from bounds of its square that can be proved, see `smallest_proved`.
 
-    It lies above what was proved by four times what the rounding of a proof can amount to, so that a machine that
-    rounds otherwise proves it too; unless it is no more than was wanted.
+    It has room above what was proved, so that a machine that rounds otherwise proves it too; unless it is no more than
+    was wanted.
 
     Args:
         prove: A proved bound of the square as computed, little above its argument, or None.
         estimate: Of the square.
         charge: What the square errs by.
         known: A bound of the norm that is known already.
-        wanted: A bound of the norm that needs not be improved.
-        size: Of the matrix.
-        tight: Whether the known bound needs not be improved.
+        wanted: A bound of the norm that needs not be improved; 0 if none is wanted.
+        room: See `room_for`.
+        tight: Whether the known bound needs not be improved where none is wanted.
     """
-    room = 4 * size * product_error(size)
-    if not tight and known + CUT > wanted:
+    if known + CUT > wanted and not (tight and wanted <= 0):
         enough = max(wanted, 0.0) ** 2 * (1 - 32 * UNIT_ROUNDOFF) - charge
         square = smallest_proved(prove, estimate, known**2, enough=enough, room=room)
         known = min(math.sqrt(square + charge) * (1 + 4 * UNIT_ROUNDOFF), known)

@@ -21,6 +21,8 @@ TINY, CUT = 2.0**-500, 2.0**-470
 UNDERFLOW = 2.0**-900
 """More than all products of a Gram matrix can lose to underflow."""
 EXPONENT_BITS = 0x7FF0000000000000
+REFINING_SQUARINGS = 6
+"""Of the Gram matrix at the frequency of the largest norm, in estimates."""
 
 
 def _real(matrices: Tensor) -> Tensor:
@@ -79,7 +81,7 @@ def _largest_entry(matrices: Tensor) -> Tensor:
 
 
 def _power_of_two_above(value: Tensor) -> Tensor:
-    """The next power of two of float64 values, by their bits (compilers stumble over frexp); 1 for subnormal ones."""
+    """The next power of two of float64 values, by their bits exactly; 1 for subnormal ones."""
     power = (value.detach().view(torch.int64) & EXPONENT_BITS).view(torch.float64)
     return torch.where(power > 0, 2 * power, 1.0)
 
@@ -159,7 +161,7 @@ def conv_norm_estimate(kernel_OIKK: Tensor, image: Image, padding: Padding, *, s
     around = (1, 1) if size == 1 else torus(image, size, padding)
     spectrum = spectral_matrices(kernel_OIKK, around)
     with torch.no_grad():
-        peak, vector = peak_of(spectrum, steps=steps, squarings=6)
+        peak, vector = peak_of(spectrum, steps=steps, squarings=REFINING_SQUARINGS)
     index = peak[..., None, None, None].expand(*peak.shape, 1, *spectrum.shape[-2:])
     return torch.linalg.vector_norm(spectrum.gather(-3, index).squeeze(-3) @ vector, dim=(-2, -1))
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from .conv import Image, Padding, phases, spectral_matrices, torus
 from .norms import peak_of
@@ -45,7 +44,7 @@ def matrix_norm_bound(matrices: Tensor) -> Tensor:
     return conv_norm_bound(matrices[..., None, None], (1, 1), "circular")
 
 
-@torch.library.custom_op("onelip::norm_bounds", mutates_args=(), schema="(Tensor kernels, int[] image) -> Tensor")
+@torch.library.custom_op("onelip::norm_bounds", mutates_args=(), schema="(Tensor kernels, SymInt[] image) -> Tensor")
 def _bounds(kernels: Tensor, image: list[int]) -> Tensor:
     height, width = image
     single = kernels.reshape(-1, *kernels.shape[-4:])
@@ -53,10 +52,12 @@ def _bounds(kernels: Tensor, image: list[int]) -> Tensor:
     return kernels.new_tensor(bounds).view(kernels.shape[:-4])
 
 
-@torch.library.custom_op("onelip::norm_gradients", mutates_args=(), schema="(Tensor kernels, int[] image) -> Tensor")
+@torch.library.custom_op("onelip::norm_gradients", mutates_args=(), schema="(Tensor kernels, SymInt[] image) -> Tensor")
 def _gradients(kernels: Tensor, image: list[int]) -> Tensor:
     """The derivative Re(u^H dV v) of the largest norm, u and v the singular vectors of the spectral matrix V."""
     height, width = image
+    # The derivative is the same for every multiple of a kernel.
+    kernels = kernels / kernels.abs().amax((-4, -3, -2, -1), keepdim=True).clamp(min=torch.finfo(kernels.dtype).tiny)
     spectrum = spectral_matrices(kernels, (height, width))
     peak, right = peak_of(spectrum, steps=POWER_STEPS, squarings=SQUARINGS)
     index = peak[..., None, None, None].expand(*peak.shape, 1, *spectrum.shape[-2:])
@@ -67,11 +68,11 @@ def _gradients(kernels: Tensor, image: list[int]) -> Tensor:
     cosines, sines = (
         wave[peak][..., None, None, :] for wave in phases(size, (height, width), kernels.dtype, kernels.device)
     )
-    return (outer.real * cosines - outer.imag * sines).unflatten(-1, (size, size))
+    return (outer.real * cosines - outer.imag * sines).unflatten(-1, (size, size)).contiguous()
 
 
 _bounds.register_fake(lambda kernels, _image: kernels.new_empty(kernels.shape[:-4]))
-_gradients.register_fake(lambda kernels, _image: torch.empty_like(kernels))
+_gradients.register_fake(lambda kernels, _image: kernels.new_empty(kernels.shape))
 _bounds.register_vmap(lambda _info, dims, kernels, image: (_bounds(kernels.movedim(dims[0], 0), image), 0))
 _gradients.register_vmap(lambda _info, dims, kernels, image: (_gradients(kernels.movedim(dims[0], 0), image), 0))
 
@@ -92,7 +93,28 @@ class _NormBound(torch.autograd.Function):
         ctx.image = inputs[1:]
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
         (kernels,) = ctx.saved_tensors
-        return gradients[0][..., None, None, None, None] * _gradients(kernels, list(ctx.image)), None, None
+        derivative: Tensor = _NormDerivative.apply(kernels, *ctx.image)  # type: ignore[no-untyped-call]
+        return gradients[0][..., None, None, None, None] * derivative, None, None
+
+
+class _NormDerivative(torch.autograd.Function):
+    """`_gradients`, which refuses to be differentiated: to be silent would drop a part of a second derivative."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(kernels: Tensor, height: int, width: int) -> Tensor:
+        derivative: Tensor = _gradients(kernels, [height, width])
+        return derivative
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, int, int], output: Tensor) -> None:
+        pass
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Any:
+        raise RuntimeError(
+            "the norm that a layer is divided by in eval mode has no second derivative; take it in training mode"
+        )

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from ..linalg.conv import Image, Padding, torus
-from ..linalg.norms import conv_norm_estimate
+from ..linalg.norms import REFINING_SQUARINGS, conv_norm_estimate
 from ..linalg.operators import conv_norm_bound
 from ..method import ConvShape, Cost, Method, Traits
 from ..nn.base import Role, Weights
@@ -29,7 +29,7 @@ from ..nn.residual import ResidualConv2d
 
 LARGEST_SCALE = 1e30
 FLOOR = 0.1
-POWER_STEPS, REFINING_SQUARINGS = 8, 6
+POWER_STEPS = 8
 
 
 def cpl_scale(norm: Tensor) -> Tensor:

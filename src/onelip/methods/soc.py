@@ -35,8 +35,14 @@ from ..nn.reshape import fit_channels
 
 TRAINING_DEGREE, EVAL_DEGREE = 5, 12
 POWER_STEPS = 20
+GRID = 2.0**-30
 ROUNDED = 1 + 1e-4
 """More than rounding adds to the scale of a kernel."""
+
+
+def _on_grid(norm: float) -> float:
+    """The next multiple of `GRID` above a norm."""
+    return math.ceil(norm / GRID) * GRID if math.isfinite(norm) else norm
 
 
 def series_degree(training: bool) -> int:
@@ -71,14 +77,17 @@ class SOCConv2d(LipschitzModule):
         return 1.0 if self.kernel_size == 1 else min(0.7, 3.3 / self.kernel_size)
 
     def norm_of_skew(self, weights: Weights, image: Image) -> float:
-        """Proved bound of ||L||: that of a reshaped kernel where it is what the scale promises."""
+        """Proved bound of ||L||: that of a reshaped kernel where it is what the scale promises.
+
+        It is rounded up to a multiple of `GRID`, so that another machine finds the same.
+        """
         promised = self.target * ROUNDED
         for matrix in sorted(reshaped_kernels(weights[0].to(torch.float64)), key=lambda one: float(norm_estimate(one))):
             bound = largest_norm_bound(matrix, enough=promised)
             if bound <= promised:
-                return bound * self.kernel_size * (1 + 2 * UNIT_ROUNDOFF)
+                return _on_grid(bound * self.kernel_size * (1 + 2 * UNIT_ROUNDOFF))
         enough = promised * self.kernel_size
-        return conv_largest_norm_bound(weights[0], image, self.padding_mode, enough=enough)[0]
+        return _on_grid(conv_largest_norm_bound(weights[0], image, self.padding_mode, enough=enough)[0])
 
     def raw_shapes(self) -> dict[str, tuple[int, ...]]:
         """The free kernel."""
@@ -104,11 +113,12 @@ class SOCConv2d(LipschitzModule):
         return False
 
     def construct(self, raw: Weights, image: Image) -> Weights:
-        """L, or for 1x1 kernels the series of the matrix itself."""
-        skew = self.skew_kernel(raw)
-        if self.kernel_size == 1:
-            return (exponential_series(skew.flatten(-3), series_degree(self.training))[..., None, None],)
-        return (skew,)
+        """L, or for 1x1 kernels the series of the matrix itself; in eval mode taken in float64."""
+        if self.kernel_size > 1:
+            return (self.skew_kernel(raw),)
+        skew = self.skew_kernel(raw if self.training else tuple(tensor.to(torch.float64) for tensor in raw))
+        series = exponential_series(skew.flatten(-3), series_degree(self.training))
+        return (series[..., None, None].to(raw[0].dtype),)
 
     def apply_weights(self, x_BIHW: Tensor, weights: Weights) -> Tensor:
         """The series, one convolution per term."""

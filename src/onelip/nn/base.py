@@ -237,14 +237,16 @@ class LipschitzModule(nn.Module, abc.ABC):
     @torch.no_grad()
     def realise(self, image: Image) -> Weights:
         """The weights of eval mode for images of one size, constructed anew from the parameters; reads no memo."""
-        training = self.training
-        self.training = False
+        modes = {module: module.training for module in self.modules()}
+        for module in modes:
+            module.training = False
         try:
             stacked = tuple(tensor.detach()[None] for tensor in self.raw())
             with without_autocast(stacked[0].device):
                 return tuple(tensor[0] for tensor in self.construct(stacked, self.inner_image(image)))
         finally:
-            self.training = training
+            for module, mode in modes.items():
+                module.training = mode
 
     def bound(self, image: Image, *, enough: float = 0.0) -> Bound:
         """Proved upper bound of this layer's Lipschitz constant in eval mode on images of one size.

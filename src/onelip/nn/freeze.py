@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from .base import LipschitzModule
 
 
+SEALED = ("forward", "weights", "recall", "remember", "realise", "memo_allowed")
+"""Methods between the weights of a layer and its output; what is said of a layer rests on those of onelip."""
+
+
 class CircularConv2d(nn.Conv2d):
     """`nn.Conv2d` with circular padding of any amount, also for kernels larger than the image."""
 
@@ -135,12 +139,12 @@ def refuse_hooks(module: nn.Module) -> None:
     """Raises where a hook, or a method set on the module itself, could change what it computes, unseen by its bound.
 
     Raises:
-        UnsoundError: If the module has another forward or `apply_weights` than its class, or a forward hook or pre-hook
-            (as the old `torch.nn.utils.weight_norm` adds).
+        UnsoundError: If a method of its class is replaced on the module, or it has a forward hook or pre-hook (as the
+            old `torch.nn.utils.weight_norm` adds).
     """
     kind = type(module)
-    for name in ("forward", "apply_weights", "_call_impl"):
-        if name in vars(module):
+    for name, value in vars(module).items():
+        if name != "_compiled_call_impl" and callable(value) and callable(getattr(kind, name, None)):
             raise UnsoundError(f"{kind.__name__} was given another {name}, of which no bound is known")
     if kind.__call__ is not nn.Module.__call__ or kind._call_impl is not nn.Module._call_impl:
         raise UnsoundError(f"{kind.__name__} is called in a way of its own, of which no bound is known")
@@ -148,6 +152,18 @@ def refuse_hooks(module: nn.Module) -> None:
         raise UnsoundError(f"{kind.__name__} has forward hooks, which may change what it computes; remove them")
     if global_hooks._global_forward_hooks or global_hooks._global_forward_pre_hooks:
         raise UnsoundError("torch has forward hooks for all modules, which may change what they compute; remove them")
+
+
+def in_eval_mode(model: nn.Module) -> nn.Module:
+    """The model, in eval mode throughout.
+
+    Raises:
+        UnsoundError: If a module stays in training mode.
+    """
+    stays = next((module for module in model.eval().modules() if module.training), None)
+    if stays is not None:
+        raise UnsoundError(f"{type(stays).__name__} stays in training mode when the model is set to eval mode")
+    return model
 
 
 def freeze(model: nn.Module, image: tuple[int, ...] | None = None) -> nn.Module:
@@ -176,11 +192,11 @@ def freeze(model: nn.Module, image: tuple[int, ...] | None = None) -> nn.Module:
         image = model.image
     for module in model.modules():
         refuse_hooks(module)
-    copied = copy.deepcopy(model).eval()
+    copied = in_eval_mode(copy.deepcopy(model))
     kept = {id(module.skeleton) for module in copied.modules() if isinstance(module, FrozenLayer)}
     layers = [m for m in copied.modules() if isinstance(m, LipschitzModule) and id(m) not in kept]
     for layer in layers:
-        refuse_other_forward(layer)
+        refuse_other_path(layer)
         _refuse_other_frozen(type(layer))
     probes = {id(layer): _Probe(layer) for layer in layers}
     probing = _replace(copied, probes)
@@ -195,18 +211,22 @@ def freeze(model: nn.Module, image: tuple[int, ...] | None = None) -> nn.Module:
     return _plain(_replace(probing, frozen)).eval().requires_grad_(False)
 
 
-def refuse_other_forward(layer: LipschitzModule) -> None:
+def other_path(layer: LipschitzModule) -> str | None:
+    """The method by which a class that is not of onelip changes how a layer's output comes from its weights."""
+    foreign = (kind for kind in type(layer).__mro__ if kind.__module__.partition(".")[0] not in ("onelip", "torch"))
+    return next((name for kind in foreign for name in SEALED if name in vars(kind)), None)
+
+
+def refuse_other_path(layer: LipschitzModule) -> None:
     """Raises where a subclass computes otherwise than its weights say.
 
     Raises:
-        UnsoundError: If the layer's forward is not that of the layers of onelip.
+        UnsoundError: If a class of the layer has a forward of its own, or another way to come by its weights.
     """
-    from .base import LipschitzModule
-    from .linear import PointwiseLinear
-
-    if type(layer).forward not in (LipschitzModule.forward, PointwiseLinear.forward) or "forward" in vars(layer):
+    name = other_path(layer)
+    if name is not None:
         raise UnsoundError(
-            f"{type(layer).__name__} has a forward of its own, which freezing would lose; "
+            f"{type(layer).__name__} has a {name} of its own, which freezing would lose; "
             "put the layer inside a module of your own, and register that module's bound"
         )
 

@@ -70,18 +70,9 @@ class SpectralConv2d(LipschitzModule):
         """The convolution: by Fourier transforms, in at least float32, or directly for 1x1 kernels."""
         if self.kernel_size == 1:
             return F.conv2d(x_BIHW, weights[0], self.bias)
-        y_BOHW = self._transformed(x_BIHW, weights[0])
-        return y_BOHW if self.bias is None else y_BOHW + self.bias[:, None, None]
-
-    def _transformed(self, x_BIHW: Tensor, matrices: Tensor) -> Tensor:
         pad = self.kernel_size // 2 if self.padding_mode == "zeros" else 0
-        with without_autocast(x_BIHW.device):
-            if x_BIHW.dtype in (torch.bfloat16, torch.float16):
-                x_BIHW = x_BIHW.to(matrices.dtype)
-            x_BIHW = F.pad(x_BIHW, (pad,) * 4)
-            y_BOHW = apply_spectral(x_BIHW, torch.view_as_complex(matrices))
-            height, width = y_BOHW.shape[-2:]
-            return y_BOHW[..., pad : height - pad, pad : width - pad]
+        y_BOHW = _transformed(x_BIHW, weights[0], pad)
+        return y_BOHW if self.bias is None else y_BOHW + self.bias[:, None, None]
 
     def rounding(self, x: Computed, weights: Weights, image: Image, norm: float) -> Computed:
         """The transforms as products, one product per frequency, and the bias."""
@@ -120,9 +111,21 @@ class SpectralConv2d(LipschitzModule):
         """The norm of the matrix that the layer makes of a basis, in float64, with what evaluating that errs by."""
         size = self.inner_channels * math.prod(image)
         basis = torch.eye(size, dtype=torch.float64, device=weights[0].device).view(size, -1, *image)
-        matrix = torch.cat([self._transformed(part, weights[0]).flatten(1) for part in basis.split(BASIS)])
+        pad = self.kernel_size // 2
+        matrix = torch.cat([_transformed(part, weights[0], pad).flatten(1) for part in basis.split(BASIS)])
         error = self.rounding(Computed(1.0, 0.0), weights, image, norm).error * math.sqrt(size) * UP
         return (largest_norm_bound(matrix, enough=enough / UP - error) + error) * UP
+
+
+def _transformed(x_BIHW: Tensor, matrices: Tensor, pad: int) -> Tensor:
+    """The convolution; no method, as what is said of it would be said of a subclass' own."""
+    with without_autocast(x_BIHW.device):
+        if x_BIHW.dtype in (torch.bfloat16, torch.float16):
+            x_BIHW = x_BIHW.to(matrices.dtype)
+        x_BIHW = F.pad(x_BIHW, (pad,) * 4)
+        y_BOHW = apply_spectral(x_BIHW, torch.view_as_complex(matrices))
+        height, width = y_BOHW.shape[-2:]
+        return y_BOHW[..., pad : height - pad, pad : width - pad]
 
 
 class WeightSpectralConv2d(SpectralConv2d):
