@@ -141,6 +141,31 @@ def test_no_certificate_is_left_where_one_is_broken(run, monkeypatch):
     assert not (run / "certificate.json").exists()
 
 
+@pytest.mark.parametrize("options", [(), ("--json",)])
+@pytest.mark.parametrize("blocked", [(), ("broken.safetensors",), ("certificate.json", "broken.safetensors")])
+def test_a_break_is_told_whatever_cannot_be_written(run, monkeypatch, blocked, options):
+    from onelip.certify import radius
+
+    for name in blocked:
+        (run / name).unlink(missing_ok=True)
+        (run / name).mkdir()
+    monkeypatch.setattr(radius.Bound, "product", classmethod(lambda cls, parts: radius.Bound(0.01, "claimed")))
+    result = onelip("certify", run, "--attack", "64", *options)
+    assert result.exit_code == 1
+    assert isinstance(result.exception, SystemExit)
+    told, kept = result.stderr.splitlines()
+    assert "A certificate was broken" in told
+    if "certificate.json" in blocked:
+        assert f"cannot remove {run / 'certificate.json'}" in told
+        assert "what lies there is refuted" in told
+    else:
+        assert "there is no certificate" in told
+        assert not (run / "certificate.json").exists()
+    assert ("not kept: cannot write" if blocked else "The images are in") in kept
+    assert str(run / "broken.safetensors") in kept
+    assert json.loads(result.stdout)["certificate"] is None if options else "CRA 36/255" in result.stdout
+
+
 def test_weights_that_are_not_finite_give_no_certificate(run):
     path = run / "model.safetensors"
     weights = {name: torch.full_like(tensor, float("nan")) for name, tensor in load_file(path).items()}
