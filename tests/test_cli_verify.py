@@ -184,3 +184,9 @@ def test_a_certificate_that_cannot_be_written_costs_no_result(run):
     assert "cannot write" in result.stderr
     assert "CRA 36/255" in result.stdout
     assert "Certificate:" not in result.stdout
+    result = onelip("certify", run, "--json")
+    assert result.exit_code == 2
+    assert "cannot write" in result.stderr
+    found = json.loads(result.stdout)
+    assert found["certificate"] is None
+    assert found["correct"] >= found["certified"][0] > 0

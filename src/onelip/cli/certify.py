@@ -69,22 +69,25 @@ def certify(
             result = certify_again(opened, device=found, arithmetic=spoken_of, note=note)
         siege = _attack(opened, attack, attack_restarts, found, spoken_of) if attack else None
         broken = siege is not None and bool(siege.broken) and spoken_of == "float64"
+        path, written = run / CERTIFICATE_NAME, None
         # An earlier one says what was just refuted.
-        fate = _discarded(run / CERTIFICATE_NAME) if broken else ""
-        path = run / CERTIFICATE_NAME if spoken_of == "float64" and not broken else None
-        if as_json:
-            facts = _facts(run, result) | {"certificate": path and str(path)} | _attack_facts(siege)
-            typer.echo(json.dumps(facts, indent=2))
-        else:
+        fate = _discarded(path) if broken else ""
+        if not as_json:
             print_evaluation(result.record, result.evaluation)
             say(_against_the_record(result))
             if siege is not None:
                 print_siege(siege)
-        # Last: a folder that cannot be written to costs the certificate, and not what was found out.
-        if path is not None:
-            write_certificate(opened, result, path)
-            if not as_json:
-                say(f"Certificate: {path}; onelip verify {path} checks it.")
+        # A folder that cannot be written to costs the certificate, and not what was found out.
+        try:
+            if spoken_of == "float64" and not broken:
+                write_certificate(opened, result, path)
+                written = str(path)
+        finally:
+            if as_json:
+                facts = _facts(run, result) | {"certificate": written} | _attack_facts(siege)
+                typer.echo(json.dumps(facts, indent=2))
+        if written and not as_json:
+            say(f"Certificate: {path}; onelip verify {path} checks it.")
         if siege is not None and broken:
             _tell_break(siege, run, fate)
             raise typer.Exit(BROKEN)
