@@ -107,12 +107,13 @@ def test_other_images_are_refused(run, monkeypatch):
     assert "data: it speaks of" in words(result)
 
 
-@pytest.mark.parametrize("content", ["", "{}", "{", "certificate"])
+@pytest.mark.parametrize("content", ["", "{}", "{", "certificate", '{"classes": ' + "1" * 5000 + "}"])
 def test_what_is_no_certificate_is_refused(run, content):
     (run / "certificate.json").write_text(content)
     result = onelip("verify", run / "certificate.json")
     assert result.exit_code == 1
     assert "it is no certificate" in words(result)
+    assert len(result.stderr) < 400
     assert result.stdout == ""
 
 

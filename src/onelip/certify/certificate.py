@@ -135,7 +135,8 @@ class Certificate(_Frozen):
         """
         try:
             text = path.read_bytes()
-            json.loads(text, object_pairs_hook=_without_repetition)
+            # Only keys are looked at: Python refuses to read integers of thousands of digits.
+            json.loads(text, object_pairs_hook=_without_repetition, parse_int=str)
             found = cls.model_validate_json(text)
         except OSError as error:
             raise RecordError(f"{path} cannot be read: {error.strerror or error}") from error
