@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 
 import pytest
 import torch
@@ -165,6 +166,31 @@ def test_a_break_is_told_whatever_cannot_be_written(run, monkeypatch, blocked, o
     assert ("not kept: cannot write" if blocked else "The images are in") in kept
     assert str(run / "broken.safetensors") in kept
     assert json.loads(result.stdout)["certificate"] is None if options else "CRA 36/255" in result.stdout
+
+
+def test_a_module_that_a_file_names_is_not_imported(run, monkeypatch, tmp_path):
+    (tmp_path / "planted.py").write_text(
+        "from pathlib import Path\n"
+        "from dataclasses import replace\n"
+        "from onelip.methods.cpl import CPL\n"
+        "Path('imported').touch()\n"
+        "X = replace(CPL, name='x')\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    record, path = read_record(run / RECORD_NAME), run / "model.safetensors"
+    cell = record.cell.model_copy(update={"method": "planted:X"})
+    changes = {"cell": cell, "method": record.method.model_copy(update={"name": cell.method})}
+    (run / RECORD_NAME).write_text(record.model_copy(update=changes).model_dump_json())
+    save_file(load_file(path), path, metadata={"onelip": cell.model_dump_json()})
+    for command in (("verify", run / "certificate.json"), ("certify", run), ("diagnose", run)):
+        result = onelip(*command)
+        assert result.exit_code == 2
+        assert "'planted:X' of this run is not registered" in words(result)
+        assert "--method package.module:NAME" in words(result)
+        assert not (tmp_path / "imported").exists()
+    assert onelip("verify", run / "certificate.json", "--method", "planted:X").exit_code == 2
+    assert (tmp_path / "imported").exists()
 
 
 def test_weights_that_are_not_finite_give_no_certificate(run):
