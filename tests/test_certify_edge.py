@@ -100,7 +100,10 @@ def test_inputs_that_are_not_finite_or_huge_spoil_no_others():
     assert (alone > 0).all()
 
 
-@pytest.mark.parametrize("dtype", [torch.uint8, torch.int8, torch.int16, torch.int32])
+INTEGERS = [torch.uint8, torch.int8, torch.int16, torch.int32, torch.uint16, torch.uint32, torch.uint64]
+
+
+@pytest.mark.parametrize("dtype", INTEGERS)
 def test_labels_of_any_integer_type_mean_the_same(dtype):
     torch.manual_seed(0)
     model = nn.Sequential(nn.Flatten(), nn.Linear(4, 10))
@@ -108,6 +111,26 @@ def test_labels_of_any_integer_type_mean_the_same(dtype):
     for arithmetic in ("float64", "real"):
         radii = onelip.certified_radius(model, x, y.to(dtype), arithmetic=arithmetic)
         assert torch.equal(radii, onelip.certified_radius(model, x, y, arithmetic=arithmetic))
+    certificate = onelip.issue_certificate(model, x, y.to(dtype))
+    assert certificate == onelip.issue_certificate(model, x, y)
+    onelip.verify_certificate(certificate, model, x, y.to(dtype))
+
+
+def test_a_label_that_wraps_around_is_none():
+    with pytest.raises(ValueError, match="labels must lie in"):
+        onelip.certified_radius(nn.Linear(4, 3), torch.rand(1, 4), torch.tensor([2**64 - 1], dtype=torch.uint64))
+
+
+@pytest.mark.parametrize("arithmetic", ["float64", "real"])
+def test_no_inputs_have_no_radii(arithmetic):
+    for model, image in (
+        (nn.Sequential(nn.Flatten(), nn.Linear(4, 3)), (1, 2, 2)),
+        (nn.Sequential(nn.Linear(4, 3), FitChannels(2)), (4,)),
+        (onelip.ConvNet("aol", size=4, classes=4, image=(1, 8, 8)), (1, 8, 8)),
+    ):
+        x, y = torch.rand(0, *image), torch.zeros(0, dtype=torch.long)
+        radii = onelip.certified_radius(model, x, y, arithmetic=arithmetic)
+        assert (radii.shape, radii.dtype) == ((0,), torch.float64)
 
 
 class Loud(onelip.CPLConv2d):

@@ -120,9 +120,10 @@ class Certifier:
     @torch.no_grad()
     def radii_of(self, logits_BK: Tensor, x: Tensor, y: Tensor) -> Tensor:
         """The radii of a batch whose logits, as `logits` gives them, are known."""
+        # First: torch does not compare all types of integers, and what wraps around is negative.
+        y = y.to(torch.int64)
         if bool((y < 0).any()) or bool((y >= logits_BK.shape[1]).any()):
             raise ValueError(f"labels must lie in [0, {logits_BK.shape[1]}) for logits {tuple(logits_BK.shape)}")
-        y = y.to(torch.int64)
         leads_BK, slopes_BK = leads(logits_BK, y), self._slopes(y, logits_BK.shape[1])
         nominal_B = (leads_BK / slopes_BK).amin(1)
         # Two errors are needed; the third, and what is more than one DOWN, leave room for a verifier's own rounding.
@@ -144,6 +145,8 @@ class Certifier:
         """As `logits`, and differentiable: what attacks use."""
         if tuple(x.shape[1:]) != self.image:
             raise UnsupportedShapeError(f"this certifier was made for inputs {self.image}, not {tuple(x.shape[1:])}")
+        if not len(x):  # torch's PixelUnshuffle gives an empty batch another shape
+            return self.evaluated(x.new_zeros(1, *self.image))[:0]
         # A copy: a module that works in place would change the caller's input.
         with plain_evaluation(x.device, cudnn=self.arithmetic == "real"):
             logits: Tensor = self.model(x.to(self.dtype_of(x), copy=True))
@@ -173,7 +176,7 @@ class Certifier:
         """Bounds of the Lipschitz constants of f_y - f_i, shape (B, classes)."""
         general = math.sqrt(2) * max(float(self.bound), SMALLEST_SLOPE) * UP
         found = _last_rows(self.model, classes) if self.arithmetic == "float64" else None
-        if found is None:
+        if found is None or not len(y):
             return torch.full((len(y), classes), general, dtype=torch.float64, device=y.device)
         rows_KN, modules = found
         before = float(Bound.product(self.bound.parts[:-modules]))
