@@ -121,6 +121,24 @@ def test_a_label_that_wraps_around_is_none():
         onelip.certified_radius(nn.Linear(4, 3), torch.rand(1, 4), torch.tensor([2**64 - 1], dtype=torch.uint64))
 
 
+def test_a_missing_module_is_named():
+    model = nn.Sequential(nn.Flatten(), nn.Sequential(nn.ReLU(), nn.ReLU()), nn.Linear(4, 3))
+    x, y = torch.rand(2, 1, 2, 2), torch.tensor([0, 1])
+    certificate = onelip.issue_certificate(model, x, y)
+    model[1]._modules["1"] = None
+    for use in (
+        lambda: onelip.freeze(model, (1, 2, 2)),
+        lambda: onelip.certified_radius(model, x, y),
+        lambda: onelip.issue_certificate(model, x, y),
+        lambda: onelip.verify_certificate(certificate, model, x, y),
+        lambda: onelip.diagnose(model, x, y),
+    ):
+        with pytest.raises(onelip.errors.UnsoundError, match=r"module 1\.1 is None"):
+            use()
+    with pytest.raises(onelip.errors.UnsoundError, match="module 1 is None"):
+        onelip.lipschitz_bound(nn.Sequential(nn.ReLU(), None), (4,))
+
+
 @pytest.mark.parametrize("arithmetic", ["float64", "real"])
 def test_no_inputs_have_no_radii(arithmetic):
     for model, image in (

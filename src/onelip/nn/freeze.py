@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, cast
 
 import torch
@@ -150,6 +150,19 @@ def refuse_hooks(module: nn.Module) -> None:
         raise UnsoundError("torch has forward hooks for all modules, which may change what they compute; remove them")
 
 
+def children(sequence: nn.Sequential, name: str = "") -> Iterator[tuple[str, nn.Module]]:
+    """The modules of a sequence in their order, each with its path where the sequence has this one.
+
+    Raises:
+        UnsoundError: One is None, which torch allows and cannot call.
+    """
+    for key, child in sequence._modules.items():
+        path = f"{name}.{key}" if name else key
+        if child is None:
+            raise UnsoundError(f"module {path} is None; put nn.Identity() in its place")
+        yield path, child
+
+
 def freeze(model: nn.Module, image: tuple[int, ...] | None = None) -> nn.Module:
     """Turns a model into an inference model of plain layers with constructed weights.
 
@@ -166,7 +179,7 @@ def freeze(model: nn.Module, image: tuple[int, ...] | None = None) -> nn.Module:
     Raises:
         ValueError: If the image shape is needed and not given, or a layer is used at two image sizes.
         UnsoundError: If a module has forward hooks, or a layer a forward of its own or another way to apply its weights
-            than its frozen form has, which would be lost.
+            than its frozen form has, which would be lost, or a module of a sequence is None.
     """
     from .base import LipschitzModule
 
@@ -174,8 +187,10 @@ def freeze(model: nn.Module, image: tuple[int, ...] | None = None) -> nn.Module:
         if not isinstance(model, ImageModel):
             raise ValueError("freeze(model, image=...) needs the shape (C, H, W) of the images for this model")
         image = model.image
-    for module in model.modules():
+    for name, module in model.named_modules():
         refuse_hooks(module)
+        if isinstance(module, nn.Sequential) and type(module).forward is nn.Sequential.forward:
+            list(children(module, name))
     copied = copy.deepcopy(model).eval()
     kept = {id(module.skeleton) for module in copied.modules() if isinstance(module, FrozenLayer)}
     layers = [m for m in copied.modules() if isinstance(m, LipschitzModule) and id(m) not in kept]
