@@ -158,6 +158,7 @@ class Certifier:
 
     def dtype_of(self, x: Tensor) -> torch.dtype:
         """The type that inputs are rounded to before the model sees them."""
+        refuse_complex(x)
         return torch.float64 if self.arithmetic == "float64" else self._dtype or x.dtype
 
     @torch.no_grad()
@@ -219,12 +220,23 @@ def _last_rows(model: nn.Module, classes: int) -> tuple[Tensor, int] | None:
 
 
 def check_labels(x: Tensor, y: Tensor) -> None:
-    """Raises where there is not one integer label per input.
+    """Raises where there is not one integer label per input, or the inputs are complex.
 
     Raises:
-        ValueError: If there is not.
+        ValueError: If it is so.
     """
+    refuse_complex(x)
     if x.shape[:1] != y.shape or y.dim() != 1:
         raise ValueError(f"x {tuple(x.shape)} and y {tuple(y.shape)} must hold one label per input")
     if y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
         raise ValueError(f"labels must be integers, not {y.dtype}")
+
+
+def refuse_complex(x: Tensor) -> None:
+    """Raises where inputs are complex: torch would drop the imaginary parts.
+
+    Raises:
+        UnsoundError: If they are.
+    """
+    if x.is_complex():
+        raise UnsoundError(f"inputs must be real numbers, not {x.dtype}")
