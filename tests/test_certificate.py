@@ -205,8 +205,10 @@ def test_an_edit_without_a_new_digest_is_refused(issued, tmp_path):
         lambda text: text.replace('"lipschitz": ', '"lipschitz": -'),
         lambda text: text.replace('"lipschitz": ', '"more": 1, "lipschitz": '),
         lambda text: text.replace('"error_at_zero": ', '"error_at_zero": NaN, "x": '),
+        lambda text: text.replace('"schema_version": 1', f'"schema_version": {"1" * 5000}'),
+        lambda text: text.replace('"lipschitz": ', f'"lipschitz": -{"9" * 5000}, "x": '),
     ],
-    ids=["cut", "empty", "list", "foreign", "schema", "negative", "more", "nan"],
+    ids=["cut", "empty", "list", "foreign", "schema", "negative", "more", "nan", "digits", "negative digits"],
 )
 def test_a_file_that_is_no_certificate_is_refused(issued, tmp_path, spoil):
     path = tmp_path / "certificate.json"

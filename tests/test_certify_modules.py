@@ -309,7 +309,7 @@ class OtherWeights(onelip.AOLConv2d):
 
 
 def test_a_layer_with_other_weights_than_its_construction_gives_has_no_bound():
-    with pytest.raises(UnsoundError, match="no proved Lipschitz bound is known for .*OtherWeights"):
+    with pytest.raises(UnsoundError, match=r"no proved Lipschitz bound is known for .*OtherWeights"):
         onelip.lipschitz_bound(OtherWeights(2, 2, 3), (2, 4, 4))
 
 

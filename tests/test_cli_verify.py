@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 
 import pytest
 import torch
@@ -107,12 +108,13 @@ def test_other_images_are_refused(run, monkeypatch):
     assert "data: it speaks of" in words(result)
 
 
-@pytest.mark.parametrize("content", ["", "{}", "{", "certificate"])
+@pytest.mark.parametrize("content", ["", "{}", "{", "certificate", '{"classes": ' + "1" * 5000 + "}"])
 def test_what_is_no_certificate_is_refused(run, content):
     (run / "certificate.json").write_text(content)
     result = onelip("verify", run / "certificate.json")
     assert result.exit_code == 1
     assert "it is no certificate" in words(result)
+    assert len(result.stderr) < 400
     assert result.stdout == ""
 
 
@@ -141,6 +143,56 @@ def test_no_certificate_is_left_where_one_is_broken(run, monkeypatch):
     assert not (run / "certificate.json").exists()
 
 
+@pytest.mark.parametrize("options", [(), ("--json",)])
+@pytest.mark.parametrize("blocked", [(), ("broken.safetensors",), ("certificate.json", "broken.safetensors")])
+def test_a_break_is_told_whatever_cannot_be_written(run, monkeypatch, blocked, options):
+    from onelip.certify import radius
+
+    for name in blocked:
+        (run / name).unlink(missing_ok=True)
+        (run / name).mkdir()
+    monkeypatch.setattr(radius.Bound, "product", classmethod(lambda cls, parts: radius.Bound(0.01, "claimed")))
+    result = onelip("certify", run, "--attack", "64", *options)
+    assert result.exit_code == 1
+    assert isinstance(result.exception, SystemExit)
+    told, kept = result.stderr.splitlines()
+    assert "A certificate was broken" in told
+    if "certificate.json" in blocked:
+        assert f"cannot remove {run / 'certificate.json'}" in told
+        assert "what lies there is refuted" in told
+    else:
+        assert "there is no certificate" in told
+        assert not (run / "certificate.json").exists()
+    assert ("not kept: cannot write" if blocked else "The images are in") in kept
+    assert str(run / "broken.safetensors") in kept
+    assert json.loads(result.stdout)["certificate"] is None if options else "CRA 36/255" in result.stdout
+
+
+def test_a_module_that_a_file_names_is_not_imported(run, monkeypatch, tmp_path):
+    (tmp_path / "planted.py").write_text(
+        "from pathlib import Path\n"
+        "from dataclasses import replace\n"
+        "from onelip.methods.cpl import CPL\n"
+        "Path('imported').touch()\n"
+        "X = replace(CPL, name='x')\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    record, path = read_record(run / RECORD_NAME), run / "model.safetensors"
+    cell = record.cell.model_copy(update={"method": "planted:X"})
+    changes = {"cell": cell, "method": record.method.model_copy(update={"name": cell.method})}
+    (run / RECORD_NAME).write_text(record.model_copy(update=changes).model_dump_json())
+    save_file(load_file(path), path, metadata={"onelip": cell.model_dump_json()})
+    for command in (("verify", run / "certificate.json"), ("certify", run), ("diagnose", run)):
+        result = onelip(*command)
+        assert result.exit_code == 2
+        assert "'planted:X' of this run is not registered" in words(result)
+        assert "--method package.module:NAME" in words(result)
+        assert not (tmp_path / "imported").exists()
+    assert onelip("verify", run / "certificate.json", "--method", "planted:X").exit_code == 2
+    assert (tmp_path / "imported").exists()
+
+
 def test_weights_that_are_not_finite_give_no_certificate(run):
     path = run / "model.safetensors"
     weights = {name: torch.full_like(tensor, float("nan")) for name, tensor in load_file(path).items()}
@@ -159,3 +211,9 @@ def test_a_certificate_that_cannot_be_written_costs_no_result(run):
     assert "cannot write" in result.stderr
     assert "CRA 36/255" in result.stdout
     assert "Certificate:" not in result.stdout
+    result = onelip("certify", run, "--json")
+    assert result.exit_code == 2
+    assert "cannot write" in result.stderr
+    found = json.loads(result.stdout)
+    assert found["certificate"] is None
+    assert found["correct"] >= found["certified"][0] > 0

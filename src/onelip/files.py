@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all. No torch."""
+"""Files that are written whole or not at all, and removed. No torch."""
 
 from __future__ import annotations
 
@@ -28,3 +28,15 @@ def write_text(path: Path, text: str) -> None:
             temporary.unlink(missing_ok=True)
     except OSError as error:
         raise RecordError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def remove(path: Path) -> None:
+    """Removes a file, if there is one.
+
+    Raises:
+        RecordError: It cannot be removed.
+    """
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise RecordError(f"cannot remove {path}: {error.strerror or error}") from error

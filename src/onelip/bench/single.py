@@ -25,6 +25,7 @@ from onelip.certify.diagnose import LayerDiagnosis, diagnose
 from onelip.certify.verify import verify_certificate
 from onelip.errors import DataError, OnelipError, RecordError, UnknownNameError
 from onelip.method import Method
+from onelip.models.convnet import method_named
 from onelip.nn.loss import MarginCrossEntropy
 
 CERTIFICATE_NAME = "certificate.json"
@@ -235,11 +236,11 @@ def _flat(cell: Cell) -> dict[str, object]:
 
 
 def _method(cell: Cell, name: str | None) -> Method:
-    """The method of a run's network."""
+    """The method of a run's network; what a file names is never imported, only what the user names."""
     try:
-        method = find_method(name or cell.method)
+        method = find_method(name) if name else method_named(cell.method)
     except UnknownNameError as error:
-        if name is not None:
+        if name:
             raise
         raise UnknownNameError(
             f"method {cell.method!r} of this run is not registered; say where it is with --method package.module:NAME"

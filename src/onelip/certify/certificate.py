@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from ..errors import CertificateError, RecordError, UnsoundError
 from ..files import write_text
 from ..linalg.rounding import norms
-from .radius import LARGEST, Certifier, leads
+from .radius import LARGEST, Certifier, leads, refuse_complex
 from .rounding import Step, flattened
 
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -135,7 +135,8 @@ class Certificate(_Frozen):
         """
         try:
             text = path.read_bytes()
-            json.loads(text, object_pairs_hook=_without_repetition)
+            # Only keys are looked at: Python refuses to read integers of thousands of digits.
+            json.loads(text, object_pairs_hook=_without_repetition, parse_int=str)
             found = cls.model_validate_json(text)
         except OSError as error:
             raise RecordError(f"{path} cannot be read: {error.strerror or error}") from error
@@ -217,8 +218,9 @@ def check_inputs(x: Tensor) -> None:
     """Raises where there is nothing to certify.
 
     Raises:
-        UnsoundError: There is no input, or one is not finite or too large.
+        UnsoundError: There is no input, or one is not finite or too large, or they are complex.
     """
+    refuse_complex(x)
     if not len(x):
         raise UnsoundError("there is no input to certify")
     if not bool((finite_N := torch.isfinite(x.flatten(1)).all(1)).all()):

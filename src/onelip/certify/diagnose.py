@@ -18,9 +18,10 @@ from torch import Tensor, nn
 
 from ..errors import OnelipError, UnsoundError, UnsupportedShapeError
 from ..nn.base import LipschitzModule
-from ..nn.freeze import ImageModel, applied_layer, refuse_hooks, refuse_other_path
+from ..nn.freeze import ImageModel, applied_layer
 from ..nn.loss import MarginCrossEntropy
 from ..nn.modes import without_autocast
+from ..nn.refusals import children, refuse_hooks, refuse_other_path
 from .lipschitz import lipschitz_bound
 from .radius import check_labels
 
@@ -195,9 +196,8 @@ def _units(name: str, module: nn.Module) -> Iterator[_Unit]:
     if hooked or not isinstance(inner, nn.Sequential) or type(inner).forward is not nn.Sequential.forward:
         yield _Unit(name or "model", type(module).__name__, module)
         return
-    for key, child in inner._modules.items():
-        assert child is not None
-        yield from _units(f"{name}.{key}" if name else key, child)
+    for path, child in children(inner, name):
+        yield from _units(path, child)
 
 
 @torch.no_grad()

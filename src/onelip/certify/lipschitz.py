@@ -19,9 +19,10 @@ from ..linalg.conv import Padding
 from ..linalg.proof import largest_norm_bound
 from ..nn.activations import Abs, GroupSort, MaxMin
 from ..nn.base import LipschitzModule, checked_dtype
-from ..nn.freeze import CircularConv2d, FrozenLayer, other_path, refuse_hooks, refuse_inherited, refuse_other_path
+from ..nn.freeze import CircularConv2d, FrozenLayer
 from ..nn.kernel import convolution_bound
 from ..nn.linear import PointwiseLinear
+from ..nn.refusals import children, other_path, refuse_hooks, refuse_inherited, refuse_other_path
 from ..nn.reshape import Center, FitChannels, Normalize
 from ..nn.sum import Sum
 
@@ -156,7 +157,7 @@ def _frozen(module: FrozenLayer, shape: Shape, enough: float) -> tuple[Bound, Sh
 def sequential(module: nn.Sequential, shape: Shape) -> tuple[Bound, Shape]:
     """The product of the children's bounds, in order."""
     parts = []
-    for child in module:
+    for _, child in children(module):
         bound, shape = bound_and_shape(child, shape)
         parts.append(bound)
     return Bound.product(parts), shape

@@ -120,9 +120,10 @@ class Certifier:
     @torch.no_grad()
     def radii_of(self, logits_BK: Tensor, x: Tensor, y: Tensor) -> Tensor:
         """The radii of a batch whose logits, as `logits` gives them, are known."""
+        # First: torch does not compare all types of integers, and what wraps around is negative.
+        y = y.to(torch.int64)
         if bool((y < 0).any()) or bool((y >= logits_BK.shape[1]).any()):
             raise ValueError(f"labels must lie in [0, {logits_BK.shape[1]}) for logits {tuple(logits_BK.shape)}")
-        y = y.to(torch.int64)
         leads_BK, slopes_BK = leads(logits_BK, y), self._slopes(y, logits_BK.shape[1])
         nominal_B = (leads_BK / slopes_BK).amin(1)
         # Two errors are needed; the third, and what is more than one DOWN, leave room for a verifier's own rounding.
@@ -144,6 +145,8 @@ class Certifier:
         """As `logits`, and differentiable: what attacks use."""
         if tuple(x.shape[1:]) != self.image:
             raise UnsupportedShapeError(f"this certifier was made for inputs {self.image}, not {tuple(x.shape[1:])}")
+        if not len(x):  # torch's PixelUnshuffle gives an empty batch another shape
+            return self.evaluated(x.new_zeros(1, *self.image))[:0]
         # A copy: a module that works in place would change the caller's input.
         with plain_evaluation(x.device, cudnn=self.arithmetic == "real"):
             logits: Tensor = self.model(x.to(self.dtype_of(x), copy=True))
@@ -155,6 +158,7 @@ class Certifier:
 
     def dtype_of(self, x: Tensor) -> torch.dtype:
         """The type that inputs are rounded to before the model sees them."""
+        refuse_complex(x)
         return torch.float64 if self.arithmetic == "float64" else self._dtype or x.dtype
 
     @torch.no_grad()
@@ -173,7 +177,7 @@ class Certifier:
         """Bounds of the Lipschitz constants of f_y - f_i, shape (B, classes)."""
         general = math.sqrt(2) * max(float(self.bound), SMALLEST_SLOPE) * UP
         found = _last_rows(self.model, classes) if self.arithmetic == "float64" else None
-        if found is None:
+        if found is None or not len(y):
             return torch.full((len(y), classes), general, dtype=torch.float64, device=y.device)
         rows_KN, modules = found
         before = float(Bound.product(self.bound.parts[:-modules]))
@@ -216,12 +220,23 @@ def _last_rows(model: nn.Module, classes: int) -> tuple[Tensor, int] | None:
 
 
 def check_labels(x: Tensor, y: Tensor) -> None:
-    """Raises where there is not one integer label per input.
+    """Raises where there is not one integer label per input, or the inputs are complex.
 
     Raises:
-        ValueError: If there is not.
+        ValueError: If it is so.
     """
+    refuse_complex(x)
     if x.shape[:1] != y.shape or y.dim() != 1:
         raise ValueError(f"x {tuple(x.shape)} and y {tuple(y.shape)} must hold one label per input")
     if y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
         raise ValueError(f"labels must be integers, not {y.dtype}")
+
+
+def refuse_complex(x: Tensor) -> None:
+    """Raises where inputs are complex: torch would drop the imaginary parts.
+
+    Raises:
+        UnsoundError: If they are.
+    """
+    if x.is_complex():
+        raise UnsoundError(f"inputs must be real numbers, not {x.dtype}")

@@ -16,8 +16,9 @@ from ..errors import UnsoundError
 from ..linalg import rounding
 from ..linalg.rounding import Computed, convolution_rounding, length
 from ..nn.activations import Abs, GroupSort, MaxMin
-from ..nn.freeze import CircularConv2d, FrozenLayer, ImageModel, refuse_hooks, refuse_inherited
+from ..nn.freeze import CircularConv2d, FrozenLayer, ImageModel
 from ..nn.linear import PointwiseLinear
+from ..nn.refusals import children, refuse_hooks, refuse_inherited
 from ..nn.reshape import Center, FitChannels, Normalize
 from ..nn.sum import Sum
 from .lipschitz import Shape, bound_and_shape, summed
@@ -149,9 +150,8 @@ def _steps(module: nn.Module, shape: Shape, name: str, plan: Plan) -> tuple[list
     module = module.plain() if isinstance(module, ImageModel) else module
     if type(module) is nn.Sequential:
         found: list[Step] = []
-        for key, child in module._modules.items():
-            assert child is not None
-            inner, shape = _steps(child, shape, _path(name, key), plan)
+        for path, child in children(module, name):
+            inner, shape = _steps(child, shape, path, plan)
             found += inner
         return found, shape
     if type(module) is Sum:

@@ -19,9 +19,10 @@ from ..bound import Bound
 from ..errors import CertificateError, UnsoundError
 from ..linalg.rounding import UP, norms
 from ..nn.base import LipschitzModule
-from ..nn.freeze import FrozenLayer, applied_layer, in_eval_mode
+from ..nn.freeze import FrozenLayer, applied_layer
 from ..nn.kernel import KernelConv2d
 from ..nn.linear import PointwiseLinear
+from ..nn.refusals import in_eval_mode
 from ..nn.reshape import FitChannels
 from .along import ErrorsAlong, State
 from .certificate import Certificate, InputClaim, LayerClaim, check_inputs, inputs_digest, weights_digest

@@ -12,6 +12,8 @@ import typer
 from onelip.cli import options
 from onelip.cli.display import ARITHMETICS, live_notes, print_evaluation, print_siege, say
 from onelip.cli.errors import clear_errors
+from onelip.errors import RecordError
+from onelip.files import remove
 
 if TYPE_CHECKING:
     import torch
@@ -67,25 +69,27 @@ def certify(
             result = certify_again(opened, device=found, arithmetic=spoken_of, note=note)
         siege = _attack(opened, attack, attack_restarts, found, spoken_of) if attack else None
         broken = siege is not None and bool(siege.broken) and spoken_of == "float64"
-        path = run / CERTIFICATE_NAME if spoken_of == "float64" and not broken else None
-        if as_json:
-            facts = _facts(run, result) | {"certificate": path and str(path)} | _attack_facts(siege)
-            typer.echo(json.dumps(facts, indent=2))
-        else:
+        path, written = run / CERTIFICATE_NAME, None
+        # An earlier one says what was just refuted.
+        fate = _discarded(path) if broken else ""
+        if not as_json:
             print_evaluation(result.record, result.evaluation)
             say(_against_the_record(result))
             if siege is not None:
                 print_siege(siege)
-        # Last: a folder that cannot be written to costs the certificate, and not what was found out.
-        if path is not None:
-            write_certificate(opened, result, path)
-            if not as_json:
-                say(f"Certificate: {path}; onelip verify {path} checks it.")
+        # A folder that cannot be written to costs the certificate, and not what was found out.
+        try:
+            if spoken_of == "float64" and not broken:
+                write_certificate(opened, result, path)
+                written = str(path)
+        finally:
+            if as_json:
+                facts = _facts(run, result) | {"certificate": written} | _attack_facts(siege)
+                typer.echo(json.dumps(facts, indent=2))
+        if written and not as_json:
+            say(f"Certificate: {path}; onelip verify {path} checks it.")
         if siege is not None and broken:
-            text = f"A certificate was broken: this is a fault of the program. The images are in {siege.save(run)}"
-            # An earlier one says what was just refuted.
-            (run / CERTIFICATE_NAME).unlink(missing_ok=True)
-            typer.echo(f"onelip: {text}; there is no certificate", err=True)
+            _tell_break(siege, run, fate)
             raise typer.Exit(BROKEN)
 
 
@@ -112,6 +116,24 @@ def _attack_facts(siege: Siege | None) -> dict[str, object]:
     names = ("images", "correct", "certified", "standing", "probes", "broken")
     attacks = {"attacks": [asdict(tally) for tally in siege.tallies.values()], "foolbox_missing": siege.missing}
     return {"attack": {name: getattr(siege, name) for name in names} | attacks}
+
+
+def _discarded(certificate: Path) -> str:
+    """Removes a certificate that is refuted; says what became of it."""
+    try:
+        remove(certificate)
+    except RecordError as error:
+        return f"{error}; what lies there is refuted"
+    return "there is no certificate"
+
+
+def _tell_break(siege: Siege, run: Path, fate: str) -> None:
+    typer.echo(f"onelip: A certificate was broken: this is a fault of the program; {fate}", err=True)
+    try:
+        images = f"The images are in {siege.save(run)}"
+    except RecordError as error:
+        images = f"The images that broke it are not kept: {error}"
+    typer.echo(f"onelip: {images}", err=True)
 
 
 def _against_the_record(result: Recertified) -> str:

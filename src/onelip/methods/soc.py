@@ -105,7 +105,7 @@ class SOCConv2d(LipschitzModule):
             norms = [norm_estimate(matrix, steps=POWER_STEPS) for matrix in reshaped_kernels(skew)]
         else:
             norms = [matrix_norm_bound(matrix) for matrix in reshaped_kernels(skew)]
-        sigma = torch.stack(norms).amin(0).clamp(min=torch.finfo(raw[0].dtype).tiny * 1e4)
+        sigma = torch.stack(norms).amin(0).clamp(min=torch.finfo(self.weight.dtype).tiny * 1e4)
         return skew * (self.target / sigma).to(skew.dtype)[..., None, None, None, None]
 
     def depends_on_image(self) -> bool:

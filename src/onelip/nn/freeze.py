@@ -7,21 +7,17 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, cast
 
 import torch
-import torch.nn.modules.module as global_hooks
 from torch import Tensor, nn
 
 from ..bound import Bound
-from ..errors import UnsoundError, UnsupportedShapeError
+from ..errors import UnsupportedShapeError
 from ..linalg.conv import Image, Padding, circular_pad
 from ..linalg.rounding import Computed
 from .memo import Memo
+from .refusals import children, in_eval_mode, refuse_hooks, refuse_inherited, refuse_other_path
 
 if TYPE_CHECKING:
     from .base import LipschitzModule
-
-
-SEALED = ("forward", "weights", "recall", "remember", "realise", "memo_allowed")
-"""Methods between the weights of a layer and its output; what is said of a layer rests on those of onelip."""
 
 
 class CircularConv2d(nn.Conv2d):
@@ -135,37 +131,6 @@ class ImageModel(nn.Module):
         return self
 
 
-def refuse_hooks(module: nn.Module) -> None:
-    """Raises where a hook, or a method set on the module itself, could change what it computes, unseen by its bound.
-
-    Raises:
-        UnsoundError: If a method of its class is replaced on the module, or it has a forward hook or pre-hook (as the
-            old `torch.nn.utils.weight_norm` adds).
-    """
-    kind = type(module)
-    for name, value in vars(module).items():
-        if name != "_compiled_call_impl" and callable(value) and callable(getattr(kind, name, None)):
-            raise UnsoundError(f"{kind.__name__} was given another {name}, of which no bound is known")
-    if kind.__call__ is not nn.Module.__call__ or kind._call_impl is not nn.Module._call_impl:
-        raise UnsoundError(f"{kind.__name__} is called in a way of its own, of which no bound is known")
-    if module._forward_hooks or module._forward_pre_hooks:
-        raise UnsoundError(f"{kind.__name__} has forward hooks, which may change what it computes; remove them")
-    if global_hooks._global_forward_hooks or global_hooks._global_forward_pre_hooks:
-        raise UnsoundError("torch has forward hooks for all modules, which may change what they compute; remove them")
-
-
-def in_eval_mode(model: nn.Module) -> nn.Module:
-    """The model, in eval mode throughout.
-
-    Raises:
-        UnsoundError: If a module stays in training mode.
-    """
-    stays = next((module for module in model.eval().modules() if module.training), None)
-    if stays is not None:
-        raise UnsoundError(f"{type(stays).__name__} stays in training mode when the model is set to eval mode")
-    return model
-
-
 def freeze(model: nn.Module, image: tuple[int, ...] | None = None) -> nn.Module:
     """Turns a model into an inference model of plain layers with constructed weights.
 
@@ -181,8 +146,9 @@ def freeze(model: nn.Module, image: tuple[int, ...] | None = None) -> nn.Module:
 
     Raises:
         ValueError: If the image shape is needed and not given, or a layer is used at two image sizes.
-        UnsoundError: If a module has forward hooks, or a layer a forward of its own or another way to apply its weights
-            than its frozen form has, which would be lost.
+        UnsoundError: If a module has forward hooks or stays in training mode, or a layer has a forward of its own or
+            another way to apply its weights than its frozen form, which would be lost, or a module of a sequence is
+            None.
     """
     from .base import LipschitzModule
 
@@ -190,8 +156,10 @@ def freeze(model: nn.Module, image: tuple[int, ...] | None = None) -> nn.Module:
         if not isinstance(model, ImageModel):
             raise ValueError("freeze(model, image=...) needs the shape (C, H, W) of the images for this model")
         image = model.image
-    for module in model.modules():
+    for name, module in model.named_modules():
         refuse_hooks(module)
+        if isinstance(module, nn.Sequential) and type(module).forward is nn.Sequential.forward:
+            list(children(module, name))
     copied = in_eval_mode(copy.deepcopy(model))
     kept = {id(module.skeleton) for module in copied.modules() if isinstance(module, FrozenLayer)}
     layers = [m for m in copied.modules() if isinstance(m, LipschitzModule) and id(m) not in kept]
@@ -209,41 +177,6 @@ def freeze(model: nn.Module, image: tuple[int, ...] | None = None) -> nn.Module:
         unused = len(probes) - len(frozen)
         raise ValueError(f"freeze: {unused} layers were not used in a forward pass on images {tuple(image)}")
     return _plain(_replace(probing, frozen)).eval().requires_grad_(False)
-
-
-def other_path(layer: LipschitzModule) -> str | None:
-    """The method by which a class that is not of onelip changes how a layer's output comes from its weights."""
-    foreign = (kind for kind in type(layer).__mro__ if kind.__module__.partition(".")[0] not in ("onelip", "torch"))
-    return next((name for kind in foreign for name in SEALED if name in vars(kind)), None)
-
-
-def refuse_other_path(layer: LipschitzModule) -> None:
-    """Raises where a subclass computes otherwise than its weights say.
-
-    Raises:
-        UnsoundError: If a class of the layer has a forward of its own, or another way to come by its weights.
-    """
-    name = other_path(layer)
-    if name is not None:
-        raise UnsoundError(
-            f"{type(layer).__name__} has a {name} of its own, which freezing would lose; "
-            "put the layer inside a module of your own, and register that module's bound"
-        )
-
-
-def refuse_inherited(kind: type[LipschitzModule], name: str) -> None:
-    """Raises where a layer applies its weights in a way of its own, and inherits what is said of another way.
-
-    Raises:
-        UnsoundError: If an ancestor of the class that defines `apply_weights` defines the method of this name.
-    """
-    from .linear import PointwiseLinear
-
-    # The mix-in for vectors hands both on.
-    ancestors = [ancestor for ancestor in kind.__mro__ if ancestor is not PointwiseLinear]
-    said, done = (next(i for i, one in enumerate(ancestors) if n in vars(one)) for n in (name, "apply_weights"))
-    if said > done:
-        raise UnsoundError(f"{kind.__name__} has an `apply_weights` of its own, and needs a `{name}` of its own")
 
 
 def _refuse_other_frozen(kind: type[LipschitzModule]) -> None:
