@@ -23,7 +23,7 @@ def loud(kind, name):
     return subclass
 
 
-@pytest.mark.parametrize("name", ["forward", "weights", "recall", "remember", "realise"])
+@pytest.mark.parametrize("name", ["forward", "weights", "recall", "remember", "realise", "inner_image"])
 @pytest.mark.parametrize("kind", [onelip.CayleyConv2d, onelip.StandardConv2d])
 def test_a_layer_that_comes_by_its_output_in_another_way_is_refused(kind, name):
     """Also behind the mix-in for vectors, whose own forward hands on to that of the class."""
@@ -62,6 +62,77 @@ def test_a_module_that_stays_in_training_mode_has_no_certificate():
     model = nn.Sequential(StaysNoisy(), nn.Flatten(), nn.Linear(4, 2))
     with pytest.raises(UnsoundError, match="StaysNoisy stays in training mode"):
         onelip.certified_radius(model, torch.rand(1, 1, 2, 2), torch.tensor([0]))
+
+
+class StaysQuiet(nn.Module):
+    def forward(self, weight):
+        return weight * (0.1 if self.training else 1.0)
+
+    def train(self, mode=True):
+        return super().train(True)
+
+
+def test_a_parametrization_that_stays_in_training_mode_has_no_bound_and_no_certificate():
+    """Its twin, which does not, has the same weights: its certificate must not be taken for that of this one."""
+    twins = [nn.Sequential(onelip.StandardConv2d(2, 2, 3), nn.Flatten()).eval() for _ in range(2)]
+    for model, kind in zip(twins, (QuietInTraining, StaysQuiet), strict=True):
+        nn.utils.parametrize.register_parametrization(model[0], "weight", kind())
+    twins[1].load_state_dict(twins[0].state_dict())
+    x, y = torch.rand(2, 2, 2, 2), torch.tensor([0, 1])
+    certificate = onelip.issue_certificate(twins[0], x, y)
+    onelip.verify_certificate(certificate, twins[0], x, y)
+    with pytest.raises(UnsoundError, match="StaysQuiet stays in training mode"):
+        onelip.verify_certificate(certificate, twins[1], x, y)
+    with pytest.raises(UnsoundError, match="StaysQuiet stays in training mode"):
+        onelip.lipschitz_bound(twins[1], (2, 2, 2))
+
+
+class FromTorch(nn.Conv2d, onelip.AOLConv2d):
+    """Its forward is torch's, on the raw kernel."""
+
+    def __init__(self):
+        onelip.AOLConv2d.__init__(self, 2, 2, 3)
+
+
+class Restored(onelip.AOLConv2d):
+    forward = LipschitzModule.forward
+
+
+def test_what_counts_is_the_forward_that_is_found_not_where_its_class_was_written(monkeypatch):
+    with pytest.raises(UnsoundError, match="FromTorch"):
+        onelip.lipschitz_bound(FromTorch(), (2, 4, 4))
+    assert float(onelip.lipschitz_bound(Restored(2, 2, 3), (2, 4, 4))) <= 1
+    monkeypatch.setattr(onelip.CayleyConv2d, "forward", lambda layer, x: 10 * x, raising=False)
+    with pytest.raises(UnsoundError, match="CayleyConv2d"):
+        onelip.lipschitz_bound(onelip.CayleyConv2d(2, 2, 3), (2, 4, 4))
+
+
+class WithADefault(nn.Module):
+    activation = staticmethod(torch.relu)
+
+    def __init__(self):
+        super().__init__()
+        self.activation = torch.tanh
+        self.scales = nn.ParameterList([nn.Parameter(torch.ones(1))])
+
+    def forward(self, x):
+        return self.scales[0] * self.activation(x)
+
+
+def test_functions_and_lists_of_ones_own_modules_are_no_other_path():
+    onelip.register_bound(WithADefault)(lambda module, shape: (onelip.Bound(1.0, "tanh"), shape))
+    model = WithADefault()
+    assert float(onelip.lipschitz_bound(model, (2,))) == 1
+    assert torch.equal(onelip.freeze(model, (2,))(torch.ones(1, 2)), torch.ones(1, 2).tanh())
+
+
+def test_a_compiled_call_is_known_by_what_it_compiles():
+    layer = onelip.AOLConv2d(2, 2, 3).eval()
+    layer.compile(backend="eager")
+    assert float(onelip.lipschitz_bound(layer, (2, 4, 4))) <= 1
+    layer._compiled_call_impl = lambda x: 10 * x
+    with pytest.raises(UnsoundError, match="given another _compiled_call_impl"):
+        onelip.lipschitz_bound(layer, (2, 4, 4))
 
 
 class QuietInTraining(nn.Module):

@@ -168,6 +168,22 @@ def test_a_break_is_told_whatever_cannot_be_written(run, monkeypatch, blocked, o
     assert json.loads(result.stdout)["certificate"] is None if options else "CRA 36/255" in result.stdout
 
 
+def test_a_break_is_told_where_nothing_can_be_printed(run, monkeypatch):
+    from onelip.certify import radius
+    from onelip.cli import certify
+
+    def closed(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(radius.Bound, "product", classmethod(lambda cls, parts: radius.Bound(0.01, "claimed")))
+    monkeypatch.setattr(certify, "print_evaluation", closed)
+    result = onelip("certify", run, "--attack", "64")
+    assert result.exit_code != 0
+    assert "A certificate was broken" in result.stderr
+    assert not (run / "certificate.json").exists()
+    assert (run / "broken.safetensors").exists()
+
+
 def test_a_module_that_a_file_names_is_not_imported(run, monkeypatch, tmp_path):
     (tmp_path / "planted.py").write_text(
         "from pathlib import Path\n"

@@ -252,3 +252,22 @@ def test_what_is_enough_is_not_improved_and_not_exceeded():
     for enough in (1.001 * truth, 1.3 * truth):
         assert truth <= proof.largest_norm_bound(LARGE, enough=enough) <= enough
     assert truth <= proof.largest_norm_bound(LARGE, enough=0.999 * truth) <= truth * (1 + 1e-6)
+
+
+@pytest.mark.parametrize("padding", ["circular", "zeros"])
+@pytest.mark.parametrize("exponent", [-900, -650, 400])
+def test_the_bound_of_a_convolution_is_tight_at_every_magnitude(exponent, padding):
+    kernel = kernels(3, 2, 3, 3)
+    plain, _ = proof.conv_largest_norm_bound(kernel, (4, 5), padding)
+    bound, _ = proof.conv_largest_norm_bound(2.0**exponent * kernel, (4, 5), padding)
+    assert bound == pytest.approx(2.0**exponent * plain, rel=1e-9, abs=0)
+    assert proof.conv_largest_norm_bound(2.0**exponent * kernel, (4, 5), padding, enough=bound)[0] <= bound
+
+
+@pytest.mark.parametrize("size", [3, 5])
+def test_a_bound_is_found_enough_where_the_taps_of_a_folded_kernel_cancel(size):
+    """In the order of another machine, which a mirrored kernel has."""
+    for seed in range(100):
+        kernel = kernels(1, 1, size, size, seed=seed)
+        claim, _ = proof.conv_largest_norm_bound(kernel, (1, 1), "circular")
+        assert proof.conv_largest_norm_bound(kernel.flip(-1), (1, 1), "circular", enough=claim)[0] <= claim

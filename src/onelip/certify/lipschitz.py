@@ -250,6 +250,10 @@ def _check_weight(module: nn.Linear | nn.Conv2d, expected: Shape) -> None:
 
 @register_search(CircularConv2d)
 def _circular(module: CircularConv2d, shape: Shape, enough: float) -> tuple[Bound, Shape]:
+    if module.padding_mode != "zeros":
+        raise UnsoundError(
+            f"no proved bound is known for this CircularConv2d: it pads by {module.padding_mode} besides"
+        )
     return _convolution(module, shape, (0, 0), "circular", enough)
 
 

@@ -71,7 +71,8 @@ def certify(
         broken = siege is not None and bool(siege.broken) and spoken_of == "float64"
         path, written = run / CERTIFICATE_NAME, None
         # An earlier one says what was just refuted.
-        fate = _discarded(path) if broken else ""
+        if siege is not None and broken:
+            _tell_break(siege, run, _discarded(path))
         if not as_json:
             print_evaluation(result.record, result.evaluation)
             say(_against_the_record(result))
@@ -88,8 +89,7 @@ def certify(
                 typer.echo(json.dumps(facts, indent=2))
         if written and not as_json:
             say(f"Certificate: {path}; onelip verify {path} checks it.")
-        if siege is not None and broken:
-            _tell_break(siege, run, fate)
+        if broken:
             raise typer.Exit(BROKEN)
 
 

@@ -186,6 +186,9 @@ def _scaled_conv_bound(kernel: Tensor, image: Image, padding: Padding, enough: f
     matrices = spectral_matrices(kernel, torus(image, size, padding))
     largest = _scaled_norm_bound(matrices, enough * (1 - 16 * UNIT_ROUNDOFF) - charge)
     bound = (largest + charge) * (1 + 4 * UNIT_ROUNDOFF) if math.isfinite(charge) else math.inf
+    if enough < bound < math.inf:
+        # Room for a machine that comes to other spectral matrices, by up to two charges.
+        bound += 2 * charge
     if padding == "circular" or not math.isfinite(bound):
         return bound, "spectral matrices"
     if bound <= enough or max(kernel.shape[:2]) * math.prod(image) > LARGEST:

@@ -9,8 +9,10 @@ from ..method import ConvShape, Cost, Method, Traits
 from ..nn.base import Role, Weights
 from ..nn.kernel import WeightKernelConv2d, uniform_bias
 from ..nn.linear import PointwiseLinear
+from ..nn.refusals import sealed
 
 
+@sealed
 class StandardConv2d(WeightKernelConv2d):
     """A plain convolution; its bound is the norm of its kernel, whatever it is."""
 

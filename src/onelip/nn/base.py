@@ -23,7 +23,8 @@ from ..linalg.conv import Image, Padding
 from ..linalg.rounding import Computed
 from .arguments import one_of, positive
 from .memo import Memo
-from .modes import in_inference_mode, without_autocast
+from .modes import eval_mode, in_inference_mode, without_autocast
+from .refusals import sealed
 
 Weights = tuple[Tensor, ...]
 Role = Literal["first", "block", "head"]
@@ -43,6 +44,7 @@ def checked_dtype(tensor: Tensor, name: str) -> Tensor:
     return tensor
 
 
+@sealed
 class LipschitzModule(nn.Module, abc.ABC):
     """A convolution-like layer whose weights are constructed from raw parameters.
 
@@ -237,16 +239,9 @@ class LipschitzModule(nn.Module, abc.ABC):
     @torch.no_grad()
     def realise(self, image: Image) -> Weights:
         """The weights of eval mode for images of one size, constructed anew from the parameters; reads no memo."""
-        modes = {module: module.training for module in self.modules()}
-        for module in modes:
-            module.training = False
-        try:
+        with eval_mode(self), without_autocast(self.raw()[0].device):
             stacked = tuple(tensor.detach()[None] for tensor in self.raw())
-            with without_autocast(stacked[0].device):
-                return tuple(tensor[0] for tensor in self.construct(stacked, self.inner_image(image)))
-        finally:
-            for module, mode in modes.items():
-                module.training = mode
+            return tuple(tensor[0] for tensor in self.construct(stacked, self.inner_image(image)))
 
     def bound(self, image: Image, *, enough: float = 0.0) -> Bound:
         """Proved upper bound of this layer's Lipschitz constant in eval mode on images of one size.

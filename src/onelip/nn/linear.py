@@ -11,8 +11,10 @@ from ..errors import UnsupportedShapeError
 from ..linalg.conv import Image
 from .arguments import positive
 from .base import LipschitzModule, Weights
+from .refusals import sealed
 
 
+@sealed
 class PointwiseLinear(LipschitzModule):
     """A linear layer as the convolution with a 1x1 kernel on a 1x1 image; mixed in before a method's convolution.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import torch.nn.modules.module as global_hooks
 from torch import nn
@@ -13,8 +13,21 @@ from ..errors import UnsoundError
 if TYPE_CHECKING:
     from .base import LipschitzModule
 
-SEALED = ("forward", "weights", "recall", "remember", "realise", "memo_allowed")
+SEALED = ("forward", "weights", "recall", "remember", "realise", "inner_image")
 """Methods between the weights of a layer and its output; what is said of a layer rests on those of onelip."""
+
+_OWN: dict[str, list[object]] = {name: [] for name in SEALED}
+_KINDS = ("onelip", "torch")
+
+C = TypeVar("C", bound=type)
+
+
+def sealed(kind: C) -> C:
+    """Decorates a class of onelip whose own methods of these names are what is said of its layers."""
+    for name in SEALED:
+        if name in vars(kind):
+            _OWN[name].append(vars(kind)[name])
+    return kind
 
 
 def refuse_hooks(module: nn.Module) -> None:
@@ -26,14 +39,26 @@ def refuse_hooks(module: nn.Module) -> None:
     """
     kind = type(module)
     for name, value in vars(module).items():
-        if name != "_compiled_call_impl" and callable(value) and callable(getattr(kind, name, None)):
+        if callable(value) and _is_method(kind, name) and not _is_compiled_call(module, name, value):
             raise UnsoundError(f"{kind.__name__} was given another {name}, of which no bound is known")
-    if kind.__call__ is not nn.Module.__call__ or kind._call_impl is not nn.Module._call_impl:
+    lists = nn.ParameterList, nn.ParameterDict  # torch gives them a call that only says what they are
+    if kind not in lists and (kind.__call__ is not nn.Module.__call__ or kind._call_impl is not nn.Module._call_impl):
         raise UnsoundError(f"{kind.__name__} is called in a way of its own, of which no bound is known")
     if module._forward_hooks or module._forward_pre_hooks:
         raise UnsoundError(f"{kind.__name__} has forward hooks, which may change what it computes; remove them")
     if global_hooks._global_forward_hooks or global_hooks._global_forward_pre_hooks:
         raise UnsoundError("torch has forward hooks for all modules, which may change what they compute; remove them")
+
+
+def _is_method(kind: type, name: str) -> bool:
+    """Whether a class of torch or of onelip has a method of this name."""
+    known = (one for one in kind.__mro__ if one.__module__.partition(".")[0] in _KINDS)
+    return name == "_compiled_call_impl" or any(callable(vars(one).get(name)) for one in known)
+
+
+def _is_compiled_call(module: nn.Module, name: str, value: object) -> bool:
+    """Whether this is what `module.compile()` sets."""
+    return name == "_compiled_call_impl" and getattr(value, "_torchdynamo_orig_callable", None) == module._call_impl
 
 
 def in_eval_mode(model: nn.Module) -> nn.Module:
@@ -42,10 +67,19 @@ def in_eval_mode(model: nn.Module) -> nn.Module:
     Raises:
         UnsoundError: If a module stays in training mode.
     """
-    stays = next((module for module in model.eval().modules() if module.training), None)
+    refuse_training(model.eval())
+    return model
+
+
+def refuse_training(model: nn.Module) -> None:
+    """Raises where a module is in training mode.
+
+    Raises:
+        UnsoundError: Names it.
+    """
+    stays = next((module for module in model.modules() if module.training), None)
     if stays is not None:
         raise UnsoundError(f"{type(stays).__name__} stays in training mode when the model is set to eval mode")
-    return model
 
 
 def children(sequence: nn.Sequential, name: str = "") -> Iterator[tuple[str, nn.Module]]:
@@ -62,9 +96,14 @@ def children(sequence: nn.Sequential, name: str = "") -> Iterator[tuple[str, nn.
 
 
 def other_path(layer: LipschitzModule) -> str | None:
-    """The method by which a class that is not of onelip changes how a layer's output comes from its weights."""
-    foreign = (kind for kind in type(layer).__mro__ if kind.__module__.partition(".")[0] not in ("onelip", "torch"))
-    return next((name for kind in foreign for name in SEALED if name in vars(kind)), None)
+    """The method that some class of a layer has not from onelip, and that changes how weights come to an output.
+
+    Each class counts: one behind another is called by it.
+    """
+    kinds = [kind for kind in type(layer).__mro__ if kind is not nn.Module]
+    return next(
+        (name for name in SEALED for kind in kinds if vars(kind).get(name, None) not in (None, *_OWN[name])), None
+    )
 
 
 def refuse_other_path(layer: LipschitzModule) -> None:
