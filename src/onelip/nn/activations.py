@@ -13,20 +13,17 @@ from ..errors import UnsupportedShapeError
 class _SwapPairs(torch.autograd.Function):
     """Exchanges the channels (2i, 2i + 1) where a mask says so: its own inverse, adjoint and derivative.
 
-    Only the mask is kept for the backward pass, an eighth of what the values would take.
+    Only the mask is kept for the backward pass, an eighth of what the values would take. With weights of 0 and 1 `lerp`
+    is a selection of finite numbers, and several times faster than `where` on every second channel.
     """
 
     generate_vmap_rule = True
 
     @staticmethod
     def forward(x: Tensor, swap: Tensor) -> Tensor:
-        even = 2 * swap.shape[1]
+        even, share = 2 * swap.shape[1], swap.to(x.dtype)
         first, second = x[:, 0:even:2], x[:, 1:even:2]
-        result = torch.empty_like(x)
-        result[:, 0:even:2] = torch.where(swap, second, first)
-        result[:, 1:even:2] = torch.where(swap, first, second)
-        result[:, even:] = x[:, even:]
-        return result
+        return _interleaved(x, torch.lerp(first, second, share), torch.lerp(second, first, share))
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
@@ -36,6 +33,44 @@ class _SwapPairs(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         (swap,) = ctx.saved_tensors
         return _SwapPairs.apply(gradients[0], swap), None  # type: ignore[no-untyped-call]
+
+
+class _SortPairs(torch.autograd.Function):
+    """Sorts the channels (2i, 2i + 1); its derivative is `_SwapPairs`."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor) -> Tensor:
+        first, second = _pairs(x)
+        return _interleaved(x, torch.maximum(first, second), torch.minimum(first, second))
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
+        if ctx.needs_input_grad[0]:
+            first, second = _pairs(inputs[0])
+            ctx.save_for_backward(first < second)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        (swap,) = ctx.saved_tensors
+        result: Tensor = _SwapPairs.apply(gradients[0], swap)  # type: ignore[no-untyped-call]
+        return result
+
+
+def _pairs(x: Tensor) -> tuple[Tensor, Tensor]:
+    even = x.shape[1] // 2 * 2
+    return x[:, 0:even:2], x[:, 1:even:2]
+
+
+def _interleaved(x: Tensor, first: Tensor, second: Tensor) -> Tensor:
+    """A tensor like x with these channels in turn, and the last one of x where their number is odd."""
+    even = 2 * first.shape[1]
+    result = torch.empty_like(x)
+    result[:, 0:even:2] = first
+    result[:, 1:even:2] = second
+    result[:, even:] = x[:, even:]
+    return result
 
 
 class MaxMin(nn.Module):
@@ -49,8 +84,7 @@ class MaxMin(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Tensor of the same shape (B, C, ...)."""
-        even = x.shape[1] // 2 * 2
-        result: Tensor = _SwapPairs.apply(x, x[:, 0:even:2] < x[:, 1:even:2])  # type: ignore[no-untyped-call]
+        result: Tensor = _SortPairs.apply(x)  # type: ignore[no-untyped-call]
         return result
 
 
