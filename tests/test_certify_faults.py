@@ -55,7 +55,8 @@ class MadeInFloat32(CayleyConv2d):
     def construct(self, raw, image):
         free = spectral_matrices(self.free_kernel(raw), self.spectral_image(image))
         skew, identity = free - free.mH, torch.eye(free.shape[-1])
-        return (torch.view_as_real((torch.linalg.inv(identity + skew) @ (identity - skew)).resolve_conj()),)
+        matrices = torch.linalg.inv(identity + skew) @ (identity - skew)
+        return (torch.stack([matrices.real, matrices.imag], dim=-4),)
 
 
 class BoundOfTheCroppedKernel(StandardConv2d):

@@ -13,7 +13,8 @@ from onelip import METHODS, ConvNet, MarginCrossEntropy, MaxMin, diagnose, regis
 from onelip.bench.report.diagnosis import diagnosis_svg, finding
 from onelip.bound import Bound
 from onelip.certify.diagnose import total_variance
-from onelip.linalg.conv import apply_spectral, spectral_matrices
+from onelip.linalg.conv import spectral_matrices
+from onelip.linalg.spectral import apply_spectral
 
 IMAGE, CLASSES = (1, 8, 8), 10
 
@@ -56,7 +57,8 @@ class EcoLike(nn.Module):
         channels = self.raw.shape[0]
         impulse = torch.zeros(channels, channels, self.grid, self.grid, dtype=self.raw.dtype)
         impulse[range(channels), range(channels), 0, 0] = 1.0
-        return apply_spectral(impulse, rotations).transpose(0, 1)
+        planes = torch.stack([rotations.real, rotations.imag])
+        return apply_spectral(impulse, planes, (self.grid, self.grid)).transpose(0, 1)
 
     def forward(self, x):
         kernel, half = self.kernel().flip(-1, -2), self.grid // 2

@@ -34,14 +34,6 @@ def test_spectral_matrices_have_the_singular_values_of_the_circular_operator(ima
 
 
 @pytest.mark.parametrize("image", IMAGES)
-@pytest.mark.parametrize("size", [1, 3, 5])
-def test_applying_spectral_matrices_is_the_circular_convolution(image, size):
-    weight, x = kernel(size=size), torch.randn(4, 2, *image, dtype=torch.float64)
-    result = conv.apply_spectral(x, conv.spectral_matrices(weight, image))
-    torch.testing.assert_close(result, conv.convolve(x, weight, None, "circular"), rtol=1e-10, atol=1e-10)
-
-
-@pytest.mark.parametrize("image", IMAGES)
 @pytest.mark.parametrize("padding", ["circular", "zeros"])
 @pytest.mark.parametrize("size", [1, 3, 5])
 def test_transposed_convolution_is_the_adjoint(image, padding, size):

@@ -13,8 +13,6 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from .fourier import transform, transform_back
-
 Padding = Literal["circular", "zeros"]
 Image = tuple[int, int]
 
@@ -74,28 +72,6 @@ def spectral_matrices(kernel_OIKK: Tensor, image: Image) -> Tensor:
     taps = kernel_OIKK.flatten(-2).flatten(-3, -2).transpose(-2, -1)
     spectrum = torch.complex(cosines_FK @ taps, sines_FK @ taps)
     return spectrum.unflatten(-1, (out_channels, in_channels))
-
-
-def apply_spectral(x_BIHW: Tensor, matrices_FOI: Tensor) -> Tensor:
-    """Applies a circular convolution given by its spectral matrices on the half spectrum.
-
-    The complex products are taken as real ones of twice the size, [[Re, -Im], [Im, Re]]: batched real products are the
-    ones that libraries do well, forward and backward.
-
-    Args:
-        x_BIHW: Real images.
-        matrices_FOI: One complex matrix per frequency of `rfft2(x)`, row by row.
-
-    Returns:
-        Real images of shape (B, O, H, W).
-    """
-    height, width = x_BIHW.shape[-2:]
-    if x_BIHW.shape[0] == 0:
-        return x_BIHW.new_empty(0, matrices_FOI.shape[-2], height, width)
-    real, imaginary = torch.view_as_real(matrices_FOI.mT).unbind(-1)
-    blocks = torch.cat([torch.cat([real, imaginary], dim=-1), torch.cat([-imaginary, real], dim=-1)], dim=-2)
-    product_FBcO = (transform(x_BIHW).permute(2, 0, 3, 1).flatten(-2) @ blocks).unflatten(-1, (2, -1))
-    return transform_back(product_FBcO.permute(1, 3, 0, 2).contiguous(), (height, width))
 
 
 def self_correlation(kernel_OIKK: Tensor) -> Tensor:

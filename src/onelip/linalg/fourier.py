@@ -1,12 +1,15 @@
-"""The real Fourier transform of images: by the library's FFT, or in float64 as products with cosines and sines.
+"""The real Fourier transform of images as products with cosines and sines, and what that rounds.
 
-The libraries' transforms publish no bound of their rounding errors. Products have one, so float64, the arithmetic of
-certificates, is transformed by products; `transform_rounding` bounds their errors. Half a spectrum is kept, as `rfft2`
-keeps it: G = W // 2 + 1 columns of H frequencies, with real and imaginary part along a last dimension.
+The libraries' transforms publish no bound of their rounding errors. Products have one, and on images of up to 64 pixels
+a side they are faster besides. Half a spectrum is kept, as `rfft2` keeps it.
+
+Shapes: H x W image, zero-padded to a torus of P x Q pixels, G = Q // 2 + 1 columns of P frequencies, N anything that is
+transformed in parallel: images and channels. Two planes hold real and imaginary parts.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 
 import torch
@@ -14,62 +17,53 @@ from torch import Tensor
 
 from .rounding import Computed, gamma
 
-STRIDES_OF_ZERO_FAIL = torch.__version__ < "2.9"
-"""In older versions the derivative of `irfft2` fails on the expanded gradient that `sum` sends (pytorch issue 154477);
-behind a product it is dense."""
-
-BY_PRODUCTS: tuple[torch.dtype, ...] = (torch.float64,)
-"""The arithmetics of certificates."""
-
 ANGLE_UNITS = 40
 """Units of roundoff that a computed cosine or sine may err by."""
 
 
-def transform(x_BIHW: Tensor) -> Tensor:
-    """The half spectrum of real images, shape (B, I, H * G, 2)."""
-    if x_BIHW.dtype not in BY_PRODUCTS:
-        return torch.view_as_real(torch.fft.rfft2(x_BIHW).flatten(-2))
-    height, width = x_BIHW.shape[-2:]
-    cosines_WG, sines_WG = (wave[:, : width // 2 + 1] for wave in _waves(width, x_BIHW))
-    rows = torch.cat([x_BIHW @ cosines_WG, -(x_BIHW @ sines_WG)], dim=-2)
-    cosines_HH, sines_HH = _waves(height, x_BIHW)
-    columns = _blocks(cosines_HH, sines_HH) @ rows
-    return columns.unflatten(-2, (2, height)).movedim(-3, -1).flatten(-3, -2)
+def transform(x_HWN: Tensor, around: tuple[int, int]) -> Tensor:
+    """The half spectrum of images in the corner of a torus, shape (2, P * G, N)."""
+    height, width, count = x_HWN.shape
+    cosines_GW, sines_GW, columns = _analysis(height, width, around, x_HWN.dtype, x_HWN.device)
+    rows = x_HWN.new_empty(2, height, len(cosines_GW), count)
+    torch.matmul(cosines_GW, x_HWN, out=rows[0])
+    torch.matmul(sines_GW, x_HWN, out=rows[1])
+    return (columns @ rows.view(2 * height, -1)).view(2, -1, count)
 
 
-def transform_back(spectrum_BOFc: Tensor, image: tuple[int, int]) -> Tensor:
-    """Real images (B, O, H, W) from their half spectrum (B, O, H * G, 2)."""
+def transform_back(spectrum_cFN: Tensor, image: tuple[int, int], around: tuple[int, int]) -> Tensor:
+    """The images (H, W, N) in the corner of a torus, from their half spectrum (2, P * G, N)."""
     height, width = image
-    if spectrum_BOFc.dtype not in BY_PRODUCTS:
-        y_BOHW = torch.fft.irfft2(torch.view_as_complex(spectrum_BOFc).unflatten(-1, (height, -1)), s=image)
-        return y_BOHW * 1 if STRIDES_OF_ZERO_FAIL else y_BOHW
-    half = width // 2 + 1
-    stacked = spectrum_BOFc.unflatten(-2, (height, half)).movedim(-1, -3).flatten(-3, -2)
-    cosines_HH, sines_HH = _waves(height, spectrum_BOFc)
-    rows = (_blocks(cosines_HH, -sines_HH) / height) @ stacked
-    cosines_WG, sines_WG = (wave[:, :half] for wave in _waves(width, spectrum_BOFc))
-    weights_G = spectrum_BOFc.new_full((half,), 2.0)
-    weights_G[0] = 1.0
-    if width % 2 == 0:
-        weights_G[-1] = 1.0
-    synthesis = torch.cat([weights_G * cosines_WG, -weights_G * sines_WG], dim=1).mT / width
-    return rows.unflatten(-2, (2, height)).movedim(-3, -2).flatten(-2) @ synthesis
+    columns, cosines_WG, sines_WG = _synthesis(height, width, around, spectrum_cFN.dtype, spectrum_cFN.device)
+    rows = (columns @ spectrum_cFN.view(2 * around[0], -1)).view(2, height, cosines_WG.shape[1], -1)
+    x_HWN = cosines_WG @ rows[0]
+    return x_HWN.baddbmm_(sines_WG.expand(height, -1, -1), rows[1])
 
 
-def transform_rounding(x: Computed, image: tuple[int, int]) -> Computed:
-    """What is known of `transform(x)` in float64."""
-    height, width = image
+def transform_rounding(x: Computed, around: tuple[int, int]) -> Computed:
+    """What is known of `transform(x, around)` in float64."""
+    height, width = around
     half = width // 2 + 1
     rows = x.linear(norm=math.sqrt(width), rounding=_relative(width, width, 2 * half, 1.0))
     return rows.linear(norm=math.sqrt(height), rounding=_relative(2 * height, 2 * height, 2 * height, 1.0))
 
 
-def transform_back_rounding(x: Computed, image: tuple[int, int]) -> Computed:
-    """What is known of `transform_back(x, image)` in float64."""
-    height, width = image
+def transform_back_rounding(x: Computed, around: tuple[int, int]) -> Computed:
+    """What is known of `transform_back(x, image, around)` in float64, for any image."""
+    height, width = around
     half = width // 2 + 1
     rows = x.linear(norm=1 / math.sqrt(height), rounding=_relative(2 * height, 2 * height, 2 * height, 1 / height))
     return rows.linear(norm=math.sqrt(2 / width), rounding=_relative(2 * half, 2 * half, width, 2 / width))
+
+
+def frequency_weights(around: tuple[int, int], like: Tensor) -> Tensor:
+    """How often each frequency of the half spectrum stands in the whole one, over their number: shape (P * G,)."""
+    height, width = around
+    weights_G = like.new_full((width // 2 + 1,), 2.0)
+    weights_G[0] = 1.0
+    if width % 2 == 0:
+        weights_G[-1] = 1.0
+    return (weights_G / (height * width)).repeat(height)
 
 
 def _relative(terms: int, inputs: int, outputs: int, largest: float) -> float:
@@ -81,14 +75,36 @@ def _relative(terms: int, inputs: int, outputs: int, largest: float) -> float:
     return (gamma(terms) + gamma(ANGLE_UNITS + 4)) * 1.01 * largest * math.sqrt(inputs * outputs)
 
 
-def _waves(size: int, like: Tensor) -> tuple[Tensor, Tensor]:
+@functools.lru_cache(maxsize=256)
+def _analysis(
+    height: int, width: int, around: tuple[int, int], dtype: torch.dtype, device: torch.device
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Along rows cosines and negative sines (G, W); along columns C - i S on stacked parts, (2 P, 2 H)."""
+    with torch.inference_mode(False), torch.no_grad():
+        cosines, sines = _waves(around[1], dtype, device)
+        half = around[1] // 2 + 1
+        tall_cosines, tall_sines = (wave[:, :height] for wave in _waves(around[0], dtype, device))
+        columns = torch.cat([torch.cat([tall_cosines, tall_sines], 1), torch.cat([-tall_sines, tall_cosines], 1)])
+        return cosines[:half, :width].contiguous(), -sines[:half, :width], columns
+
+
+@functools.lru_cache(maxsize=256)
+def _synthesis(
+    height: int, width: int, around: tuple[int, int], dtype: torch.dtype, device: torch.device
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Along columns (C + i S) / P on stacked parts, (2 H, 2 P); along rows weighted cosines and sines (W, G)."""
+    with torch.inference_mode(False), torch.no_grad():
+        tall_cosines, tall_sines = (wave[:height] / around[0] for wave in _waves(around[0], dtype, device))
+        columns = torch.cat([torch.cat([tall_cosines, -tall_sines], 1), torch.cat([tall_sines, tall_cosines], 1)])
+        cosines, sines = _waves(around[1], dtype, device)
+        half = around[1] // 2 + 1
+        weights_G = frequency_weights((1, around[1]), cosines)
+        return columns, weights_G * cosines[:width, :half], -weights_G * sines[:width, :half]
+
+
+def _waves(size: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
     """Cosines and sines of 2 pi j k / size, angles reduced in integers: shape (size, size) each."""
-    index = torch.arange(size, device=like.device)
+    index = torch.arange(size, device=device)
     turns = (torch.outer(index, index) % size).to(torch.float64) / size
     angle = 2 * math.pi * turns
-    return angle.cos().to(like.dtype), angle.sin().to(like.dtype)
-
-
-def _blocks(cosines_HH: Tensor, sines_HH: Tensor) -> Tensor:
-    """The complex matrix C - i S as a real one on stacked real and imaginary parts."""
-    return torch.cat([torch.cat([cosines_HH, sines_HH], dim=1), torch.cat([-sines_HH, cosines_HH], dim=1)])
+    return angle.cos().to(dtype), angle.sin().to(dtype)

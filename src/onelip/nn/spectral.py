@@ -10,11 +10,12 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from ..bound import Bound
-from ..linalg.conv import Image, apply_spectral, spectral_matrices
+from ..linalg.conv import Image, spectral_matrices
 from ..linalg.fourier import transform_back_rounding, transform_rounding
 from ..linalg.norms import contract, frobenius
 from ..linalg.proof import LARGEST, largest_norm_bound
 from ..linalg.rounding import UP, Computed, convolution_rounding, gamma, length
+from ..linalg.spectral import apply_spectral
 from .base import LipschitzModule, Weights
 from .modes import without_autocast
 
@@ -26,10 +27,11 @@ class SpectralConv2d(LipschitzModule):
     """A circular convolution whose spectral matrices are a function of those of a free kernel.
 
     With zero padding the image is padded by K // 2 zeros on all sides, convolved circularly at that size, and cropped:
-    a compression of the circular operator. A 1x1 kernel has one real spectral matrix, whatever the image: no Fourier
-    transform is taken then. The weights depend on the image size otherwise.
+    a compression of the circular operator, the same wherever on the torus the image lies. A 1x1 kernel has one real
+    spectral matrix, whatever the image: no Fourier transform is taken then. The weights depend on the image size
+    otherwise.
 
-    The one weight is a stack of spectral matrices with real and imaginary part along a last dimension, so that a
+    The one weight is a stack of spectral matrices, real parts and imaginary parts along a first dimension, so that a
     change of dtype reaches it; for 1x1 kernels it is the real kernel.
     """
 
@@ -64,14 +66,15 @@ class SpectralConv2d(LipschitzModule):
         free = kernel.flatten(-3) if self.kernel_size == 1 else spectral_matrices(kernel, self.spectral_image(image))
         matrices = self.spectral(free, raw)
         matrices = matrices if self.training else contract(matrices)
-        return matrices[..., None, None] if self.kernel_size == 1 else torch.view_as_real(matrices.resolve_conj())
+        return (
+            matrices[..., None, None] if self.kernel_size == 1 else torch.stack([matrices.real, matrices.imag], dim=-4)
+        )
 
     def apply_weights(self, x_BIHW: Tensor, weights: Weights) -> Tensor:
         """The convolution: by Fourier transforms, in at least float32, or directly for 1x1 kernels."""
         if self.kernel_size == 1:
             return F.conv2d(x_BIHW, weights[0], self.bias)
-        pad = self.kernel_size // 2 if self.padding_mode == "zeros" else 0
-        y_BOHW = _transformed(x_BIHW, weights[0], pad)
+        y_BOHW = _transformed(x_BIHW, weights[0], self.spectral_image((x_BIHW.shape[-2], x_BIHW.shape[-1])))
         return y_BOHW if self.bias is None else y_BOHW + self.bias[:, None, None]
 
     def rounding(self, x: Computed, weights: Weights, image: Image, norm: float) -> Computed:
@@ -79,7 +82,7 @@ class SpectralConv2d(LipschitzModule):
         pixels = math.prod(image)
         if self.kernel_size == 1:
             return convolution_rounding(x, weights[0], self.bias, pixels, norm)
-        around, matrices = self.spectral_image(image), torch.view_as_complex(weights[0])
+        around, matrices = self.spectral_image(image), torch.complex(*weights[0])
         # Between the transforms it is the matrices that errors go through, not the smaller operator after the crop.
         inner = largest_norm_bound(matrices.to(torch.complex128)) if self._is_cropped(image) else norm
         charge = gamma(2 * self.inner_channels + 4) * math.sqrt(2) * float(frobenius(matrices).amax())
@@ -93,8 +96,8 @@ class SpectralConv2d(LipschitzModule):
 
         What is cropped makes the norm smaller by more than 2 % only on images of less than two kernels.
         """
-        wide = tuple(tensor.to(torch.float64).contiguous() for tensor in weights)
-        matrices = wide[0].flatten(-3) if self.kernel_size == 1 else torch.view_as_complex(wide[0])
+        wide = tuple(tensor.to(torch.float64) for tensor in weights)
+        matrices = wide[0].flatten(-3) if self.kernel_size == 1 else torch.complex(*wide[0])
         value = largest_norm_bound(matrices, enough=enough)
         why = f"norms of {matrices[..., 0, 0].numel()} spectral matrices, proved by Cholesky residuals"
         if value <= enough or not self._is_cropped(image) or not math.isfinite(value):
@@ -111,21 +114,18 @@ class SpectralConv2d(LipschitzModule):
         """The norm of the matrix that the layer makes of a basis, in float64, with what evaluating that errs by."""
         size = self.inner_channels * math.prod(image)
         basis = torch.eye(size, dtype=torch.float64, device=weights[0].device).view(size, -1, *image)
-        pad = self.kernel_size // 2
-        matrix = torch.cat([_transformed(part, weights[0], pad).flatten(1) for part in basis.split(BASIS)])
+        around = self.spectral_image(image)
+        matrix = torch.cat([_transformed(part, weights[0], around).flatten(1) for part in basis.split(BASIS)])
         error = self.rounding(Computed(1.0, 0.0), weights, image, norm).error * math.sqrt(size) * UP
         return (largest_norm_bound(matrix, enough=enough / UP - error) + error) * UP
 
 
-def _transformed(x_BIHW: Tensor, matrices: Tensor, pad: int) -> Tensor:
+def _transformed(x_BIHW: Tensor, planes: Tensor, around: Image) -> Tensor:
     """The convolution; no method, as what is said of it would be said of a subclass' own."""
     with without_autocast(x_BIHW.device):
         if x_BIHW.dtype in (torch.bfloat16, torch.float16):
-            x_BIHW = x_BIHW.to(matrices.dtype)
-        x_BIHW = F.pad(x_BIHW, (pad,) * 4)
-        y_BOHW = apply_spectral(x_BIHW, torch.view_as_complex(matrices))
-        height, width = y_BOHW.shape[-2:]
-        return y_BOHW[..., pad : height - pad, pad : width - pad]
+            x_BIHW = x_BIHW.to(planes.dtype)
+        return apply_spectral(x_BIHW, planes, around)
 
 
 class WeightSpectralConv2d(SpectralConv2d):
