@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from .linalg.conv import Padding
+from .linalg.spectral import transform_macs
 from .nn.base import LipschitzModule
 from .nn.linear import PointwiseLinear
 
@@ -81,8 +81,8 @@ class Cost:
 def spectral_cost(shape: ConvShape, per_frequency: int, *, kernel_channels: int | None = None) -> Cost:
     """Cost of a layer that acts per frequency.
 
-    Counted are the Fourier transforms of the images (N log2 N per real image of N pixels) and one complex product per
-    frequency; a 1x1 kernel is one real matrix and needs neither.
+    Counted are the Fourier transforms of the images, as they are taken, and one complex product per frequency; a 1x1
+    kernel is one real matrix and needs neither.
 
     Args:
         shape: The layer's shape.
@@ -94,7 +94,7 @@ def spectral_cost(shape: ConvShape, per_frequency: int, *, kernel_channels: int 
     extra = 2 * (shape.kernel_size // 2) if shape.padding == "zeros" else 0
     height, width = shape.height + extra, shape.width + extra
     frequencies = height * (width // 2 + 1)
-    transform = shape.batch * height * width * math.log2(height * width)
+    transform = shape.batch * transform_macs((shape.height, shape.width), (height, width))
     transforms = round(shape.in_channels * transform) + round(shape.out_channels * transform)
     forward = transforms + 4 * frequencies * shape.batch * shape.in_channels * shape.out_channels
     entries = shape.in_channels * shape.out_channels if kernel_channels is None else kernel_channels

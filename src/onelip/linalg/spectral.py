@@ -6,6 +6,7 @@ as in `fourier`, besides B images, I input and O output channels, F = P G freque
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -25,7 +26,7 @@ LARGEST = 64
 """Sides of a torus up to which float32 images are transformed by products; in float64, the arithmetic of certificates,
 they always are."""
 CHUNK = 2**18
-"""Numbers of an image tensor that are taken through all products at a time: they stay in a cache."""
+"""Numbers of an image tensor that are taken through all products at a time."""
 
 
 def apply_spectral(x_BIHW: Tensor, planes_cFOI: Tensor, around: Image) -> Tensor:
@@ -63,6 +64,17 @@ def apply_by_library(x_BIHW: Tensor, planes_cFOI: Tensor, around: Image) -> Tens
     y_BOPQ = torch.fft.irfft2(product_BOPG, s=around)
     y_BOHW = y_BOPQ[..., :height, :width]
     return y_BOHW * 1 if STRIDES_OF_ZERO_FAIL else y_BOHW
+
+
+def transform_macs(image: Image, around: Image) -> float:
+    """Multiply-accumulates of the transform of one float32 image to the half spectrum, and of that back.
+
+    By products those of each row and then of each column; by the library N log2 N for a torus of N pixels.
+    """
+    (height, width), half = image, around[1] // 2 + 1
+    if max(around) <= LARGEST:
+        return 2 * half * height * (width + 2 * around[0])
+    return around[0] * around[1] * math.log2(around[0] * around[1])
 
 
 class _Apply(torch.autograd.Function):
@@ -162,10 +174,12 @@ def _adjoint(planes: Tensor) -> Tensor:
 
 
 def _chunks(x: Tensor, planes: Tensor) -> Iterator[slice]:
-    """Parts of the batch; on an accelerator one."""
+    """Parts of the batch that stay in a cache, but large enough to pay for reading the matrices; on a GPU one."""
     batch, _, height, width = x.shape
-    count = max(1, CHUNK // max(1, height * width * max(planes.shape[-2:]))) if x.device.type == "cpu" else batch
-    for start in range(0, batch, max(1, count)):
+    channels = max(planes.shape[-2:])
+    fitting = max(channels, CHUNK // max(1, height * width * channels))
+    count = max(1, fitting if x.device.type == "cpu" else batch)
+    for start in range(0, batch, count):
         yield slice(start, start + count)
 
 
