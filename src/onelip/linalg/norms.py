@@ -132,8 +132,9 @@ def _normalise(vectors: Tensor) -> Tensor:
 def singular_vector_estimate(matrices: Tensor, steps: int) -> Tensor:
     """Right singular vectors near the largest singular value by power iteration from a fixed start: (..., N, 1)."""
     vector = _normalise(start_vector(matrices.shape[-1], matrices).expand(*matrices.shape[:-2], -1, -1))
+    adjoint = matrices.mH.resolve_conj()  # products would conjugate it anew each time
     for _ in range(steps):
-        vector = _normalise(matrices.mH @ (matrices @ vector))
+        vector = _normalise(adjoint @ (matrices @ vector))
     return vector
 
 
@@ -158,8 +159,10 @@ def conv_norm_estimate(kernel_OIKK: Tensor, image: Image, padding: Padding, *, s
         Estimates of shape (...), in the kernel's dtype.
     """
     size = kernel_OIKK.shape[-1]
-    around = (1, 1) if size == 1 else torus(image, size, padding)
-    spectrum = spectral_matrices(kernel_OIKK, around)
+    if size == 1:
+        spectrum = kernel_OIKK.flatten(-3)[..., None, :, :]
+    else:
+        spectrum = spectral_matrices(kernel_OIKK, torus(image, size, padding))
     with torch.no_grad():
         peak, vector = peak_of(spectrum, steps=steps, squarings=REFINING_SQUARINGS)
     index = peak[..., None, None, None].expand(*peak.shape, 1, *spectrum.shape[-2:])

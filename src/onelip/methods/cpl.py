@@ -68,13 +68,17 @@ class CPLLinear(PointwiseLinear, CPLConv2d):
 
 
 def cost(shape: ConvShape) -> Cost:
-    """Two convolutions; construction is a power iteration at every frequency and its refinement at one."""
+    """Two convolutions; construction is a power iteration at every frequency and its refinement at one.
+
+    A 1x1 kernel has one matrix, and a real one.
+    """
     channels = max(shape.in_channels, shape.out_channels)
     height, width = torus((shape.height, shape.width), shape.kernel_size, shape.padding)
-    frequencies = height * (width // 2 + 1) if shape.kernel_size > 1 else 1
-    transform = 2 * shape.kernel_size**2 * frequencies * channels**2
-    power = (2 * POWER_STEPS + 1) * frequencies * 4 * channels**2
-    refining = (1 + REFINING_SQUARINGS) * 4 * channels**3 + 2 * 4 * channels**2
+    spatial = shape.kernel_size > 1
+    frequencies, products = (height * (width // 2 + 1), 4) if spatial else (1, 1)
+    transform = 2 * shape.kernel_size**2 * frequencies * channels**2 if spatial else 0
+    power = (2 * POWER_STEPS + 1) * frequencies * products * channels**2
+    refining = (1 + REFINING_SQUARINGS) * products * channels**3 + 2 * products * channels**2
     construction = transform + power + refining
     return Cost(training=2 * shape.square, inference=2 * shape.square, construction=construction)
 
