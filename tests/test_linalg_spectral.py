@@ -1,5 +1,7 @@
 """Convolutions given by their spectral matrices: products and the library's transforms agree, and so do derivatives."""
 
+import io
+
 import pytest
 import torch
 
@@ -90,3 +92,13 @@ def test_large_float32_images_are_transformed_by_the_library(monkeypatch):
         calls.clear()
         apply_spectral(x, planes, (5, 5))
         assert len(calls) == expected
+
+
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning", "ignore:`torch.jit.* is deprecated")
+def test_a_traced_convolution_can_be_saved_and_takes_batches_of_any_size():
+    x, planes = (tensor.detach() for tensor in problem((4, 4), (6, 6), batch=2, dtype=torch.float32))
+    traced, file = torch.jit.trace(lambda x: apply_spectral(x, planes, (6, 6)), x), io.BytesIO()
+    torch.jit.save(traced, file)
+    file.seek(0)
+    many = torch.randn(9, 2, 4, 4)
+    torch.testing.assert_close(torch.jit.load(file)(many), apply_spectral(many, planes, (6, 6)), rtol=1e-4, atol=1e-5)

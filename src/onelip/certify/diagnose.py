@@ -17,10 +17,10 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import OnelipError, UnsoundError, UnsupportedShapeError
+from ..linalg.autocast import without_autocast
 from ..nn.base import LipschitzModule
 from ..nn.freeze import ImageModel, applied_layer
 from ..nn.loss import MarginCrossEntropy
-from ..nn.modes import without_autocast
 from ..nn.refusals import children, refuse_hooks, refuse_other_path
 from .lipschitz import lipschitz_bound
 from .radius import check_labels

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from .autocast import without_autocast
+
 LARGEST_INVERTED = 64
 """Larger matrices are inverted in blocks. On CPUs torch's LU factorisation of stacks of matrices from about 150 rows on
 is wrong where several threads share the work, or never ends (pytorch issues 141358, 142815)."""
@@ -56,8 +58,11 @@ class _Polar(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        left, singular, right = ctx.saved_tensors
-        gradient = gradients[0]
+        with without_autocast(gradients[0].device):
+            return _Polar._derivative(gradients[0], *ctx.saved_tensors)
+
+    @staticmethod
+    def _derivative(gradient: Tensor, left: Tensor, singular: Tensor, right: Tensor) -> Tensor:
         floor = torch.finfo(singular.dtype).eps * singular.amax(-1, keepdim=True)
         singular = singular.clamp(min=SMALLEST).maximum(floor)
         inner = left.mH @ gradient @ right.mH

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
+from .autocast import without_autocast
 from .fourier import frequency_weights, transform, transform_back
 
 Image = tuple[int, int]
@@ -43,7 +44,8 @@ def apply_spectral(x_BIHW: Tensor, planes_cFOI: Tensor, around: Image) -> Tensor
     Returns:
         Real images of shape (B, O, H, W), in the memory format of x.
     """
-    plain = type(x_BIHW) is Tensor and x_BIHW.device.type != "meta" and not torch.compiler.is_compiling()
+    traced = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+    plain = type(x_BIHW) is Tensor and x_BIHW.device.type != "meta" and not traced
     if plain and (x_BIHW.dtype == torch.float64 or max(around) <= LARGEST):
         y_BOHW: Tensor = _Apply.apply(x_BIHW, planes_cFOI, *around)  # type: ignore[no-untyped-call]
         return y_BOHW
@@ -103,11 +105,12 @@ class _Apply(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
         (x, planes), (dy,) = ctx.saved_tensors, gradients
         of_x, of_planes = ctx.needs_input_grad[:2]
-        if of_x and of_planes and not torch.is_grad_enabled():
-            return *_both_gradients(x, dy, planes, ctx.around), None, None
-        dx = _Apply.apply(dy, _adjoint(planes), *ctx.around) if of_x else None  # type: ignore[no-untyped-call]
-        dplanes = _Weigh.apply(x, dy, *ctx.around) if of_planes else None  # type: ignore[no-untyped-call]
-        return dx, dplanes, None, None
+        with without_autocast(x.device):
+            if of_x and of_planes and not torch.is_grad_enabled():
+                return *_both_gradients(x, dy, planes, ctx.around), None, None
+            dx = _Apply.apply(dy, _adjoint(planes), *ctx.around) if of_x else None  # type: ignore[no-untyped-call]
+            dplanes = _Weigh.apply(x, dy, *ctx.around) if of_planes else None  # type: ignore[no-untyped-call]
+            return dx, dplanes, None, None
 
     @staticmethod
     def vmap(info: Any, dims: tuple[int | None, ...], *arguments: Any) -> tuple[Tensor, int]:
@@ -138,9 +141,10 @@ class _Weigh(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None]:
         (x, dy), (weights,) = ctx.saved_tensors, gradients
-        dx = _Apply.apply(dy, _adjoint(weights), *ctx.around)  # type: ignore[no-untyped-call]
-        ddy = _Apply.apply(x, weights, *ctx.around)  # type: ignore[no-untyped-call]
-        return dx, ddy, None, None
+        with without_autocast(x.device):
+            dx = _Apply.apply(dy, _adjoint(weights), *ctx.around)  # type: ignore[no-untyped-call]
+            ddy = _Apply.apply(x, weights, *ctx.around)  # type: ignore[no-untyped-call]
+            return dx, ddy, None, None
 
     @staticmethod
     def vmap(info: Any, dims: tuple[int | None, ...], *arguments: Any) -> tuple[Tensor, int]:

@@ -36,6 +36,7 @@ from ..nn.reshape import fit_channels
 TRAINING_DEGREE, EVAL_DEGREE = 5, 12
 POWER_STEPS = 20
 GRID = 2.0**-30
+"""Norms that differ by rounding, as those found on two machines, nearly always lie between the same two multiples."""
 ROUNDED = 1 + 1e-4
 """More than rounding adds to the scale of a kernel."""
 
@@ -79,7 +80,7 @@ class SOCConv2d(LipschitzModule):
     def norm_of_skew(self, weights: Weights, image: Image) -> float:
         """Proved bound of ||L||: that of a reshaped kernel where it is what the scale promises.
 
-        It is rounded up to a multiple of `GRID`, so that another machine finds the same.
+        It is rounded up to a multiple of `GRID`, so that another machine nearly always finds the same.
         """
         promised = self.target * ROUNDED
         for matrix in sorted(reshaped_kernels(weights[0].to(torch.float64)), key=lambda one: float(norm_estimate(one))):

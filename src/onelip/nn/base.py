@@ -19,11 +19,12 @@ from torch import Tensor, nn
 
 from ..bound import Bound
 from ..errors import UnsoundError, UnsupportedShapeError
+from ..linalg.autocast import without_autocast
 from ..linalg.conv import Image, Padding
 from ..linalg.rounding import Computed
 from .arguments import one_of, positive
 from .memo import Memo
-from .modes import eval_mode, in_inference_mode, without_autocast
+from .modes import eval_mode, in_inference_mode
 from .refusals import sealed
 
 Weights = tuple[Tensor, ...]

@@ -7,9 +7,10 @@ from collections.abc import Hashable, Sequence
 
 import torch
 
+from ..linalg.autocast import without_autocast
 from ..linalg.conv import Image
 from .base import LipschitzModule, Weights
-from .modes import in_inference_mode, without_autocast
+from .modes import in_inference_mode
 
 
 def construct_all(layers: Sequence[LipschitzModule], images: Sequence[Image]) -> list[Weights]:

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 
 import torch
 from torch import nn
 
 from .refusals import refuse_training
-
-
-def without_autocast(device: torch.device) -> AbstractContextManager[object]:
-    """The context in which weights are constructed: autocast off, where the device knows of it."""
-    return nullcontext() if device.type == "meta" else torch.autocast(device.type, enabled=False)
 
 
 def in_inference_mode() -> bool:

@@ -17,7 +17,7 @@ SEALED = ("forward", "weights", "recall", "remember", "realise", "inner_image")
 """Methods between the weights of a layer and its output; what is said of a layer rests on those of onelip."""
 
 _OWN: dict[str, list[object]] = {name: [] for name in SEALED}
-_KINDS = ("onelip", "torch")
+_PACKAGES = ("onelip", "torch")
 
 C = TypeVar("C", bound=type)
 
@@ -52,7 +52,7 @@ def refuse_hooks(module: nn.Module) -> None:
 
 def _is_method(kind: type, name: str) -> bool:
     """Whether a class of torch or of onelip has a method of this name."""
-    known = (one for one in kind.__mro__ if one.__module__.partition(".")[0] in _KINDS)
+    known = (one for one in kind.__mro__ if one.__module__.partition(".")[0] in _PACKAGES)
     return name == "_compiled_call_impl" or any(callable(vars(one).get(name)) for one in known)
 
 
@@ -101,9 +101,7 @@ def other_path(layer: LipschitzModule) -> str | None:
     Each class counts: one behind another is called by it.
     """
     kinds = [kind for kind in type(layer).__mro__ if kind is not nn.Module]
-    return next(
-        (name for name in SEALED for kind in kinds if vars(kind).get(name, None) not in (None, *_OWN[name])), None
-    )
+    return next((name for name in SEALED for kind in kinds if vars(kind).get(name) not in (None, *_OWN[name])), None)
 
 
 def refuse_other_path(layer: LipschitzModule) -> None:

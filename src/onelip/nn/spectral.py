@@ -10,6 +10,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from ..bound import Bound
+from ..linalg.autocast import without_autocast
 from ..linalg.conv import Image, spectral_matrices
 from ..linalg.fourier import transform_back_rounding, transform_rounding
 from ..linalg.norms import contract, frobenius
@@ -17,7 +18,6 @@ from ..linalg.proof import LARGEST, largest_norm_bound
 from ..linalg.rounding import UP, Computed, convolution_rounding, gamma, length
 from ..linalg.spectral import apply_spectral
 from .base import LipschitzModule, Weights
-from .modes import without_autocast
 
 BASIS = 256
 """Vectors of a basis that are taken through a layer at a time."""
