@@ -375,3 +375,11 @@ def test_what_could_overflow_or_is_too_large_has_no_certificate():
         onelip.issue_certificate(nn.Sequential(nn.Flatten(), scaling(1e200)), torch.rand(2, 1, 8, 8).double(), y)
     with pytest.raises(UnsoundError, match="a norm of"):
         onelip.issue_certificate(nn.Sequential(nn.Flatten()), 1e99 * torch.ones(2, 1, 8, 8).double() * 10, y)
+
+
+def test_a_claim_inside_a_module_that_has_none_inside_is_refused(issued):
+    model, x, y, certificate = issued
+    layers = [one.model_dump() for one in certificate.layers]
+    layers.insert(1, layers[0] | {"name": f"{layers[0]['name']}.x", "kind": "Evil", "bound": 1.0})
+    with pytest.raises(CertificateError, match=r"it speaks of 0\.x, Evil, which the model does not have"):
+        verified(edited(certificate, layers=tuple(layers)), model, x, y)

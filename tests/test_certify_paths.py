@@ -217,3 +217,59 @@ def test_the_series_of_a_matrix_is_rounded_once():
     (kernel,) = layer.realise((1, 1))
     (exact,) = layer.double().realise((1, 1))
     assert torch.equal(kernel, exact.float())
+
+
+def test_a_frozen_matrix_counts_though_its_mirror_image_says_otherwise():
+    """Layers construct matrices of mirrored frequencies as conjugates, but a file may hold any."""
+    layer = onelip.freeze(onelip.LOTConv2d(2, 2, 3, padding_mode="circular"), (2, 6, 6))
+    with torch.no_grad():
+        layer.weight0[:, 5 * 4] *= 3  # Row 5 of column 0, the mirror image of row 1.
+    basis = torch.eye(72).view(72, 2, 6, 6)
+    norm = float(torch.linalg.matrix_norm((layer(basis) - layer(torch.zeros(1, 2, 6, 6))).flatten(1), ord=2))
+    assert norm > 1.5
+    assert float(onelip.lipschitz_bound(layer, (2, 6, 6))) >= norm
+
+
+class Loud(torch.Tensor):
+    """Numbers with operations of their own, as those of a quantised weight: products are ten times as large."""
+
+    @classmethod
+    def __torch_function__(cls, function, types, arguments=(), keywords=None):
+        result = super().__torch_function__(function, types, arguments, keywords or {})
+        loud = function in (nn.functional.linear, nn.functional.conv2d)
+        return 10 * result if loud else result
+
+
+@pytest.mark.parametrize("layer", [nn.Linear(4, 4), nn.Conv2d(4, 4, 3, padding=1), onelip.StandardConv2d(4, 4, 3)])
+def test_a_weight_with_operations_of_its_own_is_refused(layer):
+    shape = (4,) if isinstance(layer, nn.Linear) else (4, 6, 6)
+    layer.weight = nn.Parameter(layer.weight.detach().as_subclass(Loud), requires_grad=False)
+    assert type(layer.weight) is Loud
+    for refused in (onelip.lipschitz_bound, onelip.freeze):
+        with pytest.raises(UnsoundError, match="weight is a Loud, whose operations may be its own"):
+            refused(layer, shape)
+    x = torch.zeros(1, *shape)
+    with pytest.raises(UnsoundError, match="operations may be its own"):
+        onelip.certified_radius(nn.Sequential(layer, nn.Flatten()), x, torch.zeros(1, dtype=torch.long))
+
+
+def test_a_weight_that_a_parametrization_gives_operations_of_its_own_is_refused():
+    class Wrapped(nn.Module):
+        def forward(self, weight):
+            return weight.as_subclass(Loud)
+
+    layer = nn.Linear(4, 4)
+    nn.utils.parametrize.register_parametrization(layer, "weight", Wrapped())
+    with pytest.raises(UnsoundError):
+        onelip.lipschitz_bound(layer, (4,))
+
+
+def test_attributes_that_are_looked_up_in_another_way_are_refused():
+    class Sly(onelip.AOLConv2d):
+        def __getattribute__(self, name):
+            if name == "apply_weights":
+                return lambda x, weights: 10 * x
+            return super().__getattribute__(name)
+
+    with pytest.raises(UnsoundError, match="Sly looks its attributes up in a way of its own"):
+        onelip.lipschitz_bound(Sly(3, 3, 3), (3, 6, 6))

@@ -4,9 +4,11 @@ import io
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from onelip.linalg import spectral
 from onelip.linalg.conv import convolve, spectral_matrices
+from onelip.linalg.fourier import distinct_count, distinct_frequencies, transform, transform_back
 from onelip.linalg.spectral import apply_by_library, apply_spectral
 
 TORI = [((1, 1), (1, 1)), ((8, 8), (8, 8)), ((5, 4), (5, 4)), ((4, 4), (6, 6)), ((3, 6), (5, 9)), ((1, 1), (3, 3))]
@@ -27,6 +29,19 @@ def test_applying_spectral_matrices_is_the_circular_convolution(image, size):
     x, matrices = torch.randn(4, 2, *image, dtype=torch.float64), spectral_matrices(kernel, image)
     result = apply_spectral(x, torch.stack([matrices.real, matrices.imag]), image)
     torch.testing.assert_close(result, convolve(x, kernel, None, "circular"), rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("width", range(1, 7))
+@pytest.mark.parametrize("height", range(1, 7))
+def test_matrices_of_distinct_frequencies_give_the_others(height, width):
+    """No two of them are mirror images: there are as many as pairs of opposite frequencies."""
+    kernel = torch.randn(3, 2, 3, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    distinct, place, mirrored = distinct_frequencies((height, width), kernel.device)
+    matrices = spectral_matrices(kernel, (height, width), distinct)[place]
+    found = torch.where(mirrored[:, None, None], matrices.conj(), matrices)
+    torch.testing.assert_close(found, spectral_matrices(kernel, (height, width)))
+    pairs = {frozenset([(p, q), (-p % height, -q % width)]) for p in range(height) for q in range(width)}
+    assert len(distinct) == distinct_count((height, width)) == len(pairs)
 
 
 @pytest.mark.parametrize(("image", "around"), TORI)
@@ -61,8 +76,8 @@ def test_it_has_second_derivatives_and_transforms():
     (together,) = torch.autograd.grad(apply_spectral(x, planes, around).square().sum(), planes)
     torch.testing.assert_close(each.sum(0), together)
     many = torch.stack([planes, 2 * planes]).detach()
-    twice = torch.func.vmap(lambda planes: apply_spectral(x, planes, around))(many)
-    torch.testing.assert_close(twice[1], 2 * twice[0])
+    found = torch.func.vmap(lambda planes: apply_spectral(x, planes, around))(many)
+    torch.testing.assert_close(found, torch.stack([apply_spectral(x, one, around) for one in many]))
 
 
 @pytest.mark.parametrize("channels_last", [False, True])
@@ -102,3 +117,52 @@ def test_a_traced_convolution_can_be_saved_and_takes_batches_of_any_size():
     file.seek(0)
     many = torch.randn(9, 2, 4, 4)
     torch.testing.assert_close(torch.jit.load(file)(many), apply_spectral(many, planes, (6, 6)), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("of", [(0,), (1,), (0, 1)])
+def test_gradients_come_in_batches(of):
+    """`is_grads_batched` hides the batch; the gradients are those of one after the other."""
+    tensors = problem((3, 4), (3, 5), batch=2)
+    asked = [tensors[index] for index in of]
+    y = apply_spectral(*tensors, (3, 5))
+    basis = torch.eye(y.numel(), dtype=y.dtype).view(-1, *y.shape)
+    together = torch.autograd.grad(y, asked, basis, is_grads_batched=True, retain_graph=True)
+    each = zip(*(torch.autograd.grad(y, asked, one, retain_graph=True) for one in basis), strict=True)
+    for found, expected in zip(together, each, strict=True):
+        torch.testing.assert_close(found, torch.stack(expected))
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.* is deprecated")
+def test_it_has_derivatives_in_forward_mode():
+    x, planes = problem((3, 4), (3, 5), batch=2, channels=(2, 1))
+    around = (3, 5)
+    assert torch.autograd.gradcheck(
+        lambda x, planes: apply_spectral(x, planes, around), (x, planes), check_forward_ad=True, check_batched_grad=True
+    )
+
+    def energy(x, planes):
+        return apply_spectral(x, planes, around).square().sum()
+
+    forward = torch.func.hessian(energy, argnums=1)(x.detach(), planes.detach())
+    backward = torch.autograd.functional.hessian(lambda planes: energy(x.detach(), planes), planes.detach())
+    torch.testing.assert_close(forward, backward)
+
+
+def test_parameters_take_the_products_too(monkeypatch):
+    """An attack may optimise the image as a parameter; what is proved of rounding speaks of the products."""
+    monkeypatch.setattr(spectral, "apply_by_library", None)
+    x, planes = problem((4, 4), (6, 6))
+    asked = torch.nn.Parameter(x.detach()), torch.nn.Parameter(planes.detach())
+    assert torch.equal(apply_spectral(*asked, (6, 6)), apply_spectral(x, planes, (6, 6)))
+
+
+def test_what_a_fake_mode_made_is_not_kept():
+    """Sines without numbers would be taken for those of later images."""
+    size = (11, 13)
+    x, planes = (tensor.detach() for tensor in problem(size, size))
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        transform(x.new_zeros(*size, 1), size)
+        transform_back(x.new_zeros(2, 11 * 7, 1), size, size)
+    y = apply_spectral(x, planes, size)
+    assert type(y) is torch.Tensor
+    torch.testing.assert_close(y, apply_by_library(x, planes, size))

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from .linalg.conv import Padding
+from .linalg.fourier import distinct_count
 from .linalg.spectral import transform_macs
 from .nn.base import LipschitzModule
 from .nn.linear import PointwiseLinear
@@ -82,7 +83,7 @@ def spectral_cost(shape: ConvShape, per_frequency: int, *, kernel_channels: int 
     """Cost of a layer that acts per frequency.
 
     Counted are the Fourier transforms of the images, as they are taken, and one complex product per frequency; a 1x1
-    kernel is one real matrix and needs neither.
+    kernel is one real matrix and needs neither. Matrices of mirrored frequencies are constructed once.
 
     Args:
         shape: The layer's shape.
@@ -98,8 +99,9 @@ def spectral_cost(shape: ConvShape, per_frequency: int, *, kernel_channels: int 
     transforms = round(shape.in_channels * transform) + round(shape.out_channels * transform)
     forward = transforms + 4 * frequencies * shape.batch * shape.in_channels * shape.out_channels
     entries = shape.in_channels * shape.out_channels if kernel_channels is None else kernel_channels
-    kernel = 2 * shape.kernel_size**2 * frequencies * entries
-    return Cost(training=forward, inference=forward, construction=kernel + 4 * frequencies * per_frequency)
+    kernel = 2 * shape.kernel_size**2 * entries
+    construction = distinct_count((height, width)) * (kernel + 4 * per_frequency)
+    return Cost(training=forward, inference=forward, construction=construction)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

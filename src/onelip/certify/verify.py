@@ -116,6 +116,10 @@ def _check_layers(certificate: Certificate, chain: tuple[Step, ...]) -> None:
         for one, bound in zip(own, claimed, strict=True):
             if bound > one.bound or (one is not own[-1] and one.bound != 1):
                 raise CertificateError(f"{where} claims the bound {one.bound!r}; no less than {bound!r} is proved")
+        if any(one.kind != "PixelUnshuffle" for one in own[:-1]):
+            raise CertificateError(
+                f"layers: it speaks of {own[-1].name}, {own[-1].kind}, which the model does not have"
+            )
     if claims:
         raise CertificateError(
             f"layers: it speaks of {claims[0].name}, {claims[0].kind}, which the model does not have"

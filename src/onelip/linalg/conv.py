@@ -16,6 +16,8 @@ from torch import Tensor
 Padding = Literal["circular", "zeros"]
 Image = tuple[int, int]
 
+ALL = slice(None)
+
 
 def transpose_kernel(kernel_OIKK: Tensor) -> Tensor:
     """Kernel of the transposed operator: channels exchanged, both axes reversed; shape (..., I, O, K, K)."""
@@ -54,7 +56,7 @@ def phases(size: int, image: Image, dtype: torch.dtype, device: torch.device) ->
     return angle.cos().to(dtype), angle.sin().to(dtype)
 
 
-def spectral_matrices(kernel_OIKK: Tensor, image: Image) -> Tensor:
+def spectral_matrices(kernel_OIKK: Tensor, image: Image, frequencies_F: Tensor | slice = ALL) -> Tensor:
     """Spectral matrices of the circular convolution with a kernel, at every frequency of the half spectrum.
 
     The kernel is folded onto the torus where it is larger. The singular values of the operator are exactly those of
@@ -63,12 +65,13 @@ def spectral_matrices(kernel_OIKK: Tensor, image: Image) -> Tensor:
     Args:
         kernel_OIKK: Real kernel, shape (..., O, I, K, K).
         image: Height and width of the torus.
+        frequencies_F: Indices of the frequencies that are wanted, if not all are.
 
     Returns:
         Complex matrices, shape (..., F, O, I).
     """
     *_, out_channels, in_channels, size, _ = kernel_OIKK.shape
-    cosines_FK, sines_FK = phases(size, image, kernel_OIKK.dtype, kernel_OIKK.device)
+    cosines_FK, sines_FK = (wave[frequencies_F] for wave in phases(size, image, kernel_OIKK.dtype, kernel_OIKK.device))
     taps = kernel_OIKK.flatten(-2).flatten(-3, -2).transpose(-2, -1)
     spectrum = torch.complex(cosines_FK @ taps, sines_FK @ taps)
     return spectrum.unflatten(-1, (out_channels, in_channels))

@@ -11,12 +11,18 @@ from __future__ import annotations
 
 import functools
 import math
+from collections import OrderedDict
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from .rounding import Computed, gamma
 
+Tables = tuple[Tensor, Tensor, Tensor]
+
+CACHED = 256
+"""Tables of sines that are kept, per direction."""
 ANGLE_UNITS = 40
 """Units of roundoff that a computed cosine or sine may err by."""
 
@@ -66,6 +72,38 @@ def frequency_weights(around: tuple[int, int], like: Tensor) -> Tensor:
     return (weights_G / (height * width)).repeat(height)
 
 
+def distinct_frequencies(around: tuple[int, int], device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """Frequencies of the half spectrum of which none is another's mirror image.
+
+    The spectrum of anything real is at -f the conjugate of that at f. In the first column, and in the last one of even
+    widths, -f lies in the half spectrum too.
+
+    Returns:
+        Indices of D distinct frequencies, shape (D,); for each of the F frequencies the place among those of itself or
+        of its mirror image, shape (F,); and whether it is the mirror image, shape (F,).
+    """
+    height, width = around
+    columns, own, upper = width // 2 + 1, (width - 1) // 2, height // 2 + 1
+    row = torch.arange(height, device=device)[:, None]
+    column = torch.arange(columns, device=device)
+    kept = torch.cat(
+        [torch.arange(upper * columns, device=device), (row * columns + column)[upper:, 1 : own + 1].flatten()]
+    )
+    mirrored = (row >= upper) & ((column == 0) | (column > own))
+    lower = upper * columns + (row - upper) * own + column - 1
+    place = torch.where(
+        row < upper, row * columns + column, torch.where(mirrored, (height - row) * columns + column, lower)
+    )
+    return kept, place.flatten(), mirrored.flatten()
+
+
+def distinct_count(around: tuple[int, int]) -> int:
+    """How many frequencies `distinct_frequencies` gives."""
+    height, width = around
+    upper = height // 2 + 1
+    return upper * (width // 2 + 1) + (height - upper) * ((width - 1) // 2)
+
+
 def _relative(terms: int, inputs: int, outputs: int, largest: float) -> float:
     """Rounding of a product with a matrix of sines, over the norm of its input.
 
@@ -75,10 +113,26 @@ def _relative(terms: int, inputs: int, outputs: int, largest: float) -> float:
     return (gamma(terms) + gamma(ANGLE_UNITS + 4)) * 1.01 * largest * math.sqrt(inputs * outputs)
 
 
-@functools.lru_cache(maxsize=256)
-def _analysis(
-    height: int, width: int, around: tuple[int, int], dtype: torch.dtype, device: torch.device
-) -> tuple[Tensor, Tensor, Tensor]:
+def _cached(make: Callable[..., Tables]) -> Callable[..., Tables]:
+    """Keeps the latest results of a function, unless a mode made them other than plain tensors, as fake ones are."""
+    kept: OrderedDict[tuple[object, ...], Tables] = OrderedDict()
+
+    @functools.wraps(make)
+    def recall(*arguments: object) -> Tables:
+        found = kept.get(arguments)
+        if found is None:
+            found = make(*arguments)
+            if all(type(table) is Tensor for table in found):
+                kept[arguments] = found
+                while len(kept) > CACHED:
+                    kept.popitem(last=False)
+        return found
+
+    return recall
+
+
+@_cached
+def _analysis(height: int, width: int, around: tuple[int, int], dtype: torch.dtype, device: torch.device) -> Tables:
     """Along rows cosines and negative sines (G, W); along columns C - i S on stacked parts, (2 P, 2 H)."""
     with torch.inference_mode(False), torch.no_grad():
         cosines, sines = _waves(around[1], dtype, device)
@@ -88,10 +142,8 @@ def _analysis(
         return cosines[:half, :width].contiguous(), -sines[:half, :width], columns
 
 
-@functools.lru_cache(maxsize=256)
-def _synthesis(
-    height: int, width: int, around: tuple[int, int], dtype: torch.dtype, device: torch.device
-) -> tuple[Tensor, Tensor, Tensor]:
+@_cached
+def _synthesis(height: int, width: int, around: tuple[int, int], dtype: torch.dtype, device: torch.device) -> Tables:
     """Along columns (C + i S) / P on stacked parts, (2 H, 2 P); along rows weighted cosines and sines (W, G)."""
     with torch.inference_mode(False), torch.no_grad():
         tall_cosines, tall_sines = (wave[:height] / around[0] for wave in _waves(around[0], dtype, device))

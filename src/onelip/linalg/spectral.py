@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812
-from torch import Tensor
+from torch import Tensor, nn
 
 from .autocast import without_autocast
 from .fourier import frequency_weights, transform, transform_back
@@ -27,7 +27,7 @@ LARGEST = 64
 """Sides of a torus up to which float32 images are transformed by products; in float64, the arithmetic of certificates,
 they always are."""
 CHUNK = 2**18
-"""Numbers of an image tensor that are taken through all products at a time."""
+"""Numbers of an image tensor that are taken through all products at a time, or more: as many images as channels."""
 
 
 def apply_spectral(x_BIHW: Tensor, planes_cFOI: Tensor, around: Image) -> Tensor:
@@ -45,7 +45,8 @@ def apply_spectral(x_BIHW: Tensor, planes_cFOI: Tensor, around: Image) -> Tensor
         Real images of shape (B, O, H, W), in the memory format of x.
     """
     traced = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
-    plain = type(x_BIHW) is Tensor and x_BIHW.device.type != "meta" and not traced
+    kinds = {type(x_BIHW), type(planes_cFOI)} - {Tensor, nn.Parameter}
+    plain = not kinds and x_BIHW.device.type != "meta" and not traced
     if plain and (x_BIHW.dtype == torch.float64 or max(around) <= LARGEST):
         y_BOHW: Tensor = _Apply.apply(x_BIHW, planes_cFOI, *around)  # type: ignore[no-untyped-call]
         return y_BOHW
@@ -99,12 +100,20 @@ class _Apply(torch.autograd.Function):
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, int, int], output: Tensor) -> None:
         ctx.save_for_backward(inputs[0], inputs[1])
+        ctx.save_for_forward(inputs[0], inputs[1])
         ctx.around = inputs[2:]
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Tensor | None) -> Tensor:
+        (x, planes), (x_dot, planes_dot) = ctx.saved_tensors, tangents[:2]
+        return _bilinear_jvp(_Apply, (x, planes), (x_dot, planes_dot), ctx.around)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
         (x, planes), (dy,) = ctx.saved_tensors, gradients
         of_x, of_planes = ctx.needs_input_grad[:2]
+        if torch._C._functorch.is_legacy_batchedtensor(dy):
+            return *_gradients_by_library(x, planes, dy, ctx.around), None, None
         with without_autocast(x.device):
             if of_x and of_planes and not torch.is_grad_enabled():
                 return *_both_gradients(x, dy, planes, ctx.around), None, None
@@ -136,7 +145,13 @@ class _Weigh(torch.autograd.Function):
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, int, int], output: Tensor) -> None:
         ctx.save_for_backward(inputs[0], inputs[1])
+        ctx.save_for_forward(inputs[0], inputs[1])
         ctx.around = inputs[2:]
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Tensor | None) -> Tensor:
+        (x, dy), (x_dot, dy_dot) = ctx.saved_tensors, tangents[:2]
+        return _bilinear_jvp(_Weigh, (x, dy), (x_dot, dy_dot), ctx.around)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None]:
@@ -149,6 +164,24 @@ class _Weigh(torch.autograd.Function):
     @staticmethod
     def vmap(info: Any, dims: tuple[int | None, ...], *arguments: Any) -> tuple[Tensor, int]:
         return _one_by_one(_Weigh, info, dims, arguments)
+
+
+def _bilinear_jvp(
+    function: Any, factors: tuple[Tensor, Tensor], tangents: tuple[Tensor | None, ...], around: Image
+) -> Tensor:
+    """The derivative along tangents of a function that is linear in each of two factors."""
+    (a, b), (a_dot, b_dot) = factors, tangents
+    terms = [(a_dot, b)] * (a_dot is not None) + [(a, b_dot)] * (b_dot is not None)
+    return sum(function.apply(*term, *around) for term in terms)
+
+
+def _gradients_by_library(x: Tensor, planes: Tensor, dy: Tensor, around: Image) -> tuple[Tensor, Tensor]:
+    """Both gradients where many dy come in one tensor whose batch is hidden, as `is_grads_batched` sends them."""
+    with torch.enable_grad():
+        x, planes = x.detach().requires_grad_(), planes.detach().requires_grad_()
+        y = apply_by_library(x, planes, around)
+    dx, dplanes = torch.autograd.grad(y, (x, planes), dy)
+    return dx, dplanes
 
 
 def _one_by_one(

@@ -14,7 +14,8 @@ class _SwapPairs(torch.autograd.Function):
     """Exchanges the channels (2i, 2i + 1) where a mask says so: its own inverse, adjoint and derivative.
 
     Only the mask is kept for the backward pass, an eighth of what the values would take. With weights of 0 and 1 `lerp`
-    is a selection of finite numbers, and several times faster than `where` on every second channel.
+    is a selection of numbers whose difference is finite (others become NaN, as gradients that overflow should), and
+    several times faster than `where` on every second channel.
     """
 
     generate_vmap_rule = True

@@ -25,7 +25,7 @@ from ..linalg.rounding import Computed
 from .arguments import one_of, positive
 from .memo import Memo
 from .modes import eval_mode, in_inference_mode
-from .refusals import sealed
+from .refusals import refuse_own_operations, sealed
 
 Weights = tuple[Tensor, ...]
 Role = Literal["first", "block", "head"]
@@ -35,11 +35,12 @@ PADDINGS: tuple[Padding, ...] = ("circular", "zeros")
 
 
 def checked_dtype(tensor: Tensor, name: str) -> Tensor:
-    """The tensor, if it is float32 or float64: what bounds are proved for.
+    """The tensor, if it is a plain one in float32 or float64: what bounds are proved for.
 
     Raises:
         UnsoundError: If it is not.
     """
+    refuse_own_operations(tensor, f"a weight of {name}")
     if tensor.dtype not in (torch.float32, torch.float64):
         raise UnsoundError(f"bounds are proved for float32 and float64 weights; those of {name} are {tensor.dtype}")
     return tensor
@@ -208,7 +209,10 @@ class LipschitzModule(nn.Module, abc.ABC):
 
     def remember(self, weights: Weights, image: Image) -> Weights:
         """Keeps weights for the next forward where the memo may be used; returns them."""
-        if self.memo_allowed() and not any(tensor.is_inference() for tensor in weights):
+        # Weights of another class die with the mode that made them.
+        if self.memo_allowed() and all(
+            type(one) in (Tensor, nn.Parameter) and not one.is_inference() for one in weights
+        ):
             self._memo.put(self.raw(), image, weights)
         return weights
 

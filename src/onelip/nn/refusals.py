@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, TypeVar
 
 import torch.nn.modules.module as global_hooks
-from torch import nn
+from torch import Tensor, nn
 
 from ..errors import UnsoundError
 
@@ -31,13 +31,19 @@ def sealed(kind: C) -> C:
 
 
 def refuse_hooks(module: nn.Module) -> None:
-    """Raises where a hook, or a method set on the module itself, could change what it computes, unseen by its bound.
+    """Raises where something beside its class could change what a module computes, unseen by its bound.
 
     Raises:
-        UnsoundError: If a method of its class is replaced on the module, or it has a forward hook or pre-hook (as the
-            old `torch.nn.utils.weight_norm` adds).
+        UnsoundError: If a method of its class is replaced on the module, its attributes are looked up in a way of its
+            own, it has a forward hook or pre-hook (as the old `torch.nn.utils.weight_norm` adds), or a parameter or
+            buffer is a tensor with operations of its own, such as a quantised one.
     """
     kind = type(module)
+    if kind.__getattribute__ is not object.__getattribute__:
+        raise UnsoundError(f"{kind.__name__} looks its attributes up in a way of its own, of which no bound is known")
+    for name, tensor in (*module._parameters.items(), *module._buffers.items()):
+        if tensor is not None:
+            refuse_own_operations(tensor, f"{kind.__name__}.{name}")
     for name, value in vars(module).items():
         if callable(value) and _is_method(kind, name) and not _is_compiled_call(module, name, value):
             raise UnsoundError(f"{kind.__name__} was given another {name}, of which no bound is known")
@@ -48,6 +54,18 @@ def refuse_hooks(module: nn.Module) -> None:
         raise UnsoundError(f"{kind.__name__} has forward hooks, which may change what it computes; remove them")
     if global_hooks._global_forward_hooks or global_hooks._global_forward_pre_hooks:
         raise UnsoundError("torch has forward hooks for all modules, which may change what they compute; remove them")
+
+
+def refuse_own_operations(tensor: Tensor, name: str) -> None:
+    """Raises where a tensor may compute otherwise than its numbers say.
+
+    Raises:
+        UnsoundError: If it is neither a `Tensor` nor a `Parameter`, but of a class derived from them.
+    """
+    if type(tensor) not in (Tensor, nn.Parameter):
+        raise UnsoundError(
+            f"{name} is a {type(tensor).__name__}, whose operations may be its own; make it a plain tensor"
+        )
 
 
 def _is_method(kind: type, name: str) -> bool:

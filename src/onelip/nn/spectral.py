@@ -12,13 +12,14 @@ from torch import Tensor, nn
 from ..bound import Bound
 from ..linalg.autocast import without_autocast
 from ..linalg.conv import Image, spectral_matrices
-from ..linalg.fourier import transform_back_rounding, transform_rounding
+from ..linalg.fourier import distinct_frequencies, transform_back_rounding, transform_rounding
 from ..linalg.norms import contract, frobenius
 from ..linalg.proof import LARGEST, largest_norm_bound
 from ..linalg.rounding import UP, Computed, convolution_rounding, gamma, length
 from ..linalg.spectral import apply_spectral
 from .base import LipschitzModule, Weights
 
+HALVES = (torch.bfloat16, torch.float16)
 BASIS = 256
 """Vectors of a basis that are taken through a layer at a time."""
 
@@ -62,13 +63,19 @@ class SpectralConv2d(LipschitzModule):
         return (self._matrices(tuple(tensor.to(torch.float64) for tensor in raw), image).to(raw[0].dtype),)
 
     def _matrices(self, raw: Weights, image: Image) -> Tensor:
+        """Those of distinct frequencies are computed, and conjugated for mirrored ones."""
         kernel = self.free_kernel(raw)
-        free = kernel.flatten(-3) if self.kernel_size == 1 else spectral_matrices(kernel, self.spectral_image(image))
+        if self.kernel_size == 1:
+            return self._contracted(kernel.flatten(-3), raw)[..., None, None]
+        around = self.spectral_image(image)
+        distinct, place, mirrored = distinct_frequencies(around, kernel.device)
+        matrices = self._contracted(spectral_matrices(kernel, around, distinct), raw)
+        real, imaginary = (part.index_select(-3, place) for part in (matrices.real, matrices.imag))
+        return torch.stack([real, torch.where(mirrored[:, None, None], -imaginary, imaginary)], dim=-4)
+
+    def _contracted(self, free: Tensor, raw: Weights) -> Tensor:
         matrices = self.spectral(free, raw)
-        matrices = matrices if self.training else contract(matrices)
-        return (
-            matrices[..., None, None] if self.kernel_size == 1 else torch.stack([matrices.real, matrices.imag], dim=-4)
-        )
+        return matrices if self.training else contract(matrices)
 
     def apply_weights(self, x_BIHW: Tensor, weights: Weights) -> Tensor:
         """The convolution: by Fourier transforms, in at least float32, or directly for 1x1 kernels."""
@@ -97,7 +104,7 @@ class SpectralConv2d(LipschitzModule):
         What is cropped makes the norm smaller by more than 2 % only on images of less than two kernels.
         """
         wide = tuple(tensor.to(torch.float64) for tensor in weights)
-        matrices = wide[0].flatten(-3) if self.kernel_size == 1 else torch.complex(*wide[0])
+        matrices = wide[0].flatten(-3) if self.kernel_size == 1 else _distinct(wide[0], self.spectral_image(image))
         value = largest_norm_bound(matrices, enough=enough)
         why = f"norms of {matrices[..., 0, 0].numel()} spectral matrices, proved by Cholesky residuals"
         if value <= enough or not self._is_cropped(image) or not math.isfinite(value):
@@ -120,10 +127,20 @@ class SpectralConv2d(LipschitzModule):
         return (largest_norm_bound(matrix, enough=enough / UP - error) + error) * UP
 
 
+def _distinct(planes: Tensor, around: Image) -> Tensor:
+    """The matrices, but those that are seen to be conjugates of others: their norms are the same."""
+    distinct, place, mirrored = distinct_frequencies(around, planes.device)
+    kept, image = planes[:, distinct], planes[:, mirrored]
+    same = torch.equal(image[0], kept[0, place[mirrored]]) and torch.equal(image[1], -kept[1, place[mirrored]])
+    return torch.complex(*(kept if same else planes))
+
+
 def _transformed(x_BIHW: Tensor, planes: Tensor, around: Image) -> Tensor:
     """The convolution; no method, as what is said of it would be said of a subclass' own."""
     with without_autocast(x_BIHW.device):
-        if x_BIHW.dtype in (torch.bfloat16, torch.float16):
+        if planes.dtype in HALVES:
+            return apply_spectral(x_BIHW.float(), planes.float(), around).to(planes.dtype)
+        if x_BIHW.dtype in HALVES:
             x_BIHW = x_BIHW.to(planes.dtype)
         return apply_spectral(x_BIHW, planes, around)
 
