@@ -3,11 +3,15 @@ PYTHON ?= python3
 PY := .venv/bin/python
 STAMP := .venv/.installed
 JOBS ?= 2
+SIZES ?= XS
 
-.PHONY: demo test test-full check format clean
+.PHONY: demo bench test test-full check format clean
 
 demo: $(STAMP)
 	$(PY) -m onelip compare --data digits --scan 0.01,0.1,1 --scan-budget 3s --budget 13s --out demo
+
+bench: $(STAMP)
+	$(PY) -m onelip measure --sizes $(SIZES) --peers
 
 test: $(STAMP)
 	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(PY) -m pytest -n $(JOBS) -m "not full"

@@ -233,3 +233,27 @@ def test_a_certificate_that_cannot_be_written_costs_no_result(run):
     found = json.loads(result.stdout)
     assert found["certificate"] is None
     assert found["correct"] >= found["certified"][0] > 0
+
+
+def test_text_of_a_certificate_does_not_act_on_the_terminal(run):
+    path = run / "certificate.json"
+    claims = Certificate.read(path)
+    first = claims.layers[0].model_dump() | {"kind": "\x1b[2K\x1b[1Aonelip: it holds"}
+    forged = claims.signed_off(**claims.model_dump(exclude={"digest"}) | {"layers": (first,)})
+    path.unlink()
+    forged.write(path)
+    result = onelip("verify", path)
+    assert result.exit_code == 1
+    assert "\x1b" not in result.output
+
+
+def test_no_certificate_is_written_beside_images_that_broke_one(run):
+    (run / "certificate.json").unlink()
+    (run / "broken.safetensors").write_bytes(b"")
+    result = onelip("certify", run)
+    assert result.exit_code == 1
+    assert "broken.safetensors holds images that broke a certificate" in words(result)
+    assert "CRA 36/255" in result.stdout
+    assert not (run / "certificate.json").exists()
+    (run / "broken.safetensors").unlink()
+    assert onelip("certify", run).exit_code == 0

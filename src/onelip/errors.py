@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 
 class OnelipError(ValueError):
     """An input that onelip refuses; the message says what was wrong and what is allowed."""
@@ -52,3 +54,15 @@ class ContractError(AssertionError):
 
     def __reduce__(self) -> tuple[type[ContractError], tuple[str, str, str, str]]:
         return type(self), (self.method, self.check, self.case, self.reason)
+
+
+def plain(text: str) -> str:
+    r"""A foreign text on one line, without control and direction characters (they would act on a terminal).
+
+    >>> plain("a\x1b[31mb\nc")
+    'a\ufffd[31mb c'
+    """
+    spaced = " ".join(text.split())
+    return "".join(
+        "\ufffd" if unicodedata.category(character) in {"Cc", "Cf", "Cs"} else character for character in spaced
+    )

@@ -6,17 +6,19 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timezone
 from functools import partial
+from itertools import starmap
 
 import torch
 
+from onelip.bench.entrants import Entrant, MethodEntrant, OtherEntrant
 from onelip.bench.failure import failure
 from onelip.bench.measure.machine import describe_machine
 from onelip.bench.measure.precision import full_precision
 from onelip.bench.measure.timing import interleave
-from onelip.bench.records import CostEntry, CostRecord, PaddingChoice
-from onelip.bench.selection import method_info, yardstick
-from onelip.bench.subject import Subject, Workload
-from onelip.errors import UnsupportedOperationError
+from onelip.bench.others import Other
+from onelip.bench.records import CostEntry, CostRecord, Costs, OtherCosts, PaddingChoice
+from onelip.bench.selection import yardstick
+from onelip.bench.subject import Subject, Trained, Workload
 from onelip.linalg.conv import Padding
 from onelip.method import Method
 from onelip.models.sizes import width_of
@@ -47,7 +49,13 @@ def cases_of(methods: Iterable[Method], padding: PaddingChoice) -> tuple[Case, .
 
 @full_precision()
 def measure_costs(
-    cases: Iterable[Case], workload: Workload, *, rounds: int, time_limit: float | None, note: Note = lambda _: None
+    cases: Iterable[Case],
+    workload: Workload,
+    *,
+    rounds: int,
+    time_limit: float | None,
+    others: Iterable[Other] = (),
+    note: Note = lambda _: None,
 ) -> CostRecord:
     """Measures times, memory and multiply-accumulates of networks in one session.
 
@@ -59,14 +67,16 @@ def measure_costs(
         workload: What they have in common.
         rounds: Time samples of each kind.
         time_limit: Seconds for the timed rounds, shared by the kinds; some rounds of each are always taken.
+        others: Layers that are not ours, to hold the methods against.
         note: Is told what is measured next.
     """
     started, began, machine = datetime.now(timezone.utc), time.perf_counter(), describe_machine(workload.device)
-    entries: dict[Case, CostEntry] = {}
-    for case in cases:
-        note(f"memory and operations of {case[0].title}, {case[1]}")
-        entries[case] = _examined(case, workload)
-    entries = _timed(entries, workload, rounds, time_limit, note)
+    costs: dict[Entrant, Costs] = {}
+    entrants: list[Entrant] = [*starmap(MethodEntrant, cases), *map(OtherEntrant, others)]
+    for entrant in entrants:
+        note(f"memory and operations of {entrant.title}")
+        costs[entrant] = _examined(entrant, workload)
+    costs = _timed(costs, workload, rounds, time_limit, note)
     return CostRecord(
         size=workload.size,
         width=width_of(workload.size, workload.image[1]),
@@ -76,121 +86,90 @@ def measure_costs(
         machine=machine,
         started=started.isoformat(timespec="seconds"),
         seconds=time.perf_counter() - began,
-        entries=tuple(entries.values()),
+        entries=tuple(entry for entry in costs.values() if isinstance(entry, CostEntry)),
+        others=tuple(entry for entry in costs.values() if isinstance(entry, OtherCosts)),
     )
 
 
-def _examined(case: Case, workload: Workload) -> CostEntry:
-    """Everything but the times, of a network that has the device for itself."""
-    method, padding = case
+def _examined(entrant: Entrant, workload: Workload) -> Costs:
     try:
-        subject = Subject(method, padding, workload)
-        train_bytes, inference_bytes = subject.train_bytes(), subject.inference_bytes()
-        counted, message = _counted(subject)
-        return CostEntry(
-            method=method_info(method),
-            padding=padding,
-            status="ok",
-            message=message,
-            train_bytes=train_bytes,
-            inference_bytes=inference_bytes,
-            forward_macs=subject.forward_macs(),
-            construction_macs=subject.construction_macs(),
-            counted_forward_macs=counted,
-        )
-    except Exception as error:  # noqa: BLE001  # one method's failure must not end the session
-        return _failed(case, error)
-
-
-def _counted(subject: Subject) -> tuple[int, str]:
-    """The count, or 0 and the reason why a method uses an operation that cannot be counted."""
-    try:
-        return subject.counted_forward_macs(), ""
-    except UnsupportedOperationError as error:
-        return 0, str(error)
-
-
-def _failed(case: Case, error: Exception) -> CostEntry:
-    status, message = failure(error)
-    return CostEntry(method=method_info(case[0]), padding=case[1], status=status, message=message)
+        return entrant.examined(workload)
+    except Exception as error:  # noqa: BLE001  # one network's failure must not end the session
+        return entrant.failed(error)
 
 
 def _timed(
-    entries: Mapping[Case, CostEntry], workload: Workload, rounds: int, time_limit: float | None, note: Note
-) -> dict[Case, CostEntry]:
-    """The entries with their times; a network that fails now becomes an entry that says so."""
-    entries = dict(entries)
-    subjects = _subjects(entries, workload)
+    costs: Mapping[Entrant, Costs], workload: Workload, rounds: int, time_limit: float | None, note: Note
+) -> dict[Entrant, Costs]:
+    """The costs with their times; a network that fails now becomes an entry that says so."""
+    costs = dict(costs)
+    networks = _networks(costs, workload)
     for phase, share in SHARES.items():
         note(f"time: {phase.replace('_', ' ')}")
         limit = None if time_limit is None else share * time_limit
-        samples = _phase(phase, subjects, entries, device=workload.device, rounds=rounds, limit=limit)
-        for case, taken in samples.items():
-            entries[case] = entries[case].model_copy(update={phase: taken})
-    return entries
+        samples = _phase(phase, networks, costs, device=workload.device, rounds=rounds, limit=limit)
+        for entrant, taken in samples.items():
+            costs[entrant] = costs[entrant].model_copy(update={phase: taken})
+    return costs
 
 
-def _subjects(entries: dict[Case, CostEntry], workload: Workload) -> dict[Case, Subject]:
-    subjects: dict[Case, Subject] = {}
-    for case, entry in entries.items():
+def _networks(costs: dict[Entrant, Costs], workload: Workload) -> dict[Entrant, Trained]:
+    networks: dict[Entrant, Trained] = {}
+    for entrant, entry in costs.items():
         if entry.status != "ok":
             continue
         try:
-            subjects[case] = Subject(*case, workload)
+            networks[entrant] = entrant.build(workload)
         except Exception as error:  # noqa: BLE001  # as above
-            entries[case] = _failed(case, error)
-    return subjects
+            costs[entrant] = entrant.failed(error)
+    return networks
 
 
-class _CaseError(Exception):
-    """What one of the interleaved cases raised."""
+class _EntrantError(Exception):
+    """What one of the interleaved networks raised."""
 
-    def __init__(self, case: Case, error: Exception) -> None:
+    def __init__(self, entrant: Entrant, error: Exception) -> None:
         super().__init__(str(error))
-        self.case, self.error = case, error
+        self.entrant, self.error = entrant, error
 
 
 def _phase(
     phase: str,
-    subjects: dict[Case, Subject],
-    entries: dict[Case, CostEntry],
+    networks: dict[Entrant, Trained],
+    costs: dict[Entrant, Costs],
     *,
     device: torch.device,
     rounds: int,
     limit: float | None,
-) -> dict[Case, tuple[float, ...]]:
-    """The samples of one phase; cases that fail are taken out and the phase begins anew without them."""
-    while subjects:
+) -> dict[Entrant, tuple[float, ...]]:
+    """The samples of one phase; networks that fail are taken out and the phase begins anew without them."""
+    while taking := [entrant for entrant in networks if phase != "construction" or isinstance(entrant, MethodEntrant)]:
         try:
             calls = {
-                _name(case): partial(_guarded, case, _prepared(phase, case, subject))
-                for case, subject in subjects.items()
+                entrant.name: partial(_guarded, entrant, _prepared(phase, entrant, networks[entrant]))
+                for entrant in taking
             }
             samples = interleave(calls, rounds=rounds, warmup=WARMUP, device=device, time_limit=limit)
-            return {case: samples[_name(case)] for case in subjects}
-        except _CaseError as broken:
+            return {entrant: samples[entrant.name] for entrant in taking}
+        except _EntrantError as broken:
             status, message = failure(broken.error)
-            entries[broken.case] = entries[broken.case].model_copy(update={"status": status, "message": message})
-            del subjects[broken.case]
+            costs[broken.entrant] = costs[broken.entrant].model_copy(update={"status": status, "message": message})
+            del networks[broken.entrant]
     return {}
 
 
-def _prepared(phase: str, case: Case, subject: Subject) -> Callable[[], object]:
+def _prepared(phase: str, entrant: Entrant, network: Trained) -> Callable[[], object]:
     """What is timed in a phase, with the network in the mode for it."""
     if phase in ("inference", "latency"):
-        if subject.model.training:
-            _guarded(case, subject.to_inference)
-        return subject.infer if phase == "inference" else subject.infer_one
-    subject.model.train()
-    return subject.train_step if phase == "train_step" else subject.construct
+        if network.model.training:
+            _guarded(entrant, network.to_inference)
+        return network.infer if phase == "inference" else network.infer_one
+    network.model.train()
+    return network.construct if isinstance(network, Subject) and phase == "construction" else network.train_step
 
 
-def _guarded(case: Case, call: Callable[[], object]) -> None:
+def _guarded(entrant: Entrant, call: Callable[[], object]) -> None:
     try:
         call()
     except Exception as error:
-        raise _CaseError(case, error) from error
-
-
-def _name(case: Case) -> str:
-    return f"{case[0].name}, {case[1]}"
+        raise _EntrantError(entrant, error) from error

@@ -218,38 +218,62 @@ class TrainRecord(Model):
     evaluation: Evaluation | None
 
 
-class CostEntry(Model):
-    """Costs of one method with one padding, raw samples in seconds and bytes.
+class Costs(Model):
+    """Costs of one network with one padding, raw samples in seconds and bytes.
 
     Attributes:
         train_step: Seconds per training step (forward, loss, backward, optimiser) on one batch.
-        inference: Seconds per forward pass of one batch in eval mode, weights already constructed.
-        latency: Seconds per forward pass of a single image, weights already constructed.
-        construction: Seconds to construct all weights of the network in training mode, forward only.
+        inference: Seconds per forward pass of one batch in eval mode, weights already constructed where they are kept.
+        latency: Seconds per forward pass of a single image, weights as for inference.
         train_bytes: Peak memory of a training step: parameters, gradients, optimiser state, activations.
-        inference_bytes: Peak memory of a batch's inference, weights already constructed.
-        forward_macs: Multiply-accumulates of one batch's forward pass by the method's own formula, weights given.
-        construction_macs: Multiply-accumulates of constructing the weights once, by the method's own formula.
-        counted_forward_macs: The same as counted operation by operation, for comparison.
+        inference_bytes: Peak memory of a batch's inference, weights as for inference.
     """
 
-    method: MethodInfo
     padding: Literal["circular", "zeros"]
     status: Status
     message: str = ""
     train_step: tuple[Positive, ...] = ()
     inference: tuple[Positive, ...] = ()
     latency: tuple[Positive, ...] = ()
-    construction: tuple[NonNegative, ...] = ()
     train_bytes: NonNegativeInt = 0
     inference_bytes: NonNegativeInt = 0
+
+
+class CostEntry(Costs):
+    """Costs of one method.
+
+    Attributes:
+        construction: Seconds to construct all weights of the network in training mode, forward only.
+        forward_macs: Multiply-accumulates of one batch's forward pass by the method's own formula, weights given.
+        construction_macs: Multiply-accumulates of constructing the weights once, by the method's own formula.
+        counted_forward_macs: The same as counted operation by operation, for comparison.
+    """
+
+    method: MethodInfo
+    construction: tuple[NonNegative, ...] = ()
     forward_macs: NonNegativeInt = 0
     construction_macs: NonNegativeInt = 0
     counted_forward_macs: NonNegativeInt = 0
 
 
+class OtherCosts(Costs):
+    """Costs of the same network made of layers that are not ours.
+
+    Attributes:
+        version: Of the package that has the layers.
+    """
+
+    name: str
+    title: str
+    version: str
+
+
 class CostRecord(Model):
-    """One measuring session: all methods interleaved with the unconstrained network of the same padding."""
+    """One measuring session: all methods interleaved with the unconstrained network of the same padding.
+
+    Attributes:
+        others: Plain torch and other libraries, where they were measured along.
+    """
 
     kind: Literal["cost"] = "cost"
     schema_version: int = SCHEMA
@@ -264,6 +288,7 @@ class CostRecord(Model):
     started: str
     seconds: NonNegative
     entries: tuple[CostEntry, ...]
+    others: tuple[OtherCosts, ...] = ()
 
     @property
     def id(self) -> str:

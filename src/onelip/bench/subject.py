@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import chain
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from onelip.bench.measure.flops import count_macs
 from onelip.bench.measure.memory import peak_bytes
@@ -60,20 +60,18 @@ def check_network(method: Method, padding: Padding, workload: Workload) -> None:
         return
 
 
-class Subject:
-    """The network of one method with one padding, random images, and an optimiser.
+class Trained:
+    """A network, random images, and an optimiser.
 
     Args:
-        method: How its layers are built.
-        padding: Of its convolutions.
-        workload: Size, images and device.
+        model: Logits of images.
+        workload: Images and device.
     """
 
-    def __init__(self, method: Method, padding: Padding, workload: Workload) -> None:
-        torch.manual_seed(0)
+    def __init__(self, model: nn.Module, workload: Workload) -> None:
         device, classes = workload.device, workload.classes
-        self.method, self.device, self.batch_size = method, device, workload.batch_size
-        self.model = _network(method, padding, workload).to(device)
+        self.device, self.batch_size = device, workload.batch_size
+        self.model = model.to(device)
         self._images_BCHW = torch.rand(workload.batch_size, *workload.image).to(device)
         self._labels_B = torch.randint(classes, (workload.batch_size,)).to(device)
         self._loss = MarginCrossEntropy()
@@ -88,17 +86,14 @@ class Subject:
     @torch.no_grad()
     def infer(self) -> Tensor:
         """Forward pass of one batch."""
-        return self.model(self._images_BCHW)
+        logits: Tensor = self.model(self._images_BCHW)
+        return logits
 
     @torch.no_grad()
     def infer_one(self) -> Tensor:
         """Forward pass of a single image."""
-        return self.model(self._images_BCHW[:1])
-
-    @torch.no_grad()
-    def construct(self) -> list[Weights]:
-        """All weights of the network; in eval mode they are kept."""
-        return self.model.construct()
+        logits: Tensor = self.model(self._images_BCHW[:1])
+        return logits
 
     def to_training(self) -> None:
         """Training mode, in the steady state."""
@@ -106,12 +101,12 @@ class Subject:
         for _ in range(STEPS_TO_SETTLE):
             self.train_step()
 
-    def to_inference(self) -> list[Weights]:
-        """Eval mode with the weights constructed, and without gradients and optimiser state."""
+    def to_inference(self) -> list[Tensor]:
+        """Eval mode without gradients and optimiser state; returns what lies in memory besides."""
         self._optimizer.zero_grad()
         self._optimizer.state.clear()
         self.model.eval()
-        return self.construct()
+        return []
 
     def train_bytes(self) -> int:
         """Peak memory of a training step."""
@@ -123,10 +118,43 @@ class Subject:
 
     def inference_bytes(self) -> int:
         """Peak memory of an inference step; raw parameters and constructed weights both lie in memory."""
-        weights = self.to_inference()
-        alive = [*self._resident(), *chain.from_iterable(weights)]
+        alive = [*self._resident(), *self.to_inference()]
         self.infer()
         return peak_bytes(self.infer, device=self.device, alive=alive)
+
+    def counted_forward_macs(self) -> int:
+        """Multiply-accumulates of an inference step, counted; the network is in eval mode."""
+        return count_macs(self.infer)
+
+    def _resident(self) -> list[Tensor]:
+        return [*self.model.parameters(), *self.model.buffers(), self._images_BCHW]
+
+
+class Subject(Trained):
+    """The network of one method with one padding.
+
+    Args:
+        method: How its layers are built.
+        padding: Of its convolutions.
+        workload: Size, images and device.
+    """
+
+    model: ConvNet
+
+    def __init__(self, method: Method, padding: Padding, workload: Workload) -> None:
+        torch.manual_seed(0)
+        super().__init__(_network(method, padding, workload), workload)
+        self.method = method
+
+    @torch.no_grad()
+    def construct(self) -> list[Weights]:
+        """All weights of the network; in eval mode they are kept."""
+        return self.model.construct()
+
+    def to_inference(self) -> list[Tensor]:
+        """Eval mode with the weights constructed; returns these."""
+        super().to_inference()
+        return list(chain.from_iterable(self.construct()))
 
     def forward_macs(self) -> int:
         """Multiply-accumulates of an inference step, by the method's formula."""
@@ -135,13 +163,6 @@ class Subject:
     def construction_macs(self) -> int:
         """Multiply-accumulates of constructing all weights in training mode, by the method's formula."""
         return sum(self.method.cost(shape).construction for shape in self.model.conv_shapes(self.batch_size))
-
-    def counted_forward_macs(self) -> int:
-        """Multiply-accumulates of an inference step, counted; the network is in eval mode with its weights kept."""
-        return count_macs(self.infer)
-
-    def _resident(self) -> list[Tensor]:
-        return [*self.model.parameters(), *self.model.buffers(), self._images_BCHW]
 
 
 def _network(method: Method, padding: Padding, workload: Workload) -> ConvNet:

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from onelip.certify import Arithmetic
 
 BROKEN = 1
-"""Exit code where an attack broke a certificate."""
+"""Exit code where an attack broke a certificate, now or before."""
+
+_REFUTED = "{} holds images that broke a certificate of this network; none is written until that file is moved away"
 
 
 def certify(
@@ -60,6 +62,7 @@ def certify(
     What is proved in float64 is written to certificate.json in the folder, for others to check with onelip verify.
     """
     with clear_errors():
+        from onelip.bench.attacked import BROKEN_NAME
         from onelip.bench.measure.machine import find_device
         from onelip.bench.single import CERTIFICATE_NAME, certify_again, open_run, write_certificate
 
@@ -69,6 +72,7 @@ def certify(
             result = certify_again(opened, device=found, arithmetic=spoken_of, note=note)
         siege = _attack(opened, attack, attack_restarts, found, spoken_of) if attack else None
         broken = siege is not None and bool(siege.broken) and spoken_of == "float64"
+        refuted = not broken and (run / BROKEN_NAME).exists()
         path, written = run / CERTIFICATE_NAME, None
         # An earlier one says what was just refuted.
         if siege is not None and broken:
@@ -80,7 +84,7 @@ def certify(
                 print_siege(siege)
         # A folder that cannot be written to costs the certificate, and not what was found out.
         try:
-            if spoken_of == "float64" and not broken:
+            if spoken_of == "float64" and not broken and not refuted:
                 write_certificate(opened, result, path)
                 written = str(path)
         finally:
@@ -89,7 +93,9 @@ def certify(
                 typer.echo(json.dumps(facts, indent=2))
         if written and not as_json:
             say(f"Certificate: {path}; onelip verify {path} checks it.")
-        if broken:
+        if refuted:
+            typer.echo(f"onelip: {_REFUTED.format(run / BROKEN_NAME)}", err=True)
+        if broken or refuted:
             raise typer.Exit(BROKEN)
 
 

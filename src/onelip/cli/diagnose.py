@@ -128,7 +128,7 @@ def _add(table: Table, layer: LayerDiagnosis) -> None:
 
     from onelip.bench.report.diagnosis import factor
     from onelip.bench.report.formats import bound_digits
-    from onelip.bench.report.wording import plain
+    from onelip.errors import plain
 
     cells = (
         plain(layer.name),

@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import typer
 
-from onelip.errors import OnelipError
+from onelip.errors import OnelipError, plain
 
 REFUSED = 2
 """Exit code of a request that cannot be carried out."""
@@ -41,5 +41,5 @@ def clear_errors(kept: Callable[[], str] = lambda: "Nothing was written.") -> It
 
 
 def _fail(message: str) -> NoReturn:
-    typer.echo(f"onelip: {' '.join(message.split())}", err=True)
+    typer.echo(f"onelip: {plain(message)}", err=True)
     raise typer.Exit(REFUSED) from None

@@ -14,10 +14,12 @@ from onelip.cli import options
 from onelip.cli.display import live_notes, note_unused_gpu, say
 from onelip.cli.errors import clear_errors
 from onelip.cli.options import HOW, WHAT
+from onelip.cli.profile import print_profiles
 from onelip.errors import OnelipError
 
 if TYPE_CHECKING:
     from onelip.bench.costs import Case
+    from onelip.bench.others import Other
     from onelip.bench.records import CostRecord
     from onelip.bench.subject import Workload
 
@@ -42,14 +44,21 @@ def measure(
         typer.Option(help="Take fewer samples than --rounds, but at least 8, after this time.", rich_help_panel=HOW),
     ] = "10m",
     device: options.Device = "cpu",
+    peers: Annotated[
+        bool,
+        typer.Option("--peers", help="Measure orthogonium and deel-torchlip too, if installed.", rich_help_panel=WHAT),
+    ] = False,
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Then show where a training step's time goes.", rich_help_panel=WHAT)
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="Folder for the records.", show_default=False)] = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Measure time, memory and operations of the methods, without training.
 
-    All networks of a size are measured in turn in one session, together with the unconstrained network, so that what
-    else the machine does meets all of them alike. Weights of an inference step are constructed once,
-    before; the time to construct them is measured apart.
+    All networks of a size are measured in turn in one session, together with the unconstrained network and with what
+    one would write in plain torch, so that what else the machine does meets all of them alike. Weights of an inference
+    step are constructed once, before; the time to construct them is measured apart.
 
     Example: onelip measure --sizes XS,S --image 1x8x8
     """
@@ -63,6 +72,7 @@ def measure(
 
         found, asked = find_device(device), find_methods(options.method_names(methods, own))
         cases = cases_of(asked, options.padding_choice(padding))
+        others = _others(peers, quiet=as_json)
         workloads = [
             Workload(size=size, image=shape, classes=classes, batch_size=batch_size, device=found)
             for size in options.size_list(sizes)
@@ -73,20 +83,45 @@ def measure(
         if not as_json:
             note_unused_gpu(found)
         with contextlib.nullcontext() if out is None else held(out):
-            records = [_measured(workload, cases, rounds, seconds, out) for workload in workloads]
+            records = [
+                _measured(workload, cases, others=others, rounds=rounds, seconds=seconds, out=out)
+                for workload in workloads
+            ]
         _print(records, as_json, out)
+        if profile and not as_json:
+            for workload in workloads:
+                print_profiles(cases, workload)
         names = {method.name for method in asked}
         entries = [entry for record in records for entry in record.entries if entry.method.name in names]
         if all(entry.status != "ok" for entry in entries):
             raise typer.Exit(ALL_FAILED)
 
 
-def _measured(workload: Workload, cases: Sequence[Case], rounds: int, seconds: float, out: Path | None) -> CostRecord:
+def _others(peers: bool, quiet: bool) -> tuple[Other, ...]:
+    from onelip.bench.others import PEERS, PLAIN, installed
+
+    if not peers:
+        return (PLAIN,)
+    there, absent = installed(PEERS)
+    if absent and not quiet:
+        say(f"Not installed, and left out: {', '.join(absent)}")
+    return (PLAIN, *there)
+
+
+def _measured(
+    workload: Workload,
+    cases: Sequence[Case],
+    *,
+    others: Sequence[Other],
+    rounds: int,
+    seconds: float,
+    out: Path | None,
+) -> CostRecord:
     from onelip.bench.costs import measure_costs
     from onelip.bench.sessions import keep
 
     with live_notes(f"costs, size {workload.size}") as note:
-        record = measure_costs(cases, workload, rounds=rounds, time_limit=seconds, note=note)
+        record = measure_costs(cases, workload, rounds=rounds, time_limit=seconds, others=others, note=note)
     if out is not None:
         keep(record, out)
     return record
@@ -98,10 +133,9 @@ def _print(records: list[CostRecord], as_json: bool, out: Path | None) -> None:
         return
     from rich.console import Console
 
-    from onelip.bench.report.tables import print_tables
-    from onelip.bench.results import Records
+    from onelip.bench.report.tables import print_costs
 
-    print_tables(Records(cost=tuple(records)), Console())
+    print_costs(records, Console())
     if out is not None:
         say(f"Records: {out}; onelip report {out} makes a page of them.")
 

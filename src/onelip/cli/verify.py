@@ -46,6 +46,7 @@ def verify(
         from onelip.bench.measure.machine import find_device
         from onelip.bench.single import verify_again
         from onelip.certify.certificate import Certificate
+        from onelip.errors import plain
 
         found = find_device(device)
         try:
@@ -61,7 +62,7 @@ def verify(
                     note=note,
                 )
         except CertificateError as error:
-            typer.echo(f"onelip: {certificate} does not hold: {error}", err=True)
+            typer.echo(f"onelip: {certificate} does not hold: {plain(str(error))}", err=True)
             raise typer.Exit(DOES_NOT_HOLD) from None
         say(_summary(certificate, claims))
 

@@ -16,7 +16,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 from onelip.bench.report.formats import bound_digits
 from onelip.bench.report.palette import COLOURS
 from onelip.bench.report.svg import drawing, standalone, to_svg
-from onelip.bench.report.wording import plain
+from onelip.errors import plain
 
 if TYPE_CHECKING:
     from onelip.certify.diagnose import LayerDiagnosis

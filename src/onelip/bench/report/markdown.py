@@ -52,7 +52,7 @@ def _section(section: Section, radar_file: str | None) -> Iterator[str]:
         yield f"![Radar: scores of the six metrics; {DIRECTION}]({radar_file})"
         yield escaped(section.radar_note)
     yield _table(section.further)
-    for table in (section.failures, section.operations, section.runs):
+    for table in (section.failures, section.costs, section.operations, section.runs):
         if table is not None and table.lines:
             yield f"### {escaped(table.caption)}"
             yield _table(table)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from onelip.bench.choice import RADIUS
 from onelip.bench.report import figures, sheets
 from onelip.bench.report.cells import Column, Line, Table, text_cell
+from onelip.bench.report.cost_sheet import costs
 from onelip.bench.report.groups import comparisons
 from onelip.bench.report.palette import Style
 from onelip.bench.report.protocol import protocol
@@ -79,6 +80,7 @@ class Section:
         anchor: Its id in the page.
         panels: A key and one radar per method; `sheet` has them all in one figure.
         scores: The radar's numbers as a table.
+        costs: Of the session, where plain torch was measured along.
         protocol: What all cells share.
     """
 
@@ -93,6 +95,7 @@ class Section:
     radar_note: str
     drawings: tuple[Drawing, ...]
     failures: Table | None
+    costs: Table | None
     operations: Table | None
     runs: Table
     protocol: tuple[tuple[str, str], ...]
@@ -145,6 +148,7 @@ def _section(group: Group, look: Mapping[str, Style], anchor: str) -> Section:
         radar_note=_radar_note(scores),
         drawings=tuple(drawing for drawing in drawings if drawing is not None),
         failures=sheets.failures(group),
+        costs=costs(group.session) if group.session is not None and group.session.others else None,
         operations=sheets.operations(group),
         runs=sheets.runs(group),
         protocol=tuple(protocol(group)),

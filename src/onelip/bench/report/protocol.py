@@ -8,7 +8,8 @@ from onelip.bench.records import CostRecord
 from onelip.bench.report.formats import whole_percent
 from onelip.bench.report.rows import Group
 from onelip.bench.report.scans import SCAN_RULE
-from onelip.bench.report.wording import PADDINGS, counted, joined, plain
+from onelip.bench.report.wording import PADDINGS, counted, joined
+from onelip.errors import plain
 
 
 def protocol(group: Group) -> Iterable[tuple[str, str]]:

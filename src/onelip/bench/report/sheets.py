@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
-from onelip.bench.records import CostEntry, CostRecord, Machine, TrainRecord
+from onelip.bench.records import CostEntry, CostRecord, Costs, Machine, OtherCosts, TrainRecord
 from onelip.bench.report.cells import Column, Line, Table, TableCell, metric_table, text_cell
 from onelip.bench.report.formats import two_decimals, whole_percent
 from onelip.bench.report.groups import unused_sessions
 from onelip.bench.report.metrics import FURTHER, SIX
 from onelip.bench.report.rows import Group, Row
-from onelip.bench.report.wording import counted, failure, moment, plain, shortened
+from onelip.bench.report.wording import counted, failure, moment, shortened
 from onelip.bench.results import Records, Rejected
+from onelip.errors import plain
 
 
 def six_metrics(group: Group) -> Table:
@@ -38,14 +39,24 @@ def failures(group: Group) -> Table | None:
         for run in row.runs
         if run.status != "ok"
     ]
-    session = group.session.entries if group.session else ()
-    measured = [entry for entry in session if entry.status != "ok"]
-    lines += [
-        Line(head=plain(entry.method.title), cells=(text_cell(f"measuring, {entry.padding}"), *_what_happened(entry)))
-        for entry in measured
-    ]
+    if group.session is not None:
+        lines += session_failures(group.session)
     columns = tuple(Column(title=title, numeric=False) for title in ("What", "Became of it", "Message"))
     return Table(caption="What failed", head="Method", columns=columns, lines=tuple(lines)) if lines else None
+
+
+def session_failures(session: CostRecord) -> Iterator[Line]:
+    """The measurements of a session that failed."""
+    entries: tuple[CostEntry | OtherCosts, ...] = (*session.entries, *session.others)
+    for entry in entries:
+        if entry.status != "ok":
+            yield Line(
+                head=plain(_title(entry)), cells=(text_cell(f"measuring, {entry.padding}"), *_what_happened(entry))
+            )
+
+
+def _title(entry: CostEntry | OtherCosts) -> str:
+    return entry.method.title if isinstance(entry, CostEntry) else entry.title
 
 
 def runs(group: Group) -> Table:
@@ -110,7 +121,7 @@ def machines(records: Records) -> Table:
     )
 
 
-def _what_happened(result: TrainRecord | CostEntry) -> tuple[TableCell, TableCell]:
+def _what_happened(result: TrainRecord | Costs) -> tuple[TableCell, TableCell]:
     return text_cell(failure(result)), text_cell(shortened(result.message))
 
 

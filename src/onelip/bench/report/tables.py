@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from rich import box
 from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from onelip.bench.records import CostRecord
 from onelip.bench.report import sheets
 from onelip.bench.report.cells import Table, TableCell, best_printed, is_best, ratio_text, spread_text
+from onelip.bench.report.cost_sheet import costs
 from onelip.bench.report.groups import comparisons
 from onelip.bench.report.metrics import METRICS, SIX, Metric, shown
 from onelip.bench.report.rows import Group, Row
@@ -21,6 +23,9 @@ from onelip.bench.results import Records, machine_place, place
 WIDE = 116
 """Columns of a terminal from which on a number and its small print stand side by side."""
 
+HEAD = 11
+"""Columns of a terminal that a method's name may take before it is folded."""
+
 _SHORT = ("Train step", "Infer step", "Train mem.", "Infer mem.")
 _HEADINGS = dict(zip(SIX, (METRICS[SIX[0]].title, METRICS[SIX[1]].title, *_SHORT), strict=True))
 
@@ -28,6 +33,12 @@ _LEGEND = (
     "Shares: 95 % Wilson interval for one seed, lowest to highest for several. Times: median \u00b1 half the "
     "interquartile range. \u00d7: multiples of the unconstrained network's, same padding and session. Green: best of "
     "the numbers themselves, whatever their ratio. n: seeds and time samples."
+)
+
+
+_COST_LEGEND = (
+    "Times: median \u00b1 half the interquartile range. u: multiples of the unconstrained network, same padding; "
+    "p: of plain torch (nn.Conv2d, circular padding, contiguous, eager); both of the same session, round by round."
 )
 
 
@@ -45,6 +56,16 @@ def print_tables(records: Records, console: Console) -> None:
     aside = sheets.set_aside(records, groups)
     if aside is not None:
         _print_listing(aside, console)
+
+
+def print_costs(sessions: Iterable[CostRecord], console: Console) -> None:
+    """Print the costs of measuring sessions, and what failed in them."""
+    for session in sessions:
+        _print_listing(costs(session), console)
+        for line in sheets.session_failures(session):
+            what, became, message = (cell.text for cell in line.cells)
+            console.print(Text(f"{line.head}, {what}: {became}. {message}", "yellow"))
+    console.print(Text(_COST_LEGEND, "dim"))
 
 
 def rows_as_json(records: Records) -> list[dict[str, object]]:
@@ -81,7 +102,7 @@ def _print_group(group: Group, console: Console) -> None:
 
 def _frame(head: str, gap: int = 2) -> RichTable:
     frame = RichTable(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, gap - 1, 0, 0))
-    frame.add_column(Text(head), overflow="fold")
+    frame.add_column(Text(head), overflow="fold", min_width=HEAD)
     return frame
 
 
@@ -123,7 +144,11 @@ def _gaps(group: Group) -> Iterator[str]:
 def _print_listing(table: Table, console: Console) -> None:
     listing = _frame(table.head)
     for column in table.columns:
-        listing.add_column(Text(column.title), justify="right" if column.numeric else "left", overflow="fold")
+        listing.add_column(
+            Text(f"{column.title}\n{column.unit}".strip()),
+            justify="right" if column.numeric else "left",
+            overflow="fold",
+        )
     for line in table.lines:
         cells = [_listed(cell) for cell in line.cells]
         listing.add_row(Text(line.head), *cells, style="dim" if line.muted else None)

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 from itertools import compress
 
 from onelip.bench.records import CostRecord, MethodInfo, TrainRecord
-from onelip.bench.report.wording import PADDINGS, counted, moment, plain
+from onelip.bench.report.wording import PADDINGS, counted, moment
 from onelip.bench.results import machine_place, place
+from onelip.errors import plain
 
 Named = tuple[str, Sequence[str]]
 """A title, and the further facts that may have to tell it from others; empty ones are not facts."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable
 
-from onelip.bench.records import CostEntry, PaddingChoice, TrainRecord
+from onelip.bench.records import Costs, PaddingChoice, TrainRecord
+from onelip.errors import plain
 
 PADDINGS: dict[PaddingChoice, str] = {
     "paper": "each method's own padding",
@@ -14,18 +14,6 @@ PADDINGS: dict[PaddingChoice, str] = {
 }
 
 _FAILURES = {"diverged": "diverged", "oom": "out of memory", "timeout": "timed out", "error": "stopped by an error"}
-
-
-def plain(text: str) -> str:
-    r"""A foreign text on one line, without control and direction characters (they would act on a terminal).
-
-    >>> plain("a\x1b[31mb\nc")
-    'a\ufffd[31mb c'
-    """
-    spaced = " ".join(text.split())
-    return "".join(
-        "\ufffd" if unicodedata.category(character) in {"Cc", "Cf", "Cs"} else character for character in spaced
-    )
 
 
 def shortened(text: str, length: int = 300) -> str:
@@ -62,7 +50,7 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
-def failure(result: TrainRecord | CostEntry) -> str:
+def failure(result: TrainRecord | Costs) -> str:
     """What became of a run or a measurement that failed; empty where it did not."""
     if result.status == "ok":
         return ""

@@ -1,0 +1,43 @@
+"""Where the time of a training step goes, as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from onelip.cli.display import live_notes
+
+if TYPE_CHECKING:
+    from onelip.bench.costs import Case
+    from onelip.bench.subject import Workload
+
+STEPS, SHOWN = 3, 12
+"""Profiled steps; operations that are shown."""
+
+
+def print_profiles(cases: Iterable[Case], workload: Workload) -> None:
+    """Profiles a training step of each network, one after the other, and prints its costliest operations."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from onelip.bench.entrants import MethodEntrant
+    from onelip.bench.measure.precision import full_precision
+    from onelip.bench.measure.profile import profile_operations
+
+    console = Console()
+    for case in cases:
+        entrant = MethodEntrant(*case)
+        with live_notes(f"profile of {entrant.title}"), full_precision():
+            network = entrant.build(workload)
+            network.to_training()
+            operations = profile_operations(network.train_step, device=workload.device, runs=STEPS)
+        table = Table(box=box.SIMPLE_HEAD, show_edge=False)
+        table.add_column("Operation", overflow="fold")
+        for title in ("Share", "ms per step", "Calls per step"):
+            table.add_column(title, justify="right")
+        for one in operations[:SHOWN]:
+            table.add_row(Text(one.name), f"{100 * one.share:.1f}%", f"{1e3 * one.seconds:.2f}", f"{one.calls:.0f}")
+        title = f"Where a training step goes: {entrant.title}, ConvNet {workload.size}, batch {workload.batch_size}"
+        console.print("", Text(title, "bold"), table, sep="\n")
