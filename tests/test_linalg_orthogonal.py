@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from onelip.linalg import orthogonal
 from onelip.linalg.orthogonal import cayley, polar
 from onelip.linalg.series import exponential_series, exponential_series_bound
 from onelip.methods.bcop import bcop_kernel
@@ -173,3 +174,35 @@ def test_the_cayley_transform_of_many_large_matrices_is_right_on_several_threads
     skew = matrices - matrices.mH
     torch.testing.assert_close(result @ (identity + skew), identity - skew, rtol=0, atol=1e-12)
     torch.testing.assert_close(result.mH @ result, identity.expand_as(result), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(130, 130), (140, 130), (130, 140)])
+@pytest.mark.parametrize("condition", [1.0, 30.0, 9e2, 1.1e3, 1e6, math.inf])
+def test_polar_factors_of_large_matrices_are_those_of_singular_values(shape, condition):
+    """Well-conditioned ones go by their Gram matrices, the others must not."""
+    left, _, right = torch.linalg.svd(random(shape), full_matrices=False)
+    singular = torch.logspace(0, -math.log10(condition), 130) if condition < math.inf else torch.arange(130) / 130
+    matrix = (left * singular.to(left.dtype)) @ right
+    found = polar(matrix)
+    assert_semi_orthogonal(found)
+    if condition < math.inf:
+        assert (found - left @ right).abs().max() < 1e-9
+
+
+def test_large_well_conditioned_matrices_take_no_singular_value_decomposition(monkeypatch):
+    matrix = torch.eye(128, dtype=torch.complex128) + 0.01 * random((128, 128))
+    expected = polar(matrix)
+    calls = []
+    decompose = torch.linalg.svd
+    monkeypatch.setattr(torch.linalg, "svd", lambda *a, **k: calls.append(1) or decompose(*a, **k))
+    torch.testing.assert_close(polar(matrix), expected)
+    assert not calls
+    polar(matrix.to(torch.complex64))
+    polar(torch.zeros_like(matrix))
+    assert len(calls) == 2
+
+
+def test_the_derivative_does_not_depend_on_the_order_of_singular_values(monkeypatch):
+    monkeypatch.setattr(orthogonal, "LARGE", 3)
+    for shape in SHAPES:
+        assert torch.autograd.gradcheck(polar, (random(shape).requires_grad_(),))

@@ -16,21 +16,50 @@ from .autocast import without_autocast
 LARGEST_INVERTED = 64
 """Larger matrices are inverted in blocks. On CPUs torch's LU factorisation of stacks of matrices from about 150 rows on
 is wrong where several threads share the work, or never ends (pytorch issues 141358, 142815)."""
+LARGE, CONDITION = 64, 1e3
+"""Sides and condition numbers of matrices whose singular vectors are found by their Gram matrices."""
 SMALLEST = 1e-19
 """Floor of singular values in derivatives: a gradient divided by it is still a finite float32."""
 
 
 def _singular_values(matrices: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """U, S and W^H of each matrix.
+    """U, S and W^H of each matrix; the singular values in any order.
 
-    In single precision LAPACK's divide and conquer gives up now and then on matrices whose singular values repeat, as
+    Large well-conditioned matrices in double precision go by their Gram matrices, in three quarters of the time. In
+    single precision LAPACK's divide and conquer gives up now and then on matrices whose singular values repeat, as
     those of nearly orthogonal ones do. In double precision their differences are far above roundoff.
     """
+    found = _from_gram(matrices) if _worth_a_gram(matrices) else None
+    if found is not None:
+        return found
     try:
         return tuple(torch.linalg.svd(matrices, full_matrices=False))
     except torch.linalg.LinAlgError:  # type: ignore[attr-defined]
         wide = torch.linalg.svd(matrices.to(torch.promote_types(matrices.dtype, torch.float64)), full_matrices=False)
         return wide.U.to(matrices.dtype), wide.S.to(matrices.real.dtype), wide.Vh.to(matrices.dtype)
+
+
+def _worth_a_gram(matrices: Tensor) -> bool:
+    """Whether to look at the numbers of a Gram matrix: they must be there to be seen, and the matrices large."""
+    hidden = torch.compiler.is_compiling() or type(matrices) is not Tensor or matrices.device.type == "meta"
+    if hidden or torch._C._functorch.is_batchedtensor(matrices):
+        return False
+    return matrices.real.dtype == torch.float64 and min(matrices.shape[-2:]) >= LARGE
+
+
+def _from_gram(matrices: Tensor) -> tuple[Tensor, Tensor, Tensor] | None:
+    """U = V W S^-1 from the eigenvectors W of V^H V = W S^2 W^H; None where a condition number is above `CONDITION`.
+
+    U is off by that number's square in units of roundoff: 1e-10 at most.
+    """
+    if matrices.shape[-2] < matrices.shape[-1]:
+        found = _from_gram(matrices.mH)
+        return None if found is None else (found[2].mH, found[1], found[0].mH)
+    values, vectors = torch.linalg.eigh(matrices.mH @ matrices)
+    if not bool((values[..., 0] * CONDITION**2 > values[..., -1]).all()):
+        return None
+    singular = values.sqrt()
+    return matrices @ vectors / singular[..., None, :], singular, vectors.mH
 
 
 class _Polar(torch.autograd.Function):
