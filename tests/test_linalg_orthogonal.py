@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from onelip.linalg import orthogonal
+from onelip.linalg import orthogonal, stacks
 from onelip.linalg.orthogonal import cayley, polar
 from onelip.linalg.series import exponential_series, exponential_series_bound
 from onelip.methods.bcop import bcop_kernel
@@ -192,6 +192,7 @@ def test_polar_factors_of_large_matrices_are_those_of_singular_values(shape, con
 def test_large_well_conditioned_matrices_take_no_singular_value_decomposition(monkeypatch):
     matrix = torch.eye(128, dtype=torch.complex128) + 0.01 * random((128, 128))
     expected = polar(matrix)
+    monkeypatch.setattr(stacks, "WORTH", math.inf)
     calls = []
     decompose = torch.linalg.svd
     monkeypatch.setattr(torch.linalg, "svd", lambda *a, **k: calls.append(1) or decompose(*a, **k))

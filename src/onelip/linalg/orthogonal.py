@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from .autocast import without_autocast
+from .stacks import in_parts
 
 LARGEST_INVERTED = 64
 """Larger matrices are inverted in blocks. On CPUs torch's LU factorisation of stacks of matrices from about 150 rows on
@@ -32,6 +33,11 @@ def _singular_values(matrices: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     found = _from_gram(matrices) if _worth_a_gram(matrices) else None
     if found is not None:
         return found
+    left, singular, right = in_parts(_decomposed, matrices)
+    return left, singular, right
+
+
+def _decomposed(matrices: Tensor) -> tuple[Tensor, ...]:
     try:
         return tuple(torch.linalg.svd(matrices, full_matrices=False))
     except torch.linalg.LinAlgError:  # type: ignore[attr-defined]
@@ -55,7 +61,7 @@ def _from_gram(matrices: Tensor) -> tuple[Tensor, Tensor, Tensor] | None:
     if matrices.shape[-2] < matrices.shape[-1]:
         found = _from_gram(matrices.mH)
         return None if found is None else (found[2].mH, found[1], found[0].mH)
-    values, vectors = torch.linalg.eigh(matrices.mH @ matrices)
+    values, vectors = in_parts(torch.linalg.eigh, matrices.mH @ matrices)
     if not bool((values[..., 0] * CONDITION**2 > values[..., -1]).all()):
         return None
     singular = values.sqrt()

@@ -1,0 +1,66 @@
+"""Functions of stacks of matrices, taken apart among threads.
+
+LAPACK takes the matrices of a stack one by one and shares each among the threads. For small matrices that is slower
+than one thread for each part of the stack; and beside another program, threads that meet thousands of times in one
+decomposition wait at each meeting for one that is not running.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import _get_current_dispatch_mode
+
+WORTH = 2**19
+"""Entries times sides of a stack from which on it is shared: a thread takes about 0.1 ms to begin."""
+
+Factors = tuple[Tensor, ...]
+
+
+def in_parts(function: Callable[[Tensor], Factors], stack: Tensor) -> Factors:
+    """Several tensors of each matrix of a stack; no gradient is kept.
+
+    Args:
+        function: From matrices (B, M, N) to tensors of B parts each, on which no other matrix has an influence.
+        stack: Shape (..., M, N).
+
+    Returns:
+        What the function gives for the whole stack.
+    """
+    threads = min(torch.get_num_threads(), stack.shape[:-2].numel())
+    if threads < 2 or stack.numel() * min(stack.shape[-2:]) < WORTH or not _may_be_shared(stack):
+        return tuple(function(stack))
+    parts = stack.detach().flatten(0, -3).chunk(threads)
+    results = list(_pool(threads, process=os.getpid()).map(functools.partial(_quietly, function), parts))
+    return tuple(torch.cat(pieces).unflatten(0, stack.shape[:-2]) for pieces in zip(*results, strict=True))
+
+
+def _may_be_shared(stack: Tensor) -> bool:
+    """Whether these are numbers that other threads can see, unobserved: modes and transforms belong to one thread."""
+    hidden = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+    if hidden or type(stack) is not Tensor or stack.device.type != "cpu" or torch.is_inference_mode_enabled():
+        return False
+    transformed = torch._C._functorch.peek_interpreter_stack() is not None
+    return not transformed and _get_current_dispatch_mode() is None and _threads_are_separate()
+
+
+def _quietly(function: Callable[[Tensor], Factors], part: Tensor) -> Factors:
+    with torch.no_grad():
+        return tuple(function(part))
+
+
+@functools.lru_cache(maxsize=1)
+def _threads_are_separate() -> bool:
+    """Whether `set_num_threads` speaks of the thread that calls it, as with OpenMP, and not of the whole process."""
+    return "backend: OpenMP" in torch.__config__.parallel_info()
+
+
+@functools.lru_cache(maxsize=1)
+def _pool(threads: int, *, process: int) -> ThreadPoolExecutor:  # noqa: ARG001  # part of the key
+    """Threads for a process, each of which computes alone; those of a parent process do not live in its children."""
+    return ThreadPoolExecutor(threads, thread_name_prefix="onelip", initializer=torch.set_num_threads, initargs=(1,))
