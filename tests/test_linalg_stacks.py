@@ -15,6 +15,7 @@ from onelip.linalg.stacks import in_parts
 @pytest.fixture(autouse=True)
 def two_threads(monkeypatch):
     monkeypatch.setattr(stacks, "WORTH", 0)
+    stacks._pool.cache_clear()
     threads = torch.get_num_threads()
     torch.set_num_threads(2)
     yield
@@ -42,6 +43,16 @@ def test_parts_give_what_the_whole_gives(shape):
     for found, expected in zip(factors, torch.linalg.svd(stack, full_matrices=False), strict=True):
         torch.testing.assert_close(found, expected)
     assert torch.get_num_threads() == 2, "the caller keeps its threads"
+
+
+def test_threads_that_begin_later_have_the_callers_number():
+    """PyTorch keeps the number that was set last for threads that it does not know."""
+    in_parts(torch.linalg.eigh, torch.randn(4, 3, 3))
+    found = []
+    later = threading.Thread(target=lambda: found.append(torch.get_num_threads()))
+    later.start()
+    later.join()
+    assert found == [2]
 
 
 @pytest.mark.parametrize("shape", [(3, 3), (1, 3, 3), (0, 3, 3)])

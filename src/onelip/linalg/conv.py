@@ -7,11 +7,13 @@ spectrum, `...` any leading dimensions. A kernel acts as `torch.nn.functional.co
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
+from torch.nn.grad import conv2d_weight
 
 Padding = Literal["circular", "zeros"]
 Image = tuple[int, int]
@@ -189,6 +191,14 @@ def convolve(x_BIHW: Tensor, kernel_OIKK: Tensor, bias_O: Tensor | None, padding
     if padding == "circular":
         return F.conv2d(circular_pad(x_BIHW, half), kernel_OIKK, bias_O)
     return F.conv2d(x_BIHW, kernel_OIKK, bias_O, padding=half)
+
+
+def kernel_gradient(x_BIHW: Tensor, shape: Sequence[int], dy_BOHW: Tensor, padding: Padding) -> Tensor:
+    """The derivative of `convolve` by its kernel, of this shape (O, I, K, K), for a gradient of its output."""
+    half = shape[-1] // 2
+    if padding == "circular":
+        return conv2d_weight(circular_pad(x_BIHW, half), shape, dy_BOHW)
+    return conv2d_weight(x_BIHW, shape, dy_BOHW, padding=half)
 
 
 def convolve_transposed(x_BOHW: Tensor, kernel_OIKK: Tensor, padding: Padding) -> Tensor:

@@ -1,13 +1,22 @@
-"""The truncated exponential series of skew-symmetric operators: value and proved norm."""
+"""The truncated exponential series of skew-symmetric operators: value, gradient and proved norm."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.autograd import forward_ad
+
+from .autocast import without_autocast
+from .conv import Padding, convolve, kernel_gradient, transpose_kernel
+
+PART = 2**20
+"""Numbers of an image tensor that are taken through all terms at a time."""
 
 
 def exponential_series(matrices: Tensor, degree: int) -> Tensor:
@@ -49,3 +58,112 @@ def exponential_series_bound(norm: float, degree: int, *, intervals: int = 1 << 
     rounding = (8 * degree + 16) * 2.0**-53 * magnitude
     between = (end / intervals) ** 2 / 8 * curvature * (1 + 1e-12)
     return float(np.sqrt(np.max(value) + between + rounding) * (1 + 1e-15))
+
+
+def convolution_series(x_BCHW: Tensor, kernel_CCKK: Tensor, degree: int, padding: Padding) -> Tensor:
+    """sum_{i <= degree} L^i x / i!, where L is the convolution with a kernel.
+
+    Term by term, parts of a batch at a time. The backward pass computes the terms again: it keeps the images alone, as
+    that of one convolution does, and not `degree` images for each.
+
+    Args:
+        x_BCHW: Images.
+        kernel_CCKK: Of L; odd K.
+        degree: At least 1.
+        padding: Of L.
+
+    Returns:
+        Images like x.
+    """
+    if not _is_plain(x_BCHW, kernel_CCKK):
+        return series_by_terms(x_BCHW, kernel_CCKK, degree, padding)
+    y_BCHW: Tensor = _Series.apply(x_BCHW, kernel_CCKK, degree, padding)  # type: ignore[no-untyped-call]
+    return y_BCHW
+
+
+def series_by_terms(x_BCHW: Tensor, kernel_CCKK: Tensor, degree: int, padding: Padding) -> Tensor:
+    """The same, differentiated by torch: plain, and keeping all terms."""
+    term = total = x_BCHW
+    for order in range(1, degree + 1):
+        term = convolve(term, kernel_CCKK / order, None, padding)
+        total = total + term
+    return total
+
+
+def _is_plain(*tensors: Tensor) -> bool:
+    """Whether these are numbers outside of compilers, transforms, forward-mode derivatives and autocast."""
+    hidden = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+    if (
+        hidden
+        or tensors[0].device.type == "meta"
+        or torch._C._functorch.peek_interpreter_stack() is not None
+        or forward_ad._current_level >= 0
+    ):
+        return False
+    one_kind = len({tensor.dtype for tensor in tensors}) == 1 and not torch.is_autocast_enabled(tensors[0].device.type)
+    return one_kind and all(type(tensor) in (Tensor, nn.Parameter) for tensor in tensors)
+
+
+class _Series(torch.autograd.Function):
+    """`convolution_series` with the backward pass of its terms.
+
+    Note [backward pass of the series]: with t_0 = x, t_i = L t_{i-1} / i and y = t_0 + ... + t_d, the gradients are
+    g_d = dy and g_{i-1} = dy + L^T g_i / i, and that of the kernel is the sum of those of the convolutions t_i.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, kernel: Tensor, degree: int, padding: Padding) -> Tensor:
+        ctx.save_for_backward(x, kernel)
+        ctx.degree, ctx.padding = degree, padding
+        kernels = [kernel / order for order in range(1, degree + 1)]
+        result = torch.empty_like(x)
+        for part in _parts(x):
+            term = x[part]
+            total = term.clone(memory_format=torch.preserve_format)
+            for one in kernels:
+                term = convolve(term, one, None, padding)
+                total += term
+            result[part] = total
+        return result
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+        (x, kernel), (dy,) = ctx.saved_tensors, gradients
+        with without_autocast(x.device):
+            if torch.is_grad_enabled() or torch._C._functorch.is_legacy_batchedtensor(dy):
+                return *_gradients_by_terms(ctx, x, kernel, dy), None, None
+            return *_gradients(x, kernel, dy, ctx.degree, ctx.padding), None, None
+
+
+def _gradients(x: Tensor, kernel: Tensor, dy: Tensor, degree: int, padding: Padding) -> tuple[Tensor, Tensor]:
+    kernels = [kernel / order for order in range(1, degree + 1)]
+    transposed = [transpose_kernel(one) for one in kernels]
+    dx, dkernel = torch.empty_like(x), torch.zeros_like(kernel)
+    for part in _parts(x):
+        terms = [x[part]]
+        for one in kernels[:-1]:
+            terms.append(convolve(terms[-1], one, None, padding))
+        gradient = dy[part]
+        for order in range(degree, 0, -1):
+            dkernel.add_(kernel_gradient(terms.pop(), kernel.shape, gradient, padding), alpha=1 / order)
+            gradient = convolve(gradient, transposed[order - 1], None, padding).add_(dy[part])
+        dx[part] = gradient
+    return dx, dkernel
+
+
+def _gradients_by_terms(ctx: Any, x: Tensor, kernel: Tensor, dy: Tensor) -> tuple[Tensor | None, Tensor | None]:
+    """Gradients that can be differentiated again, or that come in hidden batches."""
+    again = torch.is_grad_enabled()
+    asked = [tensor for tensor, wanted in zip((x, kernel), ctx.needs_input_grad, strict=False) if wanted]
+    with torch.enable_grad():
+        y = series_by_terms(x, kernel, ctx.degree, ctx.padding)
+    found = iter(torch.autograd.grad(y, asked, dy, create_graph=again))
+    dx, dkernel = (next(found) if wanted else None for wanted in ctx.needs_input_grad[:2])
+    return dx, dkernel
+
+
+def _parts(x: Tensor) -> Iterator[slice]:
+    """Parts of a batch that stay in a cache; on a GPU one."""
+    count = max(1, PART // max(1, x[0].numel())) if x.device.type == "cpu" and len(x) else max(1, len(x))
+    for start in range(0, len(x), count):
+        yield slice(start, start + count)

@@ -11,6 +11,7 @@ import functools
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 
 import torch
 from torch import Tensor
@@ -32,8 +33,10 @@ def in_parts(function: Callable[[Tensor], Factors], stack: Tensor) -> Factors:
     Returns:
         What the function gives for the whole stack.
     """
+    if not _may_be_shared(stack):
+        return tuple(function(stack))
     threads = min(torch.get_num_threads(), stack.shape[:-2].numel())
-    if threads < 2 or stack.numel() * min(stack.shape[-2:]) < WORTH or not _may_be_shared(stack):
+    if threads < 2 or stack.numel() * min(stack.shape[-2:]) < WORTH:
         return tuple(function(stack))
     parts = stack.detach().flatten(0, -3).chunk(threads)
     results = list(_pool(threads, process=os.getpid()).map(functools.partial(_quietly, function), parts))
@@ -62,5 +65,18 @@ def _threads_are_separate() -> bool:
 
 @functools.lru_cache(maxsize=1)
 def _pool(threads: int, *, process: int) -> ThreadPoolExecutor:  # noqa: ARG001  # part of the key
-    """Threads for a process, each of which computes alone; those of a parent process do not live in its children."""
-    return ThreadPoolExecutor(threads, thread_name_prefix="onelip", initializer=torch.set_num_threads, initargs=(1,))
+    """Threads for a process, each of which computes alone; those of a parent process do not live in its children.
+
+    PyTorch gives a thread that is new to it the number that was set last, by whichever thread: so each sets its own
+    only after it was asked for the first time, and in the end the number is the caller's again.
+    """
+    pool, meeting, before = ThreadPoolExecutor(threads, "onelip"), Barrier(threads), torch.get_num_threads()
+
+    def compute_alone(_: int) -> None:
+        torch.get_num_threads()
+        torch.set_num_threads(1)
+        meeting.wait()  # so that each thread does this once
+
+    list(pool.map(compute_alone, range(threads)))
+    torch.set_num_threads(before)
+    return pool

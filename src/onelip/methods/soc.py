@@ -26,7 +26,7 @@ from ..linalg.norms import UNIT_ROUNDOFF, norm_estimate
 from ..linalg.operators import matrix_norm_bound
 from ..linalg.proof import conv_largest_norm_bound, largest_norm_bound
 from ..linalg.rounding import Computed, absolute_norm, convolution_rounding, gamma, length
-from ..linalg.series import exponential_series, exponential_series_bound
+from ..linalg.series import convolution_series, exponential_series, exponential_series_bound
 from ..method import ConvShape, Cost, Method, Traits
 from ..nn.base import LipschitzModule, Role, Weights
 from ..nn.kernel import uniform_bias
@@ -127,10 +127,7 @@ class SOCConv2d(LipschitzModule):
         if self.kernel_size == 1:
             total = convolve(total, weights[0], None, "zeros")
         else:
-            term = total
-            for order in range(1, series_degree(self.training) + 1):
-                term = convolve(term, weights[0] / order, None, self.padding_mode)
-                total = total + term
+            total = convolution_series(total, weights[0], series_degree(self.training), self.padding_mode)
         total = total[:, : self.out_channels]
         return total if self.bias is None else total + self.bias[:, None, None]
 

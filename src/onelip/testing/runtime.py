@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import functools
+import gc
 import tempfile
 import unittest
 import warnings
@@ -136,6 +137,8 @@ def _process(rank: int, store: str, methods: tuple[Method, ...]) -> None:
             _compare_with_one_process(method, rank)
         dist.barrier()  # neither leaves while the other still talks to it
     finally:
+        # What lies in a cycle would keep the group, whose threads must have ended when the process does.
+        gc.collect()
         dist.destroy_process_group()
 
 

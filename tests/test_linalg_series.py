@@ -1,0 +1,101 @@
+"""The series of a convolution: the lean way and the plain one agree, in value and in every derivative."""
+
+import pytest
+import torch
+
+from onelip.bench.measure.memory import peak_bytes
+from onelip.linalg import series
+from onelip.linalg.series import convolution_series, series_by_terms
+
+PADDINGS = ["circular", "zeros"]
+
+
+def problem(batch=5, channels=3, image=(4, 5), size=3, dtype=torch.float64):
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(batch, channels, *image, dtype=dtype, generator=generator)
+    kernel = 0.3 * torch.randn(channels, channels, size, size, dtype=dtype, generator=generator)
+    return x.requires_grad_(), kernel.requires_grad_()
+
+
+@pytest.fixture(autouse=True)
+def small_parts(monkeypatch):
+    monkeypatch.setattr(series, "PART", 2 * 3 * 4 * 5)  # two images at a time, and one that is left
+
+
+@pytest.mark.parametrize("padding", PADDINGS)
+@pytest.mark.parametrize("degree", [1, 5])
+@pytest.mark.parametrize("size", [1, 3, 5])
+def test_both_ways_agree(padding, degree, size):
+    x, kernel = problem(size=size)
+    found, expected = (way(x, kernel, degree, padding) for way in (convolution_series, series_by_terms))
+    assert type(found.grad_fn).__name__ == "_SeriesBackward"
+    torch.testing.assert_close(found, expected)
+    direction = torch.randn_like(expected)
+    derivatives = [torch.autograd.grad(y, (x, kernel), direction) for y in (found, expected)]
+    for one, other in zip(*derivatives, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize("padding", PADDINGS)
+def test_each_derivative_alone_and_second_ones(padding):
+    x, kernel = problem(batch=3, channels=2, image=(3, 3))
+    both = torch.autograd.grad(convolution_series(x, kernel, 3, padding).sin().sum(), (x, kernel))
+    (of_x,) = torch.autograd.grad(convolution_series(x, kernel.detach(), 3, padding).sin().sum(), x)
+    (of_kernel,) = torch.autograd.grad(convolution_series(x.detach(), kernel, 3, padding).sin().sum(), kernel)
+    torch.testing.assert_close(both, (of_x, of_kernel))
+    assert torch.autograd.gradgradcheck(lambda x, kernel: convolution_series(x, kernel, 3, padding), (x, kernel))
+    assert torch.autograd.gradcheck(
+        lambda x, kernel: convolution_series(x, kernel, 3, padding), (x, kernel), check_batched_grad=True
+    )
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.* is deprecated")
+def test_transforms_and_autocast_take_the_plain_way():
+    x, kernel = problem(dtype=torch.float32)
+    x, kernel = x.detach(), kernel.detach()
+
+    def energy(kernel, image):
+        return convolution_series(image[None], kernel, 3, "zeros").square().sum()
+
+    each = torch.func.vmap(torch.func.grad(energy), in_dims=(None, 0))(kernel, x)
+    together = torch.func.grad(lambda kernel: convolution_series(x, kernel, 3, "zeros").square().sum())(kernel)
+    torch.testing.assert_close(each.sum(0), together, rtol=1e-4, atol=1e-4)
+    _, tangent = torch.func.jvp(lambda x: convolution_series(x, kernel, 3, "zeros"), (x,), (x,))
+    torch.testing.assert_close(tangent, series_by_terms(x, kernel, 3, "zeros"), msg="it is linear in x")
+    with torch.autocast("cpu", torch.bfloat16):
+        found = convolution_series(x, kernel, 3, "zeros")
+        assert torch.equal(found, series_by_terms(x, kernel, 3, "zeros"))
+
+
+def test_a_derivative_keeps_its_precision_where_the_backward_pass_runs_under_autocast():
+    x, kernel = problem(dtype=torch.float32)
+    y = convolution_series(x, kernel, 3, "zeros")
+    expected = torch.autograd.grad(y.sum(), (x, kernel), retain_graph=True)
+    total = y.sum()
+    with torch.autocast("cpu", torch.bfloat16):
+        found = torch.autograd.grad(total, (x, kernel))
+    assert all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))
+
+
+def test_the_backward_pass_keeps_the_images_alone():
+    """The plain way keeps an image for each term."""
+    x, kernel = problem(batch=64, image=(16, 16))
+
+    def step(way):
+        torch.autograd.grad(way(x, kernel, 8, "zeros").sum(), (x, kernel))
+
+    lean, plain = (
+        peak_bytes(lambda way=way: step(way), device="cpu", alive=[x, kernel])
+        for way in (convolution_series, series_by_terms)
+    )
+    assert lean < 4.5 * x.nbytes < 9 * x.nbytes < plain
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_the_memory_format_is_kept_and_empty_batches_stay_empty(channels_last):
+    form = torch.channels_last if channels_last else torch.contiguous_format
+    x, kernel = (tensor.detach() for tensor in problem())
+    assert convolution_series(x.contiguous(memory_format=form), kernel, 3, "zeros").is_contiguous(memory_format=form)
+    empty = convolution_series(x[:0], kernel.requires_grad_(), 3, "zeros")
+    assert empty.shape == (0, 3, 4, 5)
+    assert torch.autograd.grad(empty.sum(), kernel)[0].abs().sum() == 0
