@@ -21,6 +21,9 @@ TINY, CUT = 2.0**-500, 2.0**-470
 UNDERFLOW = 2.0**-900
 """More than all products of a Gram matrix can lose to underflow."""
 EXPONENT_BITS = 0x7FF0000000000000
+STEPS_PER_SIDE = 8
+"""A Gram matrix is worth making for so many steps of a power iteration per row and column; and steps until a vector is
+made a unit vector again."""
 REFINING_SQUARINGS = 6
 """Of the Gram matrix at the frequency of the largest norm, in estimates."""
 
@@ -126,16 +129,47 @@ def start_vector(size: int, like: Tensor) -> Tensor:
 
 
 def _normalise(vectors: Tensor) -> Tensor:
-    return vectors / torch.linalg.vector_norm(vectors, dim=-2, keepdim=True).clamp(min=1e-30)
+    """Unit vectors (..., N, 1); by real and imaginary parts, as moduli of complex numbers take several times longer."""
+    return vectors / torch.linalg.vector_norm(_real(vectors), dim=(-3, -2, -1))[..., None, None].clamp(min=1e-30)
 
 
 def singular_vector_estimate(matrices: Tensor, steps: int) -> Tensor:
-    """Right singular vectors near the largest singular value by power iteration from a fixed start: (..., N, 1)."""
-    vector = _normalise(start_vector(matrices.shape[-1], matrices).expand(*matrices.shape[:-2], -1, -1))
+    """Right singular vectors near the largest singular value: (A^H A)^steps of a fixed start, shape (..., N, 1).
+
+    By products with the smaller of both Gram matrices where that is worth making, else with the matrices themselves.
+    """
     adjoint = matrices.mH.resolve_conj()  # products would conjugate it anew each time
-    for _ in range(steps):
-        vector = _normalise(adjoint @ (matrices @ vector))
-    return vector
+    vector = start_vector(matrices.shape[-1], matrices).expand(*matrices.shape[:-2], -1, -1)
+    if min(matrices.shape[-2:]) > STEPS_PER_SIDE * steps:
+        for _ in range(steps):
+            vector = _normalise(adjoint @ (matrices @ vector))
+        return vector
+    if matrices.shape[-2] >= matrices.shape[-1]:
+        return _powers(adjoint @ matrices, steps, vector)
+    return _normalise(adjoint @ _powers(matrices @ adjoint, steps - 1, matrices @ vector))
+
+
+def _of_trace_one(gram: Tensor) -> Tensor:
+    trace = gram.diagonal(dim1=-2, dim2=-1).real.sum(-1)
+    return gram / trace.clamp(min=torch.finfo(trace.dtype).tiny)[..., None, None]
+
+
+def _powers(gram: Tensor, steps: int, vector: Tensor) -> Tensor:
+    """Unit vectors G^steps v. With a trace of 1 a product shortens no vector of interest by more than N."""
+    gram, vector = _of_trace_one(gram), _normalise(vector)
+    for step in range(1, steps + 1):
+        vector = gram @ vector
+        if step % STEPS_PER_SIDE == 0:
+            vector = _normalise(vector)
+    return _normalise(vector)
+
+
+def singular_vector_macs(rows: int, columns: int, steps: int) -> int:
+    """Multiply-accumulates of `singular_vector_estimate` for one real matrix."""
+    small, both = min(rows, columns), rows * columns
+    if small > STEPS_PER_SIDE * steps:
+        return 2 * steps * both
+    return small * both + (steps * small**2 if rows >= columns else (steps - 1) * small**2 + 2 * both)
 
 
 def norm_estimate(matrices: Tensor, *, steps: int = 20) -> Tensor:
@@ -181,11 +215,11 @@ def peak_of(spectrum: Tensor, *, steps: int, squarings: int) -> tuple[Tensor, Te
         Index of shape (...), vector of shape (..., N, 1).
     """
     vector = singular_vector_estimate(spectrum, steps)
-    peak = torch.linalg.vector_norm(spectrum @ vector, dim=(-2, -1)).argmax(-1)
+    peak = torch.linalg.vector_norm(_real(spectrum @ vector), dim=(-3, -2, -1)).argmax(-1)
     index = peak[..., None, None, None].expand(*peak.shape, 1, *spectrum.shape[-2:])
     matrix = spectrum.gather(-3, index).squeeze(-3)
     gram = matrix.mH @ matrix
     for _ in range(squarings):
-        gram = gram / torch.linalg.matrix_norm(gram)[..., None, None].clamp(min=1e-30)
+        gram = _of_trace_one(gram)
         gram = gram @ gram
     return peak, _normalise(gram @ start_vector(matrix.shape[-1], matrix))

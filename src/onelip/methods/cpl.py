@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from ..linalg.conv import Image, Padding, torus
-from ..linalg.norms import REFINING_SQUARINGS, conv_norm_estimate
+from ..linalg.norms import REFINING_SQUARINGS, conv_norm_estimate, singular_vector_macs
 from ..linalg.operators import conv_norm_bound
 from ..method import ConvShape, Cost, Method, Traits
 from ..nn.base import Role, Weights
@@ -77,7 +77,7 @@ def cost(shape: ConvShape) -> Cost:
     spatial = shape.kernel_size > 1
     frequencies, products = (height * (width // 2 + 1), 4) if spatial else (1, 1)
     transform = 2 * shape.kernel_size**2 * frequencies * channels**2 if spatial else 0
-    power = (2 * POWER_STEPS + 1) * frequencies * products * channels**2
+    power = frequencies * products * (singular_vector_macs(channels, channels, POWER_STEPS) + channels**2)
     refining = (1 + REFINING_SQUARINGS) * products * channels**3 + 2 * products * channels**2
     construction = transform + power + refining
     return Cost(training=2 * shape.square, inference=2 * shape.square, construction=construction)

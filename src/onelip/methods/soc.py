@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from ..bound import Bound
 from ..errors import UnsoundError
 from ..linalg.conv import Image, Padding, convolve, transpose_kernel
-from ..linalg.norms import UNIT_ROUNDOFF, norm_estimate
+from ..linalg.norms import UNIT_ROUNDOFF, norm_estimate, singular_vector_macs
 from ..linalg.operators import matrix_norm_bound
 from ..linalg.proof import conv_largest_norm_bound, largest_norm_bound
 from ..linalg.rounding import Computed, absolute_norm, convolution_rounding, gamma, length
@@ -165,7 +165,8 @@ class SOCLinear(PointwiseLinear, SOCConv2d):
 def cost(shape: ConvShape) -> Cost:
     """One convolution per term of the series; construction is two power iterations, one for 1x1 kernels."""
     channels, size = max(shape.in_channels, shape.out_channels), shape.kernel_size
-    construction = (1 if size == 1 else 2) * (2 * POWER_STEPS + 1) * channels**2 * size**2
+    shapes = [(channels * size, channels * size), (channels, channels * size**2)][: 2 if size > 1 else 1]
+    construction = sum(singular_vector_macs(*one, POWER_STEPS) + math.prod(one) for one in shapes)
     if size == 1:
         construction += (TRAINING_DEGREE - 1) * channels**3
         return Cost(training=shape.square, inference=shape.square, construction=construction)

@@ -58,9 +58,9 @@ class ResidualConv2d(LipschitzModule):
         """The residual step."""
         kernel, scale = weights
         x_BCHW = fit_channels(x_BIHW, self.channels)
-        hidden = torch.relu(convolve(x_BCHW, kernel, self.bias, self.padding_mode))
-        update = convolve_transposed(hidden, kernel * scale[:, None, None, None], self.padding_mode)
-        return (x_BCHW - update)[:, : self.out_channels]
+        hidden = convolve(x_BCHW, kernel, self.bias, self.padding_mode).relu_()
+        update = convolve_transposed(hidden, kernel * -scale[:, None, None, None], self.padding_mode)
+        return update.add_(x_BCHW)[:, : self.out_channels]
 
     def rounding(self, x: Computed, weights: Weights, image: Image, norm: float) -> Computed:
         """Both convolutions, the product with T, and the difference; ReLU is exact.
