@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -22,9 +24,8 @@ class _SwapPairs(torch.autograd.Function):
 
     @staticmethod
     def forward(x: Tensor, swap: Tensor) -> Tensor:
-        even, share = 2 * swap.shape[1], swap.to(x.dtype)
-        first, second = x[:, 0:even:2], x[:, 1:even:2]
-        return _interleaved(x, torch.lerp(first, second, share), torch.lerp(second, first, share))
+        share, (first, second) = swap.to(x.dtype), _pairs(x)
+        return _interleaved(x, partial(torch.lerp, first, second, share), partial(torch.lerp, second, first, share))
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
@@ -43,8 +44,8 @@ class _SortPairs(torch.autograd.Function):
 
     @staticmethod
     def forward(x: Tensor) -> Tensor:
-        first, second = _pairs(x)
-        return _interleaved(x, torch.maximum(first, second), torch.minimum(first, second))
+        pair = _pairs(x)
+        return _interleaved(x, partial(torch.maximum, *pair), partial(torch.minimum, *pair))
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
@@ -64,14 +65,25 @@ def _pairs(x: Tensor) -> tuple[Tensor, Tensor]:
     return x[:, 0:even:2], x[:, 1:even:2]
 
 
-def _interleaved(x: Tensor, first: Tensor, second: Tensor) -> Tensor:
-    """A tensor like x with these channels in turn, and the last one of x where their number is odd."""
-    even = 2 * first.shape[1]
-    result = torch.empty_like(x)
-    result[:, 0:even:2] = first
-    result[:, 1:even:2] = second
+def _interleaved(x: Tensor, first: Callable[..., Tensor], second: Callable[..., Tensor]) -> Tensor:
+    """A tensor like x with two results for channels in turn, and the last one of x where their number is odd."""
+    even, result = x.shape[1] // 2 * 2, torch.empty_like(x)
+    places = result[:, 0:even:2], result[:, 1:even:2]
+    if _takes_results(x):
+        first(out=places[0])
+        second(out=places[1])
+    else:
+        places[0].copy_(first())
+        places[1].copy_(second())
     result[:, even:] = x[:, even:]
     return result
+
+
+def _takes_results(x: Tensor) -> bool:
+    """Whether operations may write where they are told to: not in compilers and transforms."""
+    functorch = torch._C._functorch
+    hidden = torch.compiler.is_compiling() or functorch.peek_interpreter_stack() is not None
+    return not hidden and type(x) in (Tensor, nn.Parameter) and not functorch.is_legacy_batchedtensor(x)
 
 
 class MaxMin(nn.Module):
