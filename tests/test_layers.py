@@ -98,3 +98,12 @@ def test_gradients_per_sample(name):
     total = torch.func.grad(lambda w: sum(loss(w, image) for image in x))(weights)
     for key, gradient in total.items():
         torch.testing.assert_close(each[key].sum(0), gradient)
+
+
+@pytest.mark.parametrize("kind", [onelip.CPLConv2d, onelip.SLLConv2d])
+def test_residual_sums_keep_their_precision_under_autocast(kind):
+    layer, x = kind(4, 4, 3), torch.randn(2, 4, 6, 6)
+    with torch.autocast("cpu", torch.bfloat16):
+        y = layer(x)
+    assert y.dtype == torch.float32
+    assert not torch.equal(y, y.bfloat16().float()), "the sum is rounded to what the update has"

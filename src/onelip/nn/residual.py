@@ -60,7 +60,9 @@ class ResidualConv2d(LipschitzModule):
         x_BCHW = fit_channels(x_BIHW, self.channels)
         hidden = convolve(x_BCHW, kernel, self.bias, self.padding_mode).relu_()
         update = convolve_transposed(hidden, kernel * -scale[:, None, None, None], self.padding_mode)
-        return update.add_(x_BCHW)[:, : self.out_channels]
+        # Under autocast the update has fewer bits than the sum.
+        total = update.add_(x_BCHW) if update.dtype == x_BCHW.dtype else update + x_BCHW
+        return total[:, : self.out_channels]
 
     def rounding(self, x: Computed, weights: Weights, image: Image, norm: float) -> Computed:
         """Both convolutions, the product with T, and the difference; ReLU is exact.
