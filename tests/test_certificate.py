@@ -380,6 +380,8 @@ def test_what_could_overflow_or_is_too_large_has_no_certificate():
 def test_a_claim_inside_a_module_that_has_none_inside_is_refused(issued):
     model, x, y, certificate = issued
     layers = [one.model_dump() for one in certificate.layers]
-    layers.insert(1, layers[0] | {"name": f"{layers[0]['name']}.x", "kind": "Evil", "bound": 1.0})
-    with pytest.raises(CertificateError, match=r"it speaks of 0\.x, Evil, which the model does not have"):
-        verified(edited(certificate, layers=tuple(layers)), model, x, y)
+    evil = layers[0] | {"name": f"{layers[0]['name']}.x", "kind": "Evil", "bound": 1.0}
+    for place in (0, 1):
+        forged = edited(certificate, layers=(*layers[:place], evil, *layers[place:]))
+        with pytest.raises(CertificateError, match=r"it speaks of 0\.x, Evil, which the model does not have"):
+            verified(forged, model, x, y)

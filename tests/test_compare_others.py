@@ -126,6 +126,22 @@ def test_measure_prints_plain_torch_and_a_profile():
     assert "aten::convolution_backward" in result.output
 
 
+def test_a_profile_outlives_a_network_that_fails(monkeypatch):
+    def fail(*arguments):
+        raise ArithmeticError("no steps today")
+
+    monkeypatch.setattr("onelip.bench.subject.Subject.to_training", fail)
+    result = CliRunner().invoke(app, ["measure", *SMALL, "--profile"])
+    assert "AOL, circular: no profile: ArithmeticError: no steps today" in " ".join(result.output.split())
+    assert not isinstance(result.exception, ArithmeticError)
+
+
+def test_a_profile_is_not_printed_as_json():
+    result = CliRunner().invoke(app, ["measure", *SMALL, "--profile", "--json"])
+    assert result.exit_code == 2
+    assert "leave one of them out" in result.output
+
+
 def test_measure_writes_others_as_json():
     if not any(other.version for other in PEERS):
         pytest.skip("neither orthogonium nor deel-torchlip is installed")

@@ -203,6 +203,14 @@ def test_large_well_conditioned_matrices_take_no_singular_value_decomposition(mo
     assert len(calls) == 2
 
 
+@pytest.mark.parametrize("scale", [1e-200, 1e-158, 1e-140, 1e150])
+def test_polar_factors_of_tiny_and_huge_matrices_are_orthogonal(scale):
+    """Squares of what is tiny are not numbers any more."""
+    assert_semi_orthogonal(
+        polar(scale * (torch.eye(80, dtype=torch.float64) + 0.01 * random((80, 80), complex_=False)))
+    )
+
+
 def test_the_derivative_does_not_depend_on_the_order_of_singular_values(monkeypatch):
     monkeypatch.setattr(orthogonal, "LARGE", 3)
     for shape in SHAPES:

@@ -65,6 +65,7 @@ def test_transforms_and_autocast_take_the_plain_way():
     with torch.autocast("cpu", torch.bfloat16):
         found = convolution_series(x, kernel, 3, "zeros")
         assert torch.equal(found, series_by_terms(x, kernel, 3, "zeros"))
+        assert "Series" not in type(convolution_series(x, kernel.clone().requires_grad_(), 3, "zeros").grad_fn).__name__
 
 
 def test_a_derivative_keeps_its_precision_where_the_backward_pass_runs_under_autocast():
@@ -99,3 +100,39 @@ def test_the_memory_format_is_kept_and_empty_batches_stay_empty(channels_last):
     empty = convolution_series(x[:0], kernel.requires_grad_(), 3, "zeros")
     assert empty.shape == (0, 3, 4, 5)
     assert torch.autograd.grad(empty.sum(), kernel)[0].abs().sum() == 0
+
+
+def test_recorded_gradients_know_paths_that_are_not_theirs():
+    """The same kernel twice, and a kernel that is a function of the images: each path counts once."""
+    x, kernel = problem(channels=2)
+
+    def twice(way):
+        return way(way(x, kernel, 4, "circular"), kernel, 4, "circular").square().sum()
+
+    def of_x(way):
+        return way(x, kernel * x.mean(), 3, "zeros").square().sum()
+
+    for loss in (twice, of_x):
+        recorded = torch.autograd.grad(loss(convolution_series), (x, kernel), create_graph=True)
+        expected = torch.autograd.grad(loss(series_by_terms), (x, kernel))
+        for one, other in zip(recorded, expected, strict=True):
+            torch.testing.assert_close(one, other)
+
+
+def test_hooks_of_the_images_run_once():
+    x, kernel = problem()
+    calls = []
+    hidden = x * 1
+    hidden.register_hook(lambda gradient: calls.append(1))
+    torch.autograd.grad(convolution_series(hidden, kernel, 3, "zeros").sum(), x, create_graph=True)
+    assert len(calls) == 1
+
+
+def test_no_term_is_computed_again_for_the_images_alone(monkeypatch):
+    calls = []
+    convolve = series.convolve
+    x, kernel = problem(batch=2)
+    y = convolution_series(x, kernel.detach(), 5, "zeros")
+    monkeypatch.setattr(series, "convolve", lambda *arguments: calls.append(1) or convolve(*arguments))
+    torch.autograd.grad(y.sum(), x)
+    assert len(calls) == 5

@@ -166,3 +166,16 @@ def test_what_a_fake_mode_made_is_not_kept():
     y = apply_spectral(x, planes, size)
     assert type(y) is torch.Tensor
     torch.testing.assert_close(y, apply_by_library(x, planes, size))
+
+
+def test_gradients_in_batches_can_be_differentiated_again():
+    x, planes = problem((3, 4), (3, 5), batch=1, channels=(2, 1))
+
+    def energy(way):
+        def apply(x):
+            return way(x, planes, (3, 5))
+
+        jacobian = torch.autograd.functional.jacobian(apply, x, create_graph=True, vectorize=True)
+        return torch.autograd.grad(jacobian.square().sum(), planes)[0]
+
+    torch.testing.assert_close(energy(apply_spectral), energy(apply_by_library))

@@ -8,6 +8,7 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from onelip.bench.measure.flops import count_macs
+from onelip.bench.measure.profile import profile_operations
 from onelip.linalg import stacks
 from onelip.linalg.stacks import in_parts
 
@@ -104,3 +105,46 @@ def test_a_forked_process_has_threads_of_its_own():
     _, status = os.waitpid(child, 0)
     finished.cancel()
     assert os.waitstatus_to_exitcode(status) == 0
+
+
+def test_where_no_thread_can_begin_the_whole_is_taken(monkeypatch):
+    begin, begun = threading.Thread.start, []
+
+    def fail_at_the_second(thread):
+        begun.append(thread)
+        if len(begun) > 1:
+            raise RuntimeError("can't start new thread")
+        begin(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", fail_at_the_second)
+    stack = torch.randn(4, 3, 3)
+    assert torch.equal(in_parts(lambda part: (2 * part,), stack)[0], 2 * stack)
+    monkeypatch.undo()
+    begun[0].join(timeout=20)
+    assert not begun[0].is_alive(), "the thread that did begin waits for ever"
+    assert torch.get_num_threads() == 2
+
+
+def test_one_pool_serves_stacks_of_any_number():
+    torch.set_num_threads(4)
+    for count in (2, 3, 9, 2):
+        in_parts(torch.linalg.eigh, torch.randn(count, 3, 3))
+    assert stacks._pool.cache_info().misses == 1
+
+
+def test_callers_on_several_threads_share_the_pool():
+    stack, found = torch.randn(6, 3, 3), []
+    callers = [threading.Thread(target=lambda: found.append(in_parts(lambda p: (2 * p,), stack)[0])) for _ in range(8)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join(timeout=20)
+    assert len(found) == 8
+    assert all(torch.equal(one, 2 * stack) for one in found)
+    assert stacks._pool.cache_info().misses == 1
+
+
+def test_a_profile_sees_what_the_threads_would_do():
+    stack = torch.randn(4, 3, 3)
+    operations = profile_operations(lambda: in_parts(torch.linalg.eigh, stack), device=torch.device("cpu"), runs=1)
+    assert "aten::_linalg_eigh" in {one.name for one in operations}

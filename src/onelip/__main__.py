@@ -9,9 +9,9 @@ import sys
 def main() -> None:
     """Runs the command line, or says what it needs.
 
-    Threads that wait for work spin for some microseconds only and then sleep, unless the user decided otherwise: beside
-    other programs a training step then slows by their share of the machine, not tenfold, and on a quiet machine by
-    nothing. It must be set before torch is loaded.
+    Threads of GNU's OpenMP (that of torch on Linux) that wait for work spin for some microseconds only and then sleep,
+    unless the user decided otherwise: beside other programs a training step then slows by their share of the machine,
+    not tenfold, and on a quiet machine by nothing. It must be set before torch is loaded.
     """
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "1000")

@@ -117,8 +117,9 @@ def _check_layers(certificate: Certificate, chain: tuple[Step, ...]) -> None:
             if bound > one.bound or (one is not own[-1] and one.bound != 1):
                 raise CertificateError(f"{where} claims the bound {one.bound!r}; no less than {bound!r} is proved")
         if any(one.kind != "PixelUnshuffle" for one in own[:-1]):
+            strange = next((one for one in own if one.name != step.name), own[0])
             raise CertificateError(
-                f"layers: it speaks of {own[-1].name}, {own[-1].kind}, which the model does not have"
+                f"layers: it speaks of {strange.name}, {strange.kind}, which the model does not have"
             )
     if claims:
         raise CertificateError(

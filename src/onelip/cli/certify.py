@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 BROKEN = 1
 """Exit code where an attack broke a certificate, now or before."""
 
-_REFUTED = "{} holds images that broke a certificate of this network; none is written until that file is moved away"
+_REFUTED = "{} holds images that broke a certificate of this network, and until it is moved away {}"
 
 
 def certify(
@@ -72,7 +72,7 @@ def certify(
             result = certify_again(opened, device=found, arithmetic=spoken_of, note=note)
         siege = _attack(opened, attack, attack_restarts, found, spoken_of) if attack else None
         broken = siege is not None and bool(siege.broken) and spoken_of == "float64"
-        refuted = not broken and (run / BROKEN_NAME).exists()
+        refuted = not broken and spoken_of == "float64" and (run / BROKEN_NAME).exists()
         path, written = run / CERTIFICATE_NAME, None
         # An earlier one says what was just refuted.
         if siege is not None and broken:
@@ -84,7 +84,9 @@ def certify(
                 print_siege(siege)
         # A folder that cannot be written to costs the certificate, and not what was found out.
         try:
-            if spoken_of == "float64" and not broken and not refuted:
+            if refuted:
+                typer.echo(f"onelip: {_REFUTED.format(run / BROKEN_NAME, _discarded(path))}", err=True)
+            elif spoken_of == "float64" and not broken:
                 write_certificate(opened, result, path)
                 written = str(path)
         finally:
@@ -93,8 +95,6 @@ def certify(
                 typer.echo(json.dumps(facts, indent=2))
         if written and not as_json:
             say(f"Certificate: {path}; onelip verify {path} checks it.")
-        if refuted:
-            typer.echo(f"onelip: {_REFUTED.format(run / BROKEN_NAME)}", err=True)
         if broken or refuted:
             raise typer.Exit(BROKEN)
 

@@ -58,12 +58,14 @@ def measure(
 
     All networks of a size are measured in turn in one session, together with the unconstrained network and with what
     one would write in plain torch, so that what else the machine does meets all of them alike. Weights of an inference
-    step are constructed once, before; the time to construct them is measured apart.
+    step are constructed once, before, and that time is measured apart; other libraries do as they are shipped.
 
     Example: onelip measure --sizes XS,S --image 1x8x8
     """
     with clear_errors(lambda: "Finished sessions are kept." if out else "Nothing was written."):
         shape, seconds = _shape(image), _seconds(limit)
+        if profile and as_json:
+            raise OnelipError("--profile prints tables, and --json prints none; leave one of them out")
         from onelip.bench.costs import cases_of
         from onelip.bench.folder import held
         from onelip.bench.measure.machine import find_device
@@ -88,7 +90,7 @@ def measure(
                 for workload in workloads
             ]
         _print(records, as_json, out)
-        if profile and not as_json:
+        if profile:
             for workload in workloads:
                 print_profiles(cases, workload)
         names = {method.name for method in asked}

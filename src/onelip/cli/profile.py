@@ -25,14 +25,19 @@ def print_profiles(cases: Iterable[Case], workload: Workload) -> None:
     from onelip.bench.entrants import MethodEntrant
     from onelip.bench.measure.precision import full_precision
     from onelip.bench.measure.profile import profile_operations
+    from onelip.errors import plain
 
     console = Console()
     for case in cases:
         entrant = MethodEntrant(*case)
         with live_notes(f"profile of {entrant.title}"), full_precision():
-            network = entrant.build(workload)
-            network.to_training()
-            operations = profile_operations(network.train_step, device=workload.device, runs=STEPS)
+            try:
+                network = entrant.build(workload)
+                network.to_training()
+                operations = profile_operations(network.train_step, device=workload.device, runs=STEPS)
+            except Exception as error:  # noqa: BLE001  # one network's failure is told, and the others are profiled
+                console.print(Text(f"\n{entrant.title}: no profile: {plain(entrant.failed(error).message)}", "yellow"))
+                continue
         table = Table(box=box.SIMPLE_HEAD, show_edge=False)
         table.add_column("Operation", overflow="fold")
         for title in ("Share", "ms per step", "Calls per step"):

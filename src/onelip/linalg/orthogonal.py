@@ -19,6 +19,8 @@ LARGEST_INVERTED = 64
 is wrong where several threads share the work, or never ends (pytorch issues 141358, 142815)."""
 LARGE, CONDITION = 64, 1e3
 """Sides and condition numbers of matrices whose singular vectors are found by their Gram matrices."""
+SQUARES = 1e-280
+"""Below it squares of singular values lose digits to underflow."""
 SMALLEST = 1e-19
 """Floor of singular values in derivatives: a gradient divided by it is still a finite float32."""
 
@@ -62,7 +64,7 @@ def _from_gram(matrices: Tensor) -> tuple[Tensor, Tensor, Tensor] | None:
         found = _from_gram(matrices.mH)
         return None if found is None else (found[2].mH, found[1], found[0].mH)
     values, vectors = in_parts(torch.linalg.eigh, matrices.mH @ matrices)
-    if not bool((values[..., 0] * CONDITION**2 > values[..., -1]).all()):
+    if not bool(((values[..., 0] * CONDITION**2 > values[..., -1]) & (values[..., 0] > SQUARES)).all()):
         return None
     singular = values.sqrt()
     return matrices @ vectors / singular[..., None, :], singular, vectors.mH

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd import forward_ad
 
+from .again import gradients_by_torch
 from .autocast import without_autocast
 from .conv import Padding, convolve, kernel_gradient, transpose_kernel
 
@@ -127,38 +129,34 @@ class _Series(torch.autograd.Function):
         return result
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         (x, kernel), (dy,) = ctx.saved_tensors, gradients
+        wanted = ctx.needs_input_grad[:2]
         with without_autocast(x.device):
             if torch.is_grad_enabled() or torch._C._functorch.is_legacy_batchedtensor(dy):
-                return *_gradients_by_terms(ctx, x, kernel, dy), None, None
-            return *_gradients(x, kernel, dy, ctx.degree, ctx.padding), None, None
+                by_terms = partial(series_by_terms, degree=ctx.degree, padding=ctx.padding)
+                return *gradients_by_torch(by_terms, (x, kernel), wanted, dy), None, None
+            found = _gradients(x, kernel, dy, ctx.degree, ctx.padding, of_kernel=wanted[1])
+            return *(gradient if want else None for gradient, want in zip(found, wanted, strict=True)), None, None
 
 
-def _gradients(x: Tensor, kernel: Tensor, dy: Tensor, degree: int, padding: Padding) -> tuple[Tensor, Tensor]:
+def _gradients(
+    x: Tensor, kernel: Tensor, dy: Tensor, degree: int, padding: Padding, *, of_kernel: bool
+) -> tuple[Tensor, Tensor]:
+    """Gradients by x and, if it is asked for, by the kernel; without it no term is computed again."""
     kernels = [kernel / order for order in range(1, degree + 1)]
     transposed = [transpose_kernel(one) for one in kernels]
     dx, dkernel = torch.empty_like(x), torch.zeros_like(kernel)
     for part in _parts(x):
         terms = [x[part]]
-        for one in kernels[:-1]:
+        for one in kernels[:-1] if of_kernel else ():
             terms.append(convolve(terms[-1], one, None, padding))
         gradient = dy[part]
         for order in range(degree, 0, -1):
-            dkernel.add_(kernel_gradient(terms.pop(), kernel.shape, gradient, padding), alpha=1 / order)
+            if of_kernel:
+                dkernel.add_(kernel_gradient(terms.pop(), kernel.shape, gradient, padding), alpha=1 / order)
             gradient = convolve(gradient, transposed[order - 1], None, padding).add_(dy[part])
         dx[part] = gradient
-    return dx, dkernel
-
-
-def _gradients_by_terms(ctx: Any, x: Tensor, kernel: Tensor, dy: Tensor) -> tuple[Tensor | None, Tensor | None]:
-    """Gradients that can be differentiated again, or that come in hidden batches."""
-    again = torch.is_grad_enabled()
-    asked = [tensor for tensor, wanted in zip((x, kernel), ctx.needs_input_grad, strict=False) if wanted]
-    with torch.enable_grad():
-        y = series_by_terms(x, kernel, ctx.degree, ctx.padding)
-    found = iter(torch.autograd.grad(y, asked, dy, create_graph=again))
-    dx, dkernel = (next(found) if wanted else None for wanted in ctx.needs_input_grad[:2])
     return dx, dkernel
 
 

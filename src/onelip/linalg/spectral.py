@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
+from .again import gradients_by_torch
 from .autocast import without_autocast
 from .fourier import frequency_weights, transform, transform_back
 
@@ -109,11 +111,12 @@ class _Apply(torch.autograd.Function):
         return _bilinear_jvp(_Apply, (x, planes), (x_dot, planes_dot), ctx.around)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         (x, planes), (dy,) = ctx.saved_tensors, gradients
         of_x, of_planes = ctx.needs_input_grad[:2]
         if torch._C._functorch.is_legacy_batchedtensor(dy):
-            return *_gradients_by_library(x, planes, dy, ctx.around), None, None
+            by_library = partial(apply_by_library, around=ctx.around)
+            return *gradients_by_torch(by_library, (x, planes), (of_x, of_planes), dy), None, None
         with without_autocast(x.device):
             if of_x and of_planes and not torch.is_grad_enabled():
                 return *_both_gradients(x, dy, planes, ctx.around), None, None
@@ -173,15 +176,6 @@ def _bilinear_jvp(
     (a, b), (a_dot, b_dot) = factors, tangents
     terms = [(a_dot, b)] * (a_dot is not None) + [(a, b_dot)] * (b_dot is not None)
     return sum(function.apply(*term, *around) for term in terms)
-
-
-def _gradients_by_library(x: Tensor, planes: Tensor, dy: Tensor, around: Image) -> tuple[Tensor, Tensor]:
-    """Both gradients where many dy come in one tensor whose batch is hidden, as `is_grads_batched` sends them."""
-    with torch.enable_grad():
-        x, planes = x.detach().requires_grad_(), planes.detach().requires_grad_()
-        y = apply_by_library(x, planes, around)
-    dx, dplanes = torch.autograd.grad(y, (x, planes), dy)
-    return dx, dplanes
 
 
 def _one_by_one(

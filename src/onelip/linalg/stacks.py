@@ -11,7 +11,7 @@ import functools
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
+from threading import Barrier, RLock
 
 import torch
 from torch import Tensor
@@ -21,6 +21,9 @@ WORTH = 2**19
 """Entries times sides of a stack from which on it is shared: a thread takes about 0.1 ms to begin."""
 
 Factors = tuple[Tensor, ...]
+
+_LOCK = RLock()
+"""For one pool at a time; a forked process, whose other threads are gone, has a new one."""
 
 
 def in_parts(function: Callable[[Tensor], Factors], stack: Tensor) -> Factors:
@@ -33,13 +36,19 @@ def in_parts(function: Callable[[Tensor], Factors], stack: Tensor) -> Factors:
     Returns:
         What the function gives for the whole stack.
     """
-    if not _may_be_shared(stack):
+    if not _may_be_shared(stack) or stack.numel() * min(stack.shape[-2:]) < WORTH:
         return tuple(function(stack))
-    threads = min(torch.get_num_threads(), stack.shape[:-2].numel())
-    if threads < 2 or stack.numel() * min(stack.shape[-2:]) < WORTH:
+    threads, count = torch.get_num_threads(), stack.shape[:-2].numel()
+    if min(threads, count) < 2:
         return tuple(function(stack))
-    parts = stack.detach().flatten(0, -3).chunk(threads)
-    results = list(_pool(threads, process=os.getpid()).map(functools.partial(_quietly, function), parts))
+    parts = stack.detach().flatten(0, -3).chunk(min(threads, count))
+    try:
+        with _LOCK:
+            pool = _pool(threads, process=os.getpid())
+        futures = [pool.submit(_quietly, function, part) for part in parts]
+    except RuntimeError:  # no thread can begin any more: the process ends, or has too many
+        return tuple(function(stack))
+    results = [future.result() for future in futures]
     return tuple(torch.cat(pieces).unflatten(0, stack.shape[:-2]) for pieces in zip(*results, strict=True))
 
 
@@ -49,7 +58,8 @@ def _may_be_shared(stack: Tensor) -> bool:
     if hidden or type(stack) is not Tensor or stack.device.type != "cpu" or torch.is_inference_mode_enabled():
         return False
     transformed = torch._C._functorch.peek_interpreter_stack() is not None
-    return not transformed and _get_current_dispatch_mode() is None and _threads_are_separate()
+    observed = _get_current_dispatch_mode() is not None or torch.autograd._profiler_enabled()  # type: ignore[attr-defined]
+    return not transformed and not observed and _threads_are_separate()
 
 
 def _quietly(function: Callable[[Tensor], Factors], part: Tensor) -> Factors:
@@ -72,11 +82,27 @@ def _pool(threads: int, *, process: int) -> ThreadPoolExecutor:  # noqa: ARG001 
     """
     pool, meeting, before = ThreadPoolExecutor(threads, "onelip"), Barrier(threads), torch.get_num_threads()
 
-    def compute_alone(_: int) -> None:
+    def compute_alone() -> None:
         torch.get_num_threads()
         torch.set_num_threads(1)
         meeting.wait()  # so that each thread does this once
 
-    list(pool.map(compute_alone, range(threads)))
-    torch.set_num_threads(before)
+    try:
+        for future in [pool.submit(compute_alone) for _ in range(threads)]:
+            future.result()
+    except BaseException:
+        meeting.abort()
+        pool.shutdown(wait=False)
+        raise
+    finally:
+        torch.set_num_threads(before)
     return pool
+
+
+def _renew_lock() -> None:
+    global _LOCK  # noqa: PLW0603
+    _LOCK = RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)

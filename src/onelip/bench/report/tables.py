@@ -38,7 +38,8 @@ _LEGEND = (
 
 _COST_LEGEND = (
     "Times: median \u00b1 half the interquartile range. u: multiples of the unconstrained network, same padding; "
-    "p: of plain torch (nn.Conv2d, circular padding, contiguous, eager); both of the same session, round by round."
+    "p: of plain torch (nn.Conv2d, circular padding, contiguous, eager); both of the same session, round by round. "
+    "Other libraries as shipped: some construct their weights anew in every inference step."
 )
 
 
