@@ -107,3 +107,14 @@ def test_residual_sums_keep_their_precision_under_autocast(kind):
         y = layer(x)
     assert y.dtype == torch.float32
     assert not torch.equal(y, y.bfloat16().float()), "the sum is rounded to what the update has"
+
+
+@pytest.mark.parametrize("kind", [onelip.CayleyConv2d, onelip.LOTConv2d])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_transforms_of_half_precision_are_taken_in_float32(kind, dtype):
+    """Only weights, images and results are rounded, and not sines and sums."""
+    layer, x = onelip.freeze(kind(4, 4, 3), (4, 8, 8)).to(dtype), torch.randn(3, 4, 8, 8).to(dtype)
+    found = layer(x)
+    expected = layer.to(torch.float64)(x.to(torch.float64))
+    assert found.dtype == dtype
+    torch.testing.assert_close(found.to(torch.float64), expected, rtol=torch.finfo(dtype).eps, atol=2e-3)
