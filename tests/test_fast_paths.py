@@ -68,8 +68,8 @@ REFERENCES = {
     "polar factors of frames": ("bcop", bcop, "polar", polar_by_iteration),
     "inverses by halves": ("cayley", orthogonal, "_inverse", torch.linalg.inv),
     "series": ("soc", soc, "convolution_series", series.series_by_terms),
-    "estimates by Gram matrices": ("cpl", norms, "STEPS_PER_SIDE", 0),
-    "estimates of reshaped kernels": ("soc", norms, "STEPS_PER_SIDE", 0),
+    "estimates by Gram matrices": ("cpl", norms, "SIDE_PER_STEP", 0),
+    "estimates of reshaped kernels": ("soc", norms, "SIDE_PER_STEP", 0),
     "shared stacks": ("lot", orthogonal, "in_parts", lambda function, stack: tuple(function(stack))),
 }
 # Fast ways that small matrices would not take.

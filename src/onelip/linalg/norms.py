@@ -21,9 +21,10 @@ TINY, CUT = 2.0**-500, 2.0**-470
 UNDERFLOW = 2.0**-900
 """More than all products of a Gram matrix can lose to underflow."""
 EXPONENT_BITS = 0x7FF0000000000000
-STEPS_PER_SIDE = 8
-"""A Gram matrix is worth making for so many steps of a power iteration per row and column; and steps until a vector is
-made a unit vector again."""
+SIDE_PER_STEP = 8
+"""A Gram matrix is worth making up to so many rows for each step of a power iteration."""
+STEPS_BETWEEN_UNITS = 8
+"""Steps of a power iteration until its vector is made a unit vector again."""
 REFINING_SQUARINGS = 6
 """Of the Gram matrix at the frequency of the largest norm, in estimates."""
 
@@ -140,7 +141,7 @@ def singular_vector_estimate(matrices: Tensor, steps: int) -> Tensor:
     """
     adjoint = matrices.mH.resolve_conj()  # products would conjugate it anew each time
     vector = start_vector(matrices.shape[-1], matrices).expand(*matrices.shape[:-2], -1, -1)
-    if min(matrices.shape[-2:]) > STEPS_PER_SIDE * steps:
+    if min(matrices.shape[-2:]) > SIDE_PER_STEP * steps:
         for _ in range(steps):
             vector = _normalise(adjoint @ (matrices @ vector))
         return vector
@@ -159,7 +160,7 @@ def _powers(gram: Tensor, steps: int, vector: Tensor) -> Tensor:
     gram, vector = _of_trace_one(gram), _normalise(vector)
     for step in range(1, steps + 1):
         vector = gram @ vector
-        if step % STEPS_PER_SIDE == 0:
+        if step % STEPS_BETWEEN_UNITS == 0:
             vector = _normalise(vector)
     return _normalise(vector)
 
@@ -167,7 +168,7 @@ def _powers(gram: Tensor, steps: int, vector: Tensor) -> Tensor:
 def singular_vector_macs(rows: int, columns: int, steps: int) -> int:
     """Multiply-accumulates of `singular_vector_estimate` for one real matrix."""
     small, both = min(rows, columns), rows * columns
-    if small > STEPS_PER_SIDE * steps:
+    if small > SIDE_PER_STEP * steps:
         return 2 * steps * both
     return small * both + (steps * small**2 if rows >= columns else (steps - 1) * small**2 + 2 * both)
 

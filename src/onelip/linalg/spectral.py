@@ -82,7 +82,17 @@ def transform_macs(image: Image, around: Image) -> float:
     return around[0] * around[1] * math.log2(around[0] * around[1])
 
 
-class _Apply(torch.autograd.Function):
+class _Bilinear(torch.autograd.Function):
+    """Linear in each of its first two arguments, which it keeps for its derivatives, as it does the torus."""
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, int, int], output: Tensor) -> None:
+        ctx.save_for_backward(inputs[0], inputs[1])
+        ctx.save_for_forward(inputs[0], inputs[1])
+        ctx.around = inputs[2:]
+
+
+class _Apply(_Bilinear):
     """`apply_spectral` by products.
 
     Note [adjoint of a spectral convolution]: with T the transform, D the weights of the half spectrum and V the
@@ -98,12 +108,6 @@ class _Apply(torch.autograd.Function):
             product = _product(_spectrum(x[part], around), planes)
             y[part] = _images(product, image, around)
         return y
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, int, int], output: Tensor) -> None:
-        ctx.save_for_backward(inputs[0], inputs[1])
-        ctx.save_for_forward(inputs[0], inputs[1])
-        ctx.around = inputs[2:]
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Tensor | None) -> Tensor:
@@ -134,7 +138,7 @@ class _Apply(torch.autograd.Function):
         return _one_by_one(_Apply, info, dims, arguments)
 
 
-class _Weigh(torch.autograd.Function):
+class _Weigh(_Bilinear):
     """The derivative of `_Apply` by its matrices: bilinear in x and dy, with values in matrices."""
 
     @staticmethod
@@ -144,12 +148,6 @@ class _Weigh(torch.autograd.Function):
         for part in _chunks(x, result):
             _add_outer(result, _spectrum(dy[part], around), _spectrum(x[part], around))
         return result.mul_(frequency_weights(around, x)[:, None, None])
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, int, int], output: Tensor) -> None:
-        ctx.save_for_backward(inputs[0], inputs[1])
-        ctx.save_for_forward(inputs[0], inputs[1])
-        ctx.around = inputs[2:]
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Tensor | None) -> Tensor:
