@@ -178,4 +178,8 @@ def test_gradients_in_batches_can_be_differentiated_again():
         jacobian = torch.autograd.functional.jacobian(apply, x, create_graph=True, vectorize=True)
         return torch.autograd.grad(jacobian.square().sum(), planes)[0]
 
-    torch.testing.assert_close(energy(apply_spectral), energy(apply_by_library))
+    try:
+        expected = energy(apply_by_library)
+    except RuntimeError as error:
+        pytest.skip(f"this torch cannot do it with its own transforms either: {error}")
+    torch.testing.assert_close(energy(apply_spectral), expected)
