@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import subprocess
 import sys
 
@@ -102,3 +103,32 @@ def test_version():
     result = CliRunner().invoke(app, ["--version"])
     assert result.exit_code == 0
     assert result.stdout.startswith("onelip ")
+
+
+TAKES_AND_FREES = """
+import ctypes, resource
+from onelip.__main__ import keep_memory
+keep_memory()
+libc, size = ctypes.CDLL(None), 2**24
+libc.malloc.restype, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+libc.malloc.argtypes, libc.memset.argtypes = [ctypes.c_size_t], [ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t]
+def held():
+    return int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize()
+before = held()
+for _ in range(3):
+    blocks = [libc.malloc(size) for _ in range(8)]
+    for block in blocks:
+        libc.memset(block, 1, size)
+    for block in reversed(blocks):
+        libc.free(block)
+print(round((held() - before) / size))
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="it is glibc that gives memory back")
+@pytest.mark.parametrize(("chosen", "kept"), [({}, 8), ({"MALLOC_ARENA_MAX": "8"}, 0)])
+def test_freed_memory_is_kept_for_the_next_step_unless_the_user_chose(chosen, kept):
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("MALLOC_", "GLIBC_"))}
+    command = [sys.executable, "-c", TAKES_AND_FREES]
+    found = subprocess.run(command, capture_output=True, text=True, check=True, env=environment | chosen)
+    assert int(found.stdout) == kept
