@@ -12,8 +12,9 @@ from torch import nn
 
 from onelip.bound import Bound
 from onelip.errors import ContractError
-from onelip.linalg.conv import convolve, spectral_matrices
-from onelip.linalg.norms import conv_norm_estimate
+from onelip.linalg.conv import spectral_matrices
+from onelip.linalg.convolve import convolve
+from onelip.linalg.estimates import conv_norm_estimate
 from onelip.linalg.operators import conv_norm_bound, matrix_norm_bound
 from onelip.method import Method
 from onelip.methods import METHODS
@@ -67,9 +68,9 @@ def declare(name: str, check: str, method: str, reason: str, **traits: bool) -> 
 
 
 @plant("is_one_lipschitz", "cpl", "the norm is|the bound is")
-class OnePowerStepInEval(CPLConv2d):
+class AnEstimateInEval(CPLConv2d):
     def scale(self, raw, image):
-        return cpl_scale(conv_norm_estimate(raw[0], image, self.padding_mode, steps=0))[..., None]
+        return cpl_scale(conv_norm_estimate(raw[0], image, self.padding_mode, steps=1, refining=1))[..., None]
 
 
 @plant("is_one_lipschitz", "cpl", "the norm is|the bound is")
@@ -100,9 +101,10 @@ class BoundOne(StandardConv2d):
 
 
 @plant("bound_is_sound", "standard", "but the norm is")
-class BoundByPowerIteration(StandardConv2d):
+class BoundByAnEstimate(StandardConv2d):
     def realised_bound(self, weights, image, *, enough=0.0):
-        return Bound(float(conv_norm_estimate(weights[0], image, self.padding_mode, steps=2)), "an estimate")
+        estimate = conv_norm_estimate(weights[0], image, self.padding_mode, steps=1, refining=1)
+        return Bound(float(estimate), "an estimate")
 
 
 @plant("bound_is_sound", "standard", "but the norm is")

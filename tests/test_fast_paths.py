@@ -5,10 +5,10 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 
 import onelip
-from onelip.linalg import conv, norms, orthogonal, series, spectral, stacks
-from onelip.methods import bcop, lot, soc
+from onelip.linalg import convolve, correlation, estimates, orthogonal, series, spectral, stacks
+from onelip.methods import bcop, lot, sll, soc
 from onelip.models.convnet import ConvNet
-from onelip.nn import activations
+from onelip.nn import activations, kernel
 from onelip.nn import spectral as spectral_layers
 
 STEPS = 100
@@ -39,6 +39,11 @@ def plain_circular_pad(x, padding):
     return F.pad(x, (padding,) * 4, mode="circular") if padding else x
 
 
+def plain_convolve(x, weight, bias, padding):
+    half = weight.shape[-1] // 2
+    return F.conv2d(F.pad(x, (half,) * 4, mode=padding) if half else x, weight, bias)
+
+
 def polar_by_iteration(matrices):
     """Bjorck and Bowie's iteration under autograd."""
     iterate = matrices / torch.linalg.matrix_norm(matrices).detach()[..., None, None]
@@ -56,10 +61,33 @@ def one_by_one(self):
     return [layer.weights(image) for layer, image in zip(self.layers, self.inner_images, strict=True)]
 
 
+def krylov_space_of_gram_matrices(matrices, start, steps):
+    """Of A^H A itself, made orthogonal to all before it, twice."""
+    back = matrices.back
+    if start.shape[-2] == 2:
+        real, imaginary = back.chunk(2, dim=-2)
+        back = torch.complex(real, imaginary)
+        start = torch.complex(*start.unbind(-2))[..., None, :]
+    gram = back.mH @ back
+    basis = torch.linalg.vector_norm(start, dim=-1, keepdim=True).reciprocal() * start
+    while basis.shape[-2] < steps:
+        rows = basis[..., -1:, :] @ gram.mT
+        size = torch.linalg.vector_norm(rows, dim=-1, keepdim=True)
+        for _ in range(2):
+            rows = rows - rows @ basis.mH @ basis
+        length = torch.linalg.vector_norm(rows, dim=-1, keepdim=True)
+        basis = torch.cat([basis, torch.where(length > 1e-12 * size, rows / length, 0)], dim=-2)
+    tridiagonal = (basis @ gram.mT @ basis.mH).real
+    if basis.is_complex():
+        return list(torch.stack([basis.real, basis.imag], dim=-2).unbind(-3)), tridiagonal
+    return list(basis[..., None, :].unbind(-3)), tridiagonal
+
+
 # What is walked, and what is put in the place of the fast way.
 REFERENCES = {
     "MaxMin": ("aol", activations.MaxMin, "forward", plain_max_min),
-    "circular padding": ("aol", conv, "circular_pad", plain_circular_pad),
+    "circular convolution": ("aol", kernel, "convolve", plain_convolve),
+    "circular padding": ("aol", convolve, "circular_pad", plain_circular_pad),
     "construction of a stack": ("bcop", ConvNet, "construct", one_by_one),
     "spectral products, circular": ("cayley", spectral_layers, "apply_spectral", spectral.apply_by_library),
     "spectral products, zeros": ("lot", spectral_layers, "apply_spectral", spectral.apply_by_library),
@@ -67,9 +95,10 @@ REFERENCES = {
     "polar factors of spectra": ("lot", lot, "polar", polar_by_iteration),
     "polar factors of frames": ("bcop", bcop, "polar", polar_by_iteration),
     "inverses by halves": ("cayley", orthogonal, "_inverse", torch.linalg.inv),
+    "absolute sums": ("sll", sll, "absolute_correlation", correlation.absolute_sums),
     "series": ("soc", soc, "convolution_series", series.series_by_terms),
-    "estimates by Gram matrices": ("cpl", norms, "SIDE_PER_STEP", 0),
-    "estimates of reshaped kernels": ("soc", norms, "SIDE_PER_STEP", 0),
+    "estimates of convolutions": ("cpl", estimates, "_lanczos", krylov_space_of_gram_matrices),
+    "estimates of reshaped kernels": ("soc", estimates, "_lanczos", krylov_space_of_gram_matrices),
     "shared stacks": ("lot", orthogonal, "in_parts", lambda function, stack: tuple(function(stack))),
 }
 # Fast ways that small matrices would not take.

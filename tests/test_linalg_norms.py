@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from onelip.linalg import conv, norms, operators, proof
+from onelip.linalg import conv, convolve, estimates, norms, operators, proof
 from onelip.linalg.orthogonal import polar
 
 from_shape = st.tuples(st.integers(1, 9), st.integers(1, 9))
@@ -156,7 +156,7 @@ def test_conv_norm_bound_is_the_same_compiled_and_under_transforms(size):
 def test_conv_norm_bound_is_above_the_dense_norm(padding, size, image):
     kernel = torch.randn(3, 2, size, size, generator=torch.Generator().manual_seed(size))
     basis = torch.eye(2 * image[0] * image[1], dtype=torch.float64).unflatten(1, (2, *image))
-    truth = torch.linalg.matrix_norm(conv.convolve(basis, kernel.double(), None, padding).flatten(1), 2)
+    truth = torch.linalg.matrix_norm(convolve.convolve(basis, kernel.double(), None, padding).flatten(1), 2)
     bound = operators.conv_norm_bound(kernel, image, padding)
     assert bound >= truth * (1 - 1e-12)
     if padding == "circular" or size == 1:
@@ -178,7 +178,7 @@ def test_the_norm_depends_on_the_image_size():
 @pytest.mark.parametrize("size", [1, 3, 5])
 def test_conv_norm_estimate_is_below_and_close(size):
     kernel = torch.randn(2, 8, 8, size, size, generator=torch.Generator().manual_seed(size))
-    estimate = norms.conv_norm_estimate(kernel, (8, 8), "zeros")
+    estimate = estimates.conv_norm_estimate(kernel, (8, 8), "zeros")
     bound = operators.conv_norm_bound(kernel, (8, 8), "zeros")
     assert (estimate <= bound * (1 + 1e-6)).all()
     assert (estimate >= 0.98 * bound).all()

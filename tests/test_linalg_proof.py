@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import onelip
 from onelip.linalg import banded, proof
-from onelip.linalg.norms import start_vector
+from onelip.linalg.estimates import start_vector
 from onelip.linalg.operators import conv_norm_bound
 from onelip.linalg.orthogonal import polar
 from onelip.testing.dense import convolution_matrix

@@ -7,7 +7,8 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from onelip.linalg import spectral
-from onelip.linalg.conv import convolve, spectral_matrices
+from onelip.linalg.conv import spectral_matrices
+from onelip.linalg.convolve import convolve
 from onelip.linalg.fourier import distinct_count, distinct_frequencies, transform, transform_back
 from onelip.linalg.spectral import apply_by_library, apply_spectral
 

@@ -1,11 +1,12 @@
-"""Gradients of hand-written functions where their backward pass is itself differentiated, or sees batches hidden."""
+"""When functions with hand-written backward passes are of use, and their gradients where those passes are not."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.autograd import forward_ad
 
 
 def gradients_by_torch(
@@ -26,3 +27,17 @@ def gradients_by_torch(
     asked = [alias for alias, want in zip(aliases, wanted, strict=True) if want]
     found = iter(torch.autograd.grad(y, asked, dy, create_graph=torch.is_grad_enabled()))
     return tuple(next(found) if want else None for want in wanted)
+
+
+def is_plain(*tensors: Tensor) -> bool:
+    """Whether these are numbers outside of compilers, transforms, forward-mode derivatives and autocast."""
+    hidden = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+    if (
+        hidden
+        or tensors[0].device.type == "meta"
+        or torch._C._functorch.peek_interpreter_stack() is not None
+        or forward_ad._current_level >= 0
+    ):
+        return False
+    one_kind = len({tensor.dtype for tensor in tensors}) == 1 and not torch.is_autocast_enabled(tensors[0].device.type)
+    return one_kind and all(type(tensor) in (Tensor, nn.Parameter) for tensor in tensors)

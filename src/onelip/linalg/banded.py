@@ -14,9 +14,11 @@ import math
 import torch
 from torch import Tensor
 
-from .conv import Image, convolve, convolve_transposed, transpose_kernel
+from .conv import Image, transpose_kernel
+from .convolve import convolve, convolve_transposed
+from .estimates import start_vector
 from .krylov import largest_eigenvalue_estimate, norm_proved, room_for
-from .norms import UNIT_ROUNDOFF, frobenius, product_error, scaled, start_vector
+from .norms import UNIT_ROUNDOFF, frobenius, product_error, scaled
 
 Blocks = dict[tuple[int, int], Tensor]
 """Blocks (i, j) with j <= i of a symmetric or lower triangular matrix; those that are missing are zero."""

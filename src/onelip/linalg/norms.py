@@ -1,6 +1,6 @@
-"""Spectral norms of matrices and convolutions: proved upper bounds (float64), and estimates that may only steer.
+"""What proofs of spectral norms are made of, in float64: sizes of matrices and of the rounding of their products.
 
-The bounds assume IEEE 754 float64 with round to nearest and products summed in any order (u = 2^-53,
+All assume IEEE 754 float64 with round to nearest and products summed in any order (u = 2^-53,
 gamma_n = n u / (1 - n u); Higham, Accuracy and Stability of Numerical Algorithms, 2002, chapter 3). Complex arithmetic
 is real arithmetic on twice as many terms.
 """
@@ -13,20 +13,12 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from .conv import Image, Padding, spectral_matrices, torus
-
 UNIT_ROUNDOFF = 2.0**-53
 TINY, CUT = 2.0**-500, 2.0**-470
 """Entries that are cut off (products of two are normal numbers still), and more than all of a matrix together."""
 UNDERFLOW = 2.0**-900
 """More than all products of a Gram matrix can lose to underflow."""
 EXPONENT_BITS = 0x7FF0000000000000
-SIDE_PER_STEP = 8
-"""A Gram matrix is worth making up to so many rows for each step of a power iteration."""
-STEPS_BETWEEN_UNITS = 8
-"""Steps of a power iteration until its vector is made a unit vector again."""
-REFINING_SQUARINGS = 6
-"""Of the Gram matrix at the frequency of the largest norm, in estimates."""
 
 
 def _real(matrices: Tensor) -> Tensor:
@@ -121,106 +113,3 @@ def contract(matrices: Tensor) -> Tensor:
     wide = matrices.detach().to(torch.complex128 if matrices.is_complex() else torch.float64)
     scale = _up((1 + isometry_defect(wide)).sqrt())
     return matrices / scale.clamp(min=1).to(matrices.real.dtype)[..., None, None]
-
-
-def start_vector(size: int, like: Tensor) -> Tensor:
-    """Where power iterations begin: fixed, and orthogonal to nothing that a network would know of; shape (size, 1)."""
-    index = torch.arange(size, device=like.device, dtype=torch.float64)
-    return torch.cos(1 + 0.7 * index.square()).to(like.dtype)[:, None]
-
-
-def _normalise(vectors: Tensor) -> Tensor:
-    """Unit vectors (..., N, 1); by real and imaginary parts, as moduli of complex numbers take several times longer."""
-    return vectors / torch.linalg.vector_norm(_real(vectors), dim=(-3, -2, -1))[..., None, None].clamp(min=1e-30)
-
-
-def singular_vector_estimate(matrices: Tensor, steps: int) -> Tensor:
-    """Right singular vectors near the largest singular value: (A^H A)^steps of a fixed start, shape (..., N, 1).
-
-    By products with the smaller of both Gram matrices where that is worth making, else with the matrices themselves.
-    """
-    adjoint = matrices.mH.resolve_conj()  # products would conjugate it anew each time
-    vector = start_vector(matrices.shape[-1], matrices).expand(*matrices.shape[:-2], -1, -1)
-    if min(matrices.shape[-2:]) > SIDE_PER_STEP * steps:
-        for _ in range(steps):
-            vector = _normalise(adjoint @ (matrices @ vector))
-        return vector
-    if matrices.shape[-2] >= matrices.shape[-1]:
-        return _powers(adjoint @ matrices, steps, vector)
-    return _normalise(adjoint @ _powers(matrices @ adjoint, steps - 1, matrices @ vector))
-
-
-def _of_trace_one(gram: Tensor) -> Tensor:
-    trace = gram.diagonal(dim1=-2, dim2=-1).real.sum(-1)
-    return gram / trace.clamp(min=torch.finfo(trace.dtype).tiny)[..., None, None]
-
-
-def _powers(gram: Tensor, steps: int, vector: Tensor) -> Tensor:
-    """Unit vectors G^steps v. With a trace of 1 a product shortens no vector of interest by more than N."""
-    gram, vector = _of_trace_one(gram), _normalise(vector)
-    for step in range(1, steps + 1):
-        vector = gram @ vector
-        if step % STEPS_BETWEEN_UNITS == 0:
-            vector = _normalise(vector)
-    return _normalise(vector)
-
-
-def singular_vector_macs(rows: int, columns: int, steps: int) -> int:
-    """Multiply-accumulates of `singular_vector_estimate` for one real matrix."""
-    small, both = min(rows, columns), rows * columns
-    if small > SIDE_PER_STEP * steps:
-        return 2 * steps * both
-    return small * both + (steps * small**2 if rows >= columns else (steps - 1) * small**2 + 2 * both)
-
-
-def norm_estimate(matrices: Tensor, *, steps: int = 20) -> Tensor:
-    """Estimate of spectral norms, from below, differentiable: it may steer training and never certifies.
-
-    Returns:
-        Estimates of shape (...), in the matrices' real dtype.
-    """
-    with torch.no_grad():
-        vector = singular_vector_estimate(matrices, steps)
-    return torch.linalg.vector_norm(matrices @ vector, dim=(-2, -1))
-
-
-def conv_norm_estimate(kernel_OIKK: Tensor, image: Image, padding: Padding, *, steps: int = 8) -> Tensor:
-    """Estimate of the norm of convolutions, from below, differentiable: it may steer training only.
-
-    Power iteration at every frequency finds the frequency of the largest norm; there, 64 further steps are taken by
-    squaring the Gram matrix six times. No state is kept from one call to the next.
-
-    Returns:
-        Estimates of shape (...), in the kernel's dtype.
-    """
-    size = kernel_OIKK.shape[-1]
-    if size == 1:
-        spectrum = kernel_OIKK.flatten(-3)[..., None, :, :]
-    else:
-        spectrum = spectral_matrices(kernel_OIKK, torus(image, size, padding))
-    with torch.no_grad():
-        peak, vector = peak_of(spectrum, steps=steps, squarings=REFINING_SQUARINGS)
-    index = peak[..., None, None, None].expand(*peak.shape, 1, *spectrum.shape[-2:])
-    return torch.linalg.vector_norm(spectrum.gather(-3, index).squeeze(-3) @ vector, dim=(-2, -1))
-
-
-def peak_of(spectrum: Tensor, *, steps: int, squarings: int) -> tuple[Tensor, Tensor]:
-    """Which matrix of a stack (..., F, M, N) has the largest norm, and its right singular vector, both by estimate.
-
-    Args:
-        spectrum: The matrices.
-        steps: Of power iterations with every matrix.
-        squarings: Of the Gram matrix of the one that is chosen.
-
-    Returns:
-        Index of shape (...), vector of shape (..., N, 1).
-    """
-    vector = singular_vector_estimate(spectrum, steps)
-    peak = torch.linalg.vector_norm(_real(spectrum @ vector), dim=(-3, -2, -1)).argmax(-1)
-    index = peak[..., None, None, None].expand(*peak.shape, 1, *spectrum.shape[-2:])
-    matrix = spectrum.gather(-3, index).squeeze(-3)
-    gram = matrix.mH @ matrix
-    for _ in range(squarings):
-        gram = _of_trace_one(gram)
-        gram = gram @ gram
-    return peak, _normalise(gram @ start_vector(matrix.shape[-1], matrix))

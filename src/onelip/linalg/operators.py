@@ -11,11 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .conv import Image, Padding, phases, spectral_matrices, torus
-from .norms import peak_of
+from .conv import Image, Padding, phases, spectral_matrices_at, torus
+from .estimates import peak_frequency, start_vector
 from .proof import conv_largest_norm_bound
 
-POWER_STEPS, SQUARINGS = 50, 20
+KRYLOV_STEPS, SQUARINGS = 20, 20
 """Towards the singular vectors that derivatives are made of."""
 
 
@@ -58,10 +58,10 @@ def _gradients(kernels: Tensor, image: list[int]) -> Tensor:
     height, width = image
     # The derivative is the same for every multiple of a kernel.
     kernels = kernels / kernels.abs().amax((-4, -3, -2, -1), keepdim=True).clamp(min=torch.finfo(kernels.dtype).tiny)
-    spectrum = spectral_matrices(kernels, (height, width))
-    peak, right = peak_of(spectrum, steps=POWER_STEPS, squarings=SQUARINGS)
-    index = peak[..., None, None, None].expand(*peak.shape, 1, *spectrum.shape[-2:])
-    image_of = spectrum.gather(-3, index).squeeze(-3) @ right
+    peak = peak_frequency(kernels, (height, width), steps=KRYLOV_STEPS)
+    matrix = spectral_matrices_at(kernels, (height, width), peak)
+    right = _leading_vector(matrix)
+    image_of = matrix @ right
     left = image_of / torch.linalg.vector_norm(image_of, dim=(-2, -1), keepdim=True).clamp(min=1e-30)
     outer = (left.conj() @ right.mT)[..., None]
     size = kernels.shape[-1]
@@ -69,6 +69,17 @@ def _gradients(kernels: Tensor, image: list[int]) -> Tensor:
         wave[peak][..., None, None, :] for wave in phases(size, (height, width), kernels.dtype, kernels.device)
     )
     return (outer.real * cosines - outer.imag * sines).unflatten(-1, (size, size)).contiguous()
+
+
+def _leading_vector(matrices: Tensor) -> Tensor:
+    """Right singular vectors of the largest singular value, by squaring the Gram matrix; shape (..., N, 1)."""
+    gram = matrices.mH @ matrices
+    for _ in range(SQUARINGS):
+        trace = gram.diagonal(dim1=-2, dim2=-1).real.sum(-1)
+        gram = gram / trace.clamp(min=torch.finfo(trace.dtype).tiny)[..., None, None]
+        gram = gram @ gram
+    vector = gram @ start_vector(matrices.shape[-1], matrices)
+    return vector / torch.linalg.vector_norm(vector, dim=(-2, -1), keepdim=True).clamp(min=1e-30)
 
 
 _bounds.register_fake(lambda kernels, _image: kernels.new_empty(kernels.shape[:-4]))

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from .banded import zero_padded_norm_bound
 from .conv import Image, Padding, spectral_matrices, torus
+from .estimates import start_vector
 from .krylov import largest_eigenvalue_estimate, norm_proved, room_for
 from .norms import (
     CUT,
@@ -22,7 +23,6 @@ from .norms import (
     product_error,
     scaled,
     spectral_error,
-    start_vector,
 )
 
 LARGEST = 4096

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.autograd import forward_ad
+from torch import Tensor
 
-from .again import gradients_by_torch
+from .again import gradients_by_torch, is_plain
 from .autocast import without_autocast
-from .conv import Padding, convolve, kernel_gradient, transpose_kernel
+from .conv import Padding, transpose_kernel
+from .convolve import convolve, kernel_gradient
 
 PART = 2**20
 """Numbers of an image tensor that are taken through all terms at a time."""
@@ -77,7 +77,7 @@ def convolution_series(x_BCHW: Tensor, kernel_CCKK: Tensor, degree: int, padding
     Returns:
         Images like x.
     """
-    if not _is_plain(x_BCHW, kernel_CCKK):
+    if not is_plain(x_BCHW, kernel_CCKK):
         return series_by_terms(x_BCHW, kernel_CCKK, degree, padding)
     y_BCHW: Tensor = _Series.apply(x_BCHW, kernel_CCKK, degree, padding)  # type: ignore[no-untyped-call]
     return y_BCHW
@@ -90,20 +90,6 @@ def series_by_terms(x_BCHW: Tensor, kernel_CCKK: Tensor, degree: int, padding: P
         term = convolve(term, kernel_CCKK / order, None, padding)
         total = total + term
     return total
-
-
-def _is_plain(*tensors: Tensor) -> bool:
-    """Whether these are numbers outside of compilers, transforms, forward-mode derivatives and autocast."""
-    hidden = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
-    if (
-        hidden
-        or tensors[0].device.type == "meta"
-        or torch._C._functorch.peek_interpreter_stack() is not None
-        or forward_ad._current_level >= 0
-    ):
-        return False
-    one_kind = len({tensor.dtype for tensor in tensors}) == 1 and not torch.is_autocast_enabled(tensors[0].device.type)
-    return one_kind and all(type(tensor) in (Tensor, nn.Parameter) for tensor in tensors)
 
 
 class _Series(torch.autograd.Function):

@@ -12,7 +12,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ..linalg.conv import self_correlation
+from ..linalg.correlation import absolute_correlation
 from ..method import ConvShape, Cost, Method, Traits
 from ..nn.base import Role, Weights
 from ..nn.kernel import WeightKernelConv2d, orthogonal_, zero_bias
@@ -23,7 +23,7 @@ EPSILON = 1e-6
 
 def aol_kernel(kernel_OIKK: Tensor) -> Tensor:
     """Rescales the input channels of a kernel so that the convolution is 1-Lipschitz; shape (..., O, I, K, K)."""
-    row_sums = self_correlation(kernel_OIKK.transpose(-4, -3)).abs().sum((-3, -2, -1))
+    row_sums = absolute_correlation(kernel_OIKK.transpose(-4, -3)).sum(-1)
     return kernel_OIKK * (row_sums + EPSILON).rsqrt()[..., None, :, None, None]
 
 

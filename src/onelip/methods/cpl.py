@@ -3,8 +3,9 @@
 The layer is x - (2 / ||K||^2) K^T relu(K x + b), a step of gradient descent on a convex potential; it is 1-Lipschitz
 because its Jacobian I - (2 / ||K||^2) K^T D K, 0 <= D <= 1, has eigenvalues in [-1, 1].
 
-||K|| is the norm at the real image size: in eval mode a proved upper bound, in training mode a power iteration from a
-fixed start (no state is kept). With zero padding both speak of the covering torus, see `onelip.linalg.conv.torus`.
+||K|| is the norm at the real image size: in eval mode a proved upper bound, in training mode an estimate by Lanczos
+with a fixed start (no state is kept). With zero padding both speak of the covering torus, see
+`onelip.linalg.conv.torus`.
 
 On a torus no smaller than the kernel ||K|| >= ||K||_F / sqrt(c), as the mean over frequencies shows. On a smaller one
 the taps of a folded kernel may cancel, and 2 / ||K||^2 would amplify rounding without limit; a floor of a tenth of that
@@ -19,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from ..linalg.conv import Image, Padding, torus
-from ..linalg.norms import REFINING_SQUARINGS, conv_norm_estimate, singular_vector_macs
+from ..linalg.estimates import conv_norm_estimate, conv_norm_estimate_macs
 from ..linalg.operators import conv_norm_bound
 from ..method import ConvShape, Cost, Method, Traits
 from ..nn.base import Role, Weights
@@ -29,7 +30,7 @@ from ..nn.residual import ResidualConv2d
 
 LARGEST_SCALE = 1e30
 FLOOR = 0.1
-POWER_STEPS = 8
+KRYLOV_STEPS, REFINING_STEPS = 6, 16
 
 
 def cpl_scale(norm: Tensor) -> Tensor:
@@ -55,7 +56,7 @@ class CPLConv2d(ResidualConv2d):
     def scale(self, raw: Weights, image: Image) -> Tensor:
         """One number per layer, shape (..., 1)."""
         if self.training:
-            norm = conv_norm_estimate(raw[0], image, self.padding_mode, steps=POWER_STEPS)
+            norm = conv_norm_estimate(raw[0], image, self.padding_mode, steps=KRYLOV_STEPS, refining=REFINING_STEPS)
         else:
             norm = conv_norm_bound(raw[0], image, self.padding_mode)
         floor = FLOOR * self.channels**-0.5 * torch.linalg.vector_norm(raw[0], dim=(-4, -3, -2, -1))
@@ -68,18 +69,10 @@ class CPLLinear(PointwiseLinear, CPLConv2d):
 
 
 def cost(shape: ConvShape) -> Cost:
-    """Two convolutions; construction is a power iteration at every frequency and its refinement at one.
-
-    A 1x1 kernel has one matrix, and a real one.
-    """
+    """Two convolutions; construction is a few steps of Lanczos at every frequency, and more at one."""
     channels = max(shape.in_channels, shape.out_channels)
-    height, width = torus((shape.height, shape.width), shape.kernel_size, shape.padding)
-    spatial = shape.kernel_size > 1
-    frequencies, products = (height * (width // 2 + 1), 4) if spatial else (1, 1)
-    transform = 2 * shape.kernel_size**2 * frequencies * channels**2 if spatial else 0
-    power = frequencies * products * (singular_vector_macs(channels, channels, POWER_STEPS) + channels**2)
-    refining = (1 + REFINING_SQUARINGS) * products * channels**3 + 2 * products * channels**2
-    construction = transform + power + refining
+    around = torus((shape.height, shape.width), shape.kernel_size, shape.padding)
+    construction = conv_norm_estimate_macs(channels, shape.kernel_size, around, KRYLOV_STEPS, REFINING_STEPS)
     return Cost(training=2 * shape.square, inference=2 * shape.square, construction=construction)
 
 
@@ -92,5 +85,5 @@ CPL = Method(
     linear=CPLLinear,
     cost=cost,
     traits=Traits(nonlinear=True, image_bound=True),
-    revision=2,
+    revision=3,
 )

@@ -13,7 +13,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from ..linalg.conv import Image, Padding, self_correlation
+from ..linalg.conv import Image, Padding
+from ..linalg.correlation import absolute_correlation
 from ..method import ConvShape, Cost, Method, Traits
 from ..nn.base import Role, Weights
 from ..nn.kernel import uniform_bias
@@ -26,8 +27,7 @@ EPSILON = 1e-6
 def sll_scale(kernel_OIKK: Tensor, q_O: Tensor) -> Tensor:
     """The diagonal of T, shape (..., O), from kernels (..., O, I, K, K) and raw q (..., O) of any sign."""
     q_O = q_O.abs() + EPSILON
-    absolute_OO = self_correlation(kernel_OIKK).abs().sum((-2, -1))
-    return 2 / ((absolute_OO @ q_O[..., None])[..., 0] / q_O + EPSILON)
+    return 2 / ((absolute_correlation(kernel_OIKK) @ q_O[..., None])[..., 0] / q_O + EPSILON)
 
 
 class SLLConv2d(ResidualConv2d):

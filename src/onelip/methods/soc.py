@@ -7,7 +7,7 @@ cut after degree 5 in training and 12 in eval mode.
 L is scaled by s / sigma. Here sigma is the smaller norm of the kernel reshaped to (c k) x (c k) and to c x (c k^2), and
 ||L|| <= k sigma (Singla & Feizi, ICLR 2021; of the four matrices there, two and two agree for a skew kernel);
 s = min(0.7, 3.3 / k), and 1 for 1x1 kernels. So ||L|| <= 3.3, where the series of degree 12 does not exceed norm 1 (it
-does from 3.379 on). In eval mode sigma is a proved bound, in training mode a power iteration from a fixed start. A 1x1
+does from 3.379 on). In eval mode sigma is a proved bound, in training mode an estimate by Lanczos. A 1x1
 kernel is exponentiated once, as a matrix.
 """
 
@@ -21,8 +21,10 @@ from torch import Tensor, nn
 
 from ..bound import Bound
 from ..errors import UnsoundError
-from ..linalg.conv import Image, Padding, convolve, transpose_kernel
-from ..linalg.norms import UNIT_ROUNDOFF, norm_estimate, singular_vector_macs
+from ..linalg.conv import Image, Padding, transpose_kernel
+from ..linalg.convolve import convolve
+from ..linalg.estimates import norm_estimate, norm_estimate_macs
+from ..linalg.norms import UNIT_ROUNDOFF
 from ..linalg.operators import matrix_norm_bound
 from ..linalg.proof import conv_largest_norm_bound, largest_norm_bound
 from ..linalg.rounding import Computed, absolute_norm, convolution_rounding, gamma, length
@@ -34,7 +36,7 @@ from ..nn.linear import PointwiseLinear
 from ..nn.reshape import fit_channels
 
 TRAINING_DEGREE, EVAL_DEGREE = 5, 12
-POWER_STEPS = 20
+KRYLOV_STEPS = 12
 GRID = 2.0**-30
 """Norms that differ by rounding, as those found on two machines, nearly always lie between the same two multiples."""
 ROUNDED = 1 + 1e-4
@@ -103,7 +105,7 @@ class SOCConv2d(LipschitzModule):
         """The scaled skew kernel L, exactly skew in floating point."""
         skew = (raw[0] - transpose_kernel(raw[0])) / 2
         if self.training:
-            norms = [norm_estimate(matrix, steps=POWER_STEPS) for matrix in reshaped_kernels(skew)]
+            norms = [norm_estimate(matrix, steps=KRYLOV_STEPS) for matrix in reshaped_kernels(skew)]
         else:
             norms = [matrix_norm_bound(matrix) for matrix in reshaped_kernels(skew)]
         sigma = torch.stack(norms).amin(0).clamp(min=torch.finfo(self.weight.dtype).tiny * 1e4)
@@ -163,10 +165,10 @@ class SOCLinear(PointwiseLinear, SOCConv2d):
 
 
 def cost(shape: ConvShape) -> Cost:
-    """One convolution per term of the series; construction is two power iterations, one for 1x1 kernels."""
+    """One convolution per term of the series; construction is two estimates of norms, one for 1x1 kernels."""
     channels, size = max(shape.in_channels, shape.out_channels), shape.kernel_size
     shapes = [(channels * size, channels * size), (channels, channels * size**2)][: 2 if size > 1 else 1]
-    construction = sum(singular_vector_macs(*one, POWER_STEPS) + math.prod(one) for one in shapes)
+    construction = sum(norm_estimate_macs(*one, KRYLOV_STEPS) for one in shapes)
     if size == 1:
         construction += (TRAINING_DEGREE - 1) * channels**3
         return Cost(training=shape.square, inference=shape.square, construction=construction)
@@ -184,5 +186,5 @@ SOC = Method(
     cost=cost,
     traits=Traits(orthogonal=True),
     shrinkage=1.01e-4,  # the series of degree 12 has modulus 0.9998996 at pi i
-    revision=2,
+    revision=3,
 )

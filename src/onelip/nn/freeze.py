@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from ..bound import Bound
 from ..errors import UnsupportedShapeError
-from ..linalg.conv import Image, Padding, circular_pad
+from ..linalg.conv import Image, Padding
+from ..linalg.convolve import circular_pad
 from ..linalg.rounding import Computed
 from .memo import Memo
 from .refusals import children, in_eval_mode, refuse_hooks, refuse_inherited, refuse_other_path

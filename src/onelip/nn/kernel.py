@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from ..bound import Bound
-from ..linalg.conv import Image, Padding, convolve
+from ..linalg.conv import Image, Padding
+from ..linalg.convolve import convolve
 from ..linalg.proof import conv_largest_norm_bound
 from ..linalg.rounding import Computed, convolution_rounding
 from .base import LipschitzModule, Weights

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from ..bound import Bound
 from ..errors import UnsoundError
-from ..linalg.conv import Image, convolve, convolve_transposed
+from ..linalg.conv import Image
+from ..linalg.convolve import convolve, convolve_transposed
 from ..linalg.proof import conv_largest_norm_bound
 from ..linalg.rounding import TINY, UP, Computed, absolute_norm, convolution_rounding, gamma, length
 from .base import LipschitzModule, Weights

@@ -1,0 +1,148 @@
+"""Convolutions of images with "same" padding: zeros, or the image's own other side.
+
+Shapes: B images, O output channels, I input channels, K kernel side, H x W image. Odd K.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor
+from torch.nn.grad import conv2d_weight
+
+from .again import gradients_by_torch, is_plain
+from .autocast import without_autocast
+from .conv import Padding, transpose_kernel
+
+
+class _CircularPad(torch.autograd.Function):
+    """Circular padding by copies of whole slices; its derivative is `_CircularFold`."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x_BIHW: Tensor, padding: int) -> Tensor:
+        batch, channels, height, width = x_BIHW.shape
+        tall, wide = height + 2 * padding, width + 2 * padding
+        if _is_channels_last(x_BIHW):
+            result = x_BIHW.new_empty(batch, tall, wide, channels).permute(0, 3, 1, 2)
+        else:
+            result = x_BIHW.new_empty(batch, channels, tall, wide)
+        middle = slice(padding, width + padding)
+        result[:, :, padding : height + padding, middle] = x_BIHW
+        result[:, :, :padding, middle] = x_BIHW[:, :, height - padding :]
+        result[:, :, height + padding :, middle] = x_BIHW[:, :, :padding]
+        result[:, :, :, :padding] = result[:, :, :, width : width + padding]
+        result[:, :, :, width + padding :] = result[:, :, :, padding : 2 * padding]
+        return result
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, int], output: Tensor) -> None:
+        ctx.padding = inputs[1]
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return _CircularFold.apply(gradients[0], ctx.padding), None  # type: ignore[no-untyped-call]
+
+
+class _CircularFold(torch.autograd.Function):
+    """Adjoint of `_CircularPad`: adds the margins to the pixels that they were copied from."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x_BIHW: Tensor, padding: int) -> Tensor:
+        height, width = x_BIHW.shape[2] - 2 * padding, x_BIHW.shape[3] - 2 * padding
+        rows = x_BIHW[:, :, padding : height + padding].clone()
+        rows[:, :, height - padding :] += x_BIHW[:, :, :padding]
+        rows[:, :, :padding] += x_BIHW[:, :, height + padding :]
+        result = rows[:, :, :, padding : width + padding].clone()
+        result[:, :, :, width - padding :] += rows[:, :, :, :padding]
+        result[:, :, :, :padding] += rows[:, :, :, width + padding :]
+        return result
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, int], output: Tensor) -> None:
+        ctx.padding = inputs[1]
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return _CircularPad.apply(gradients[0], ctx.padding), None  # type: ignore[no-untyped-call]
+
+
+def _is_channels_last(x_BIHW: Tensor) -> bool:
+    return x_BIHW.stride(1) == 1 and x_BIHW.is_contiguous(memory_format=torch.channels_last)
+
+
+def circular_pad(x_BIHW: Tensor, padding: int) -> Tensor:
+    """Pads images circularly on all four sides, by any amount, also more than a side."""
+    if padding == 0:
+        return x_BIHW
+    height, width = x_BIHW.shape[-2:]
+    if padding <= min(height, width):
+        result: Tensor = _CircularPad.apply(x_BIHW, padding)  # type: ignore[no-untyped-call]
+        return result
+    rows = torch.arange(-padding, height + padding, device=x_BIHW.device) % height
+    columns = torch.arange(-padding, width + padding, device=x_BIHW.device) % width
+    return x_BIHW.index_select(-2, rows).index_select(-1, columns)
+
+
+def convolve(x_BIHW: Tensor, kernel_OIKK: Tensor, bias_O: Tensor | None, padding: Padding) -> Tensor:
+    """Images of shape (B, O, H, W)."""
+    half = kernel_OIKK.shape[-1] // 2
+    if padding == "zeros" or half == 0:
+        return F.conv2d(x_BIHW, kernel_OIKK, bias_O, padding=half)
+    tensors = (x_BIHW, kernel_OIKK) if bias_O is None else (x_BIHW, kernel_OIKK, bias_O)
+    if not is_plain(*tensors):
+        return convolve_padded(*tensors)
+    y_BOHW: Tensor = _CircularConvolution.apply(*tensors)  # type: ignore[no-untyped-call]
+    return y_BOHW
+
+
+def convolve_padded(x_BIHW: Tensor, kernel_OIKK: Tensor, bias_O: Tensor | None = None) -> Tensor:
+    """`convolve` with circular padding, differentiated by torch."""
+    return F.conv2d(circular_pad(x_BIHW, kernel_OIKK.shape[-1] // 2), kernel_OIKK, bias_O)
+
+
+class _CircularConvolution(torch.autograd.Function):
+    """`convolve_padded`, which keeps the images alone, without their margins.
+
+    The gradient of the images is a convolution of as many pixels; that of padded images would have the margins too.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, kernel: Tensor, *bias: Tensor) -> Tensor:
+        ctx.save_for_backward(x, kernel, *bias)
+        return convolve_padded(x, kernel, *bias)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        tensors, (dy,) = ctx.saved_tensors, gradients
+        wanted = ctx.needs_input_grad
+        with without_autocast(dy.device):
+            if torch.is_grad_enabled() or torch._C._functorch.is_legacy_batchedtensor(dy):
+                return gradients_by_torch(convolve_padded, tensors, wanted, dy)
+            x, kernel = tensors[:2]
+            if _is_channels_last(x):
+                dy = dy.contiguous(memory_format=torch.channels_last)
+            dx = convolve_transposed(dy, kernel, "circular") if wanted[0] else None
+            dkernel = kernel_gradient(x, kernel.shape, dy, "circular") if wanted[1] else None
+            return dx, dkernel, *(dy.sum((0, 2, 3)) if want else None for want in wanted[2:])
+
+
+def kernel_gradient(x_BIHW: Tensor, shape: Sequence[int], dy_BOHW: Tensor, padding: Padding) -> Tensor:
+    """The derivative of `convolve` by its kernel, of this shape (O, I, K, K), for a gradient of its output."""
+    half = shape[-1] // 2
+    if padding == "circular":
+        return conv2d_weight(circular_pad(x_BIHW, half), shape, dy_BOHW)
+    return conv2d_weight(x_BIHW, shape, dy_BOHW, padding=half)
+
+
+def convolve_transposed(x_BOHW: Tensor, kernel_OIKK: Tensor, padding: Padding) -> Tensor:
+    """The transposed operator of `convolve` with the same kernel and padding: images of shape (B, I, H, W)."""
+    if padding == "circular":
+        return convolve(x_BOHW, transpose_kernel(kernel_OIKK), None, padding)
+    return F.conv_transpose2d(x_BOHW, kernel_OIKK, padding=kernel_OIKK.shape[-1] // 2)

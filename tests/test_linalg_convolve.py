@@ -1,0 +1,120 @@
+"""Circular convolutions: the lean way and padded images agree, in value and in every derivative."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from onelip.bench.measure.memory import peak_bytes
+from onelip.linalg import convolve
+from onelip.linalg.convolve import convolve_padded
+
+
+def circular(x, kernel, bias=None):
+    return convolve.convolve(x, kernel, bias, "circular")
+
+
+def problem(batch=3, channels=(3, 2), image=(4, 5), size=3, dtype=torch.float64):
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(batch, channels[1], *image, dtype=dtype, generator=generator)
+    kernel = torch.randn(*channels, size, size, dtype=dtype, generator=generator)
+    bias = torch.randn(channels[0], dtype=dtype, generator=generator)
+    return x.requires_grad_(), kernel.requires_grad_(), bias.requires_grad_()
+
+
+@given(padding=st.integers(0, 9), height=st.integers(1, 5), width=st.integers(1, 5))
+@settings(max_examples=40, deadline=None)
+def test_circular_padding_repeats_the_image(padding, height, width):
+    x = torch.arange(height * width, dtype=torch.float64).view(1, 1, height, width)
+    padded = convolve.circular_pad(x, padding)
+    for i in range(padded.shape[2]):
+        for j in range(padded.shape[3]):
+            assert padded[0, 0, i, j] == x[0, 0, (i - padding) % height, (j - padding) % width]
+
+
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("padding", [1, 2, 3])
+def test_circular_padding_and_its_derivatives_are_torchs(padding, memory_format):
+    x = torch.randn(2, 3, 4, 5, dtype=torch.float64).contiguous(memory_format=memory_format).requires_grad_()
+    expected = torch.nn.functional.pad(x, (padding,) * 4, mode="circular")
+    found = convolve.circular_pad(x, padding)
+    assert torch.equal(found, expected)
+    assert found.is_contiguous(memory_format=memory_format)
+    weight = torch.randn_like(expected)
+    grads = [torch.autograd.grad((y * weight).sum(), x)[0] for y in (found, expected)]
+    torch.testing.assert_close(*grads)
+    assert torch.autograd.gradgradcheck(lambda x: convolve.circular_pad(x, padding), (x,))
+
+
+@pytest.mark.parametrize("image", [(4, 5), (1, 1), (2, 1)])
+@pytest.mark.parametrize("size", [3, 5])
+@pytest.mark.parametrize("count", [2, 3])
+def test_both_ways_agree(image, size, count):
+    tensors = problem(image=image, size=size)[:count]
+    found, expected = circular(*tensors), convolve_padded(*tensors)
+    assert type(found.grad_fn).__name__ == "_CircularConvolutionBackward"
+    assert torch.equal(found, expected)
+    direction = torch.randn_like(expected)
+    derivatives = (torch.autograd.grad(y, tensors, direction) for y in (found, expected))
+    for one, other in zip(*derivatives, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize("wanted", [0, 1, 2])
+def test_each_derivative_alone(wanted):
+    tensors = problem()
+    expected = torch.autograd.grad(circular(*tensors).sin().sum(), tensors)[wanted]
+    alone = [tensor if index == wanted else tensor.detach() for index, tensor in enumerate(tensors)]
+    (found,) = torch.autograd.grad(circular(*alone).sin().sum(), tensors[wanted])
+    assert torch.equal(found, expected)
+
+
+def test_second_derivatives_and_derivatives_in_batches():
+    tensors = problem(batch=2, channels=(2, 2), image=(3, 3))
+    assert torch.autograd.gradgradcheck(circular, tensors)
+    assert torch.autograd.gradcheck(circular, tensors, check_batched_grad=True)
+
+
+def test_transforms_and_autocast_take_the_plain_way():
+    x, kernel, bias = (tensor.detach() for tensor in problem(dtype=torch.float32))
+
+    def energy(kernel, image):
+        return circular(image[None], kernel, bias).square().sum()
+
+    each = torch.func.vmap(torch.func.grad(energy), in_dims=(None, 0))(kernel, x)
+    together = torch.func.grad(lambda kernel: circular(x, kernel, bias).square().sum())(kernel)
+    torch.testing.assert_close(each.sum(0), together, rtol=1e-4, atol=1e-4)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert circular(x, kernel, bias).dtype == torch.bfloat16
+    meta = circular(x.to("meta"), kernel.to("meta"), bias.to("meta"))
+    assert meta.shape == (3, 3, 4, 5)
+
+
+def test_a_derivative_keeps_its_precision_where_the_backward_pass_runs_under_autocast():
+    tensors = problem(dtype=torch.float32)
+    total = circular(*tensors).sum()
+    expected = torch.autograd.grad(total, tensors, retain_graph=True)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = torch.autograd.grad(total, tensors)
+    assert all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))
+
+
+def test_the_backward_pass_keeps_no_margins():
+    x, kernel, _ = problem(batch=64, channels=(8, 8), image=(4, 4))
+
+    def graph(way):
+        return peak_bytes(lambda: way(way(x, kernel), kernel), device="cpu", alive=[x, kernel])
+
+    assert graph(circular) <= graph(convolve_padded) - x.nbytes
+
+
+@pytest.mark.parametrize("form", [torch.contiguous_format, torch.channels_last])
+def test_the_memory_format_is_kept_and_empty_batches_stay_empty(form):
+    x, kernel, bias = problem()
+    x = x.detach().contiguous(memory_format=form).requires_grad_()
+    y = circular(x, kernel, bias)
+    assert y.is_contiguous(memory_format=form)
+    assert torch.autograd.grad(y, x, y.detach())[0].is_contiguous(memory_format=form)
+    empty = circular(x[:0], kernel, bias)
+    assert empty.shape == (0, 3, 4, 5)
+    assert torch.autograd.grad(empty.sum(), kernel)[0].abs().sum() == 0
