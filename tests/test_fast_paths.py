@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 
 import onelip
-from onelip.linalg import convolve, correlation, estimates, orthogonal, series, spectral, stacks
+from onelip.linalg import convolve, correlation, estimates, orthogonal, polynomials, series, spectral, stacks
 from onelip.methods import bcop, lot, sll, soc
 from onelip.models.convnet import ConvNet
 from onelip.nn import activations, kernel
@@ -93,6 +93,7 @@ REFERENCES = {
     "spectral products, zeros": ("lot", spectral_layers, "apply_spectral", spectral.apply_by_library),
     "mirrored frequencies": ("lot", spectral_layers, "distinct_frequencies", all_frequencies),
     "polar factors of spectra": ("lot", lot, "polar", polar_by_iteration),
+    "polar factors by products": ("lot", lot, "polar", polynomials.polar_by_products),
     "polar factors of frames": ("bcop", bcop, "polar", polar_by_iteration),
     "inverses by halves": ("cayley", orthogonal, "_inverse", torch.linalg.inv),
     "absolute sums": ("sll", sll, "absolute_correlation", correlation.absolute_sums),

@@ -75,7 +75,7 @@ def test_second_derivatives_and_derivatives_in_batches():
     assert torch.autograd.gradcheck(circular, tensors, check_batched_grad=True)
 
 
-def test_transforms_and_autocast_take_the_plain_way():
+def test_transforms_take_the_plain_way_and_autocast_the_lean_one():
     x, kernel, bias = (tensor.detach() for tensor in problem(dtype=torch.float32))
 
     def energy(kernel, image):
@@ -85,7 +85,11 @@ def test_transforms_and_autocast_take_the_plain_way():
     together = torch.func.grad(lambda kernel: circular(x, kernel, bias).square().sum())(kernel)
     torch.testing.assert_close(each.sum(0), together, rtol=1e-4, atol=1e-4)
     with torch.autocast("cpu", torch.bfloat16):
-        assert circular(x, kernel, bias).dtype == torch.bfloat16
+        found = circular(x, kernel.requires_grad_(), bias)
+    assert type(found.grad_fn).__name__ == "_CircularConvolutionBackward"
+    lower = (tensor.bfloat16() for tensor in (x, kernel, bias))
+    assert torch.equal(found, convolve_padded(*lower))
+    kernel = kernel.detach()
     meta = circular(x.to("meta"), kernel.to("meta"), bias.to("meta"))
     assert meta.shape == (3, 3, 4, 5)
 

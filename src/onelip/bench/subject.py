@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import chain
 
@@ -34,6 +35,8 @@ class Workload:
         classes: Number of logits.
         batch_size: Images per step.
         device: Where it is measured.
+        low_precision: Train with activations in bfloat16; weights are constructed in float32 all the same.
+        compiled: Train the network and its loss as torch.compile makes and fuses them.
     """
 
     size: str
@@ -41,6 +44,8 @@ class Workload:
     classes: int
     batch_size: int
     device: torch.device
+    low_precision: bool = False
+    compiled: bool = False
 
 
 def check_network(method: Method, padding: Padding, workload: Workload) -> None:
@@ -72,6 +77,8 @@ class Trained:
         device, classes = workload.device, workload.classes
         self.device, self.batch_size = device, workload.batch_size
         self.model = model.to(device)
+        self._objective: Callable[[], Tensor] = torch.compile(self._loss_now) if workload.compiled else self._loss_now
+        self._autocast = torch.autocast(device.type, torch.bfloat16, enabled=workload.low_precision)
         self._images_BCHW = torch.rand(workload.batch_size, *workload.image).to(device)
         self._labels_B = torch.randint(classes, (workload.batch_size,)).to(device)
         self._loss = MarginCrossEntropy()
@@ -79,8 +86,18 @@ class Trained:
 
     def train_step(self) -> None:
         """Forward, loss, backward and optimiser on one batch."""
+        self.find_gradients()
+        self.update()
+
+    def find_gradients(self) -> None:
+        """Forward, loss and backward on one batch."""
         self._optimizer.zero_grad()
-        torch.autograd.backward(self._loss(self.model(self._images_BCHW), self._labels_B))
+        with self._autocast:
+            loss = self._objective()
+        torch.autograd.backward(loss)
+
+    def update(self) -> None:
+        """The optimiser's step."""
         self._optimizer.step()
 
     @torch.no_grad()
@@ -125,6 +142,10 @@ class Trained:
     def counted_forward_macs(self) -> int:
         """Multiply-accumulates of an inference step, counted; the network is in eval mode."""
         return count_macs(self.infer)
+
+    def _loss_now(self) -> Tensor:
+        loss: Tensor = self._loss(self.model(self._images_BCHW).float(), self._labels_B)
+        return loss
 
     def _resident(self) -> list[Tensor]:
         return [*self.model.parameters(), *self.model.buffers(), self._images_BCHW]

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.grad import conv2d_weight
 
 from .again import gradients_by_torch, is_plain
-from .autocast import without_autocast
+from .autocast import autocast_to, lowered, without_autocast
 from .conv import Padding, transpose_kernel
 
 
@@ -95,7 +95,11 @@ def convolve(x_BIHW: Tensor, kernel_OIKK: Tensor, bias_O: Tensor | None, padding
     half = kernel_OIKK.shape[-1] // 2
     if padding == "zeros" or half == 0:
         return F.conv2d(x_BIHW, kernel_OIKK, bias_O, padding=half)
-    tensors = (x_BIHW, kernel_OIKK) if bias_O is None else (x_BIHW, kernel_OIKK, bias_O)
+    tensors: tuple[Tensor, ...] = (x_BIHW, kernel_OIKK) if bias_O is None else (x_BIHW, kernel_OIKK, bias_O)
+    if (dtype := autocast_to(x_BIHW.device)) is not None:
+        tensors = lowered(dtype, *tensors)
+        with without_autocast(x_BIHW.device):
+            return convolve(tensors[0], tensors[1], tensors[2] if len(tensors) > 2 else None, padding)
     if not is_plain(*tensors):
         return convolve_padded(*tensors)
     y_BOHW: Tensor = _CircularConvolution.apply(*tensors)  # type: ignore[no-untyped-call]

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from .autocast import without_autocast
+from .polynomials import polar_by_products
 from .stacks import in_parts
 
 LARGEST_INVERTED = 64
@@ -116,7 +117,8 @@ class _Polar(torch.autograd.Function):
 def polar(matrices: Tensor) -> Tensor:
     """Polar factor: the nearest semi-orthogonal matrix, V (V^H V)^(-1/2) where V has full column rank.
 
-    It is the limit of the Bjorck-Bowie iteration (1971) and of coupled Newton iterations.
+    It is the limit of the Bjorck-Bowie iteration (1971) and of coupled Newton iterations. In single precision on a GPU,
+    where weights are constructed in training, it is made of products, see `polynomials`.
 
     Args:
         matrices: Real or complex, shape (..., M, N).
@@ -124,6 +126,8 @@ def polar(matrices: Tensor) -> Tensor:
     Returns:
         Semi-orthogonal matrices of the same shape. For a rank-deficient V one of the several factors.
     """
+    if matrices.device.type == "cuda" and matrices.real.dtype == torch.float32:
+        return polar_by_products(matrices)
     result: Tensor = _Polar.apply(matrices)[0]  # type: ignore[no-untyped-call]
     return result
 
@@ -168,7 +172,7 @@ def _inverse(matrices: Tensor) -> Tensor:
     """
     size = matrices.shape[-1]
     if size <= LARGEST_INVERTED:
-        return torch.linalg.inv(matrices)
+        return torch.linalg.inv_ex(matrices).inverse  # looks at no result, for which a GPU would have to be waited for
     rows = matrices.split([size // 2, size - size // 2], dim=-2)
     (a, b), (c, d) = (row.split([size // 2, size - size // 2], dim=-1) for row in rows)
     first = _inverse(a)

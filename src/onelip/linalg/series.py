@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from .again import gradients_by_torch, is_plain
-from .autocast import without_autocast
+from .autocast import autocast_to, lowered, without_autocast
 from .conv import Padding, transpose_kernel
 from .convolve import convolve, kernel_gradient
 
@@ -75,8 +75,12 @@ def convolution_series(x_BCHW: Tensor, kernel_CCKK: Tensor, degree: int, padding
         padding: Of L.
 
     Returns:
-        Images like x.
+        Images like x; under autocast in its dtype.
     """
+    if (dtype := autocast_to(x_BCHW.device)) is not None:
+        x_BCHW, kernel_CCKK = lowered(dtype, x_BCHW, kernel_CCKK)
+        with without_autocast(x_BCHW.device):
+            return convolution_series(x_BCHW, kernel_CCKK, degree, padding)
     if not is_plain(x_BCHW, kernel_CCKK):
         return series_by_terms(x_BCHW, kernel_CCKK, degree, padding)
     y_BCHW: Tensor = _Series.apply(x_BCHW, kernel_CCKK, degree, padding)  # type: ignore[no-untyped-call]

@@ -55,18 +55,22 @@ def count_macs(fn: Callable[[], object]) -> int:
     Raises:
         UnsupportedOperationError: For an operation whose count is not known, before it runs.
     """
-    counter = _Counter()
+    counter = Counter()
     with counter:
         fn()
     return counter.macs
 
 
-class _Counter(TorchDispatchMode):
+class Counter(TorchDispatchMode):
     """Adds up the multiply-accumulates of the operations that it sees."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.macs = 0
+
+    def see(self, func: Any, macs: int, inputs: object, out: object) -> None:  # for subclasses
+        """An operation has run."""
+        self.macs += macs
 
     def __torch_dispatch__(
         self, func: Any, types: object, args: tuple[object, ...] = (), kwargs: dict[str, object] | None = None
@@ -77,8 +81,7 @@ class _Counter(TorchDispatchMode):
         if formula is None and not _is_free(func):
             return self._run_parts(func, args, kwargs)
         out = func(*args, **kwargs)
-        if formula is not None:
-            self.macs += round(formula(out, *args, **kwargs))
+        self.see(func, 0 if formula is None else round(formula(out, *args, **kwargs)), (args, kwargs), out)
         return out
 
     def _run_parts(self, func: Any, args: tuple[object, ...], kwargs: dict[str, object]) -> object:

@@ -1,0 +1,95 @@
+"""Records of `benchmarks/gpu.py`, images per second on a GPU, and their table. Imports no torch."""
+
+from __future__ import annotations
+
+from statistics import median
+from typing import Literal
+
+from pydantic import NonNegativeInt, PositiveInt
+from rich.console import Console
+from rich.table import Table
+
+from onelip.bench.records import Machine, Model, NonNegative, Positive, Status
+
+
+class Speed(Model):
+    """One network, trained one way; samples in seconds.
+
+    Attributes:
+        title: Of the layers.
+        kind: Whether they are a method's of onelip, or another library's.
+        train: Training steps.
+        inference: Forward passes in float32, weights constructed before.
+        yardstick_train: Training steps of the unconstrained network, taken in turn with these.
+        yardstick_inference: Its forward passes.
+        train_bytes: Peak memory of a training step; 0 where a graph keeps its own.
+        roofline: Seconds that the machine needs for the training step's operations at best; 0 where not counted.
+    """
+
+    title: str
+    kind: Literal["method", "other"]
+    padding: Literal["circular", "zeros"]
+    way: str
+    status: Status = "ok"
+    message: str = ""
+    train: tuple[Positive, ...] = ()
+    inference: tuple[Positive, ...] = ()
+    yardstick_train: tuple[Positive, ...] = ()
+    yardstick_inference: tuple[Positive, ...] = ()
+    train_bytes: NonNegativeInt = 0
+    roofline: NonNegative = 0.0
+
+
+class SpeedRecord(Model):
+    """All networks of one size and batch size on one machine."""
+
+    kind: Literal["speed"] = "speed"
+    size: str
+    image: tuple[PositiveInt, PositiveInt, PositiveInt]
+    batch_size: PositiveInt
+    machine: Machine
+    started: str
+    peak_macs: Positive
+    peak_low_precision_macs: Positive
+    peak_bytes: Positive
+    speeds: tuple[Speed, ...]
+
+
+def print_speeds(record: SpeedRecord, console: Console) -> None:
+    """The table of a record, and below it what failed."""
+    image = "x".join(map(str, record.image))
+    table = Table(
+        title=f"ConvNet {record.size}, images {image}, batch {record.batch_size}, {record.machine.device_name}; "
+        f"torch {record.machine.torch}",
+        caption="u: multiples of the unconstrained network's time, same padding, trained the same way, in turn. "
+        "Roofline: share of what this machine's arithmetic and memory allow, operation by operation.",
+    )
+    for heading in ("Network", "Way"):
+        table.add_column(heading)
+    for heading in ("Train img/s", "u", "Roofline", "Train MB", "Infer img/s", "u"):
+        table.add_column(heading, justify="right")
+    for speed in record.speeds:
+        table.add_row(speed.title, speed.way, *_cells(speed, record.batch_size))
+    console.print(table)
+    for speed in record.speeds:
+        if speed.status != "ok":
+            console.print(f"{speed.title}, {speed.way}: {speed.status}: {speed.message}", style="yellow")
+
+
+def _cells(speed: Speed, batch: int) -> list[str]:
+    if speed.status != "ok":
+        return [speed.status]
+    train, inference = median(speed.train), median(speed.inference)
+    return [
+        f"{batch / train:,.0f}",
+        f"{_ratio(speed.train, speed.yardstick_train):.2f}",
+        f"{speed.roofline / train:.0%}" if speed.roofline else "",
+        f"{speed.train_bytes / 1e6:,.3g}" if speed.train_bytes else "",
+        f"{batch / inference:,.0f}",
+        f"{_ratio(speed.inference, speed.yardstick_inference):.2f}",
+    ]
+
+
+def _ratio(taken: tuple[float, ...], yardstick_taken: tuple[float, ...]) -> float:
+    """The median of the ratios of samples that were taken in the same round."""
+    return median(one / other for one, other in zip(taken, yardstick_taken, strict=True))
