@@ -79,6 +79,23 @@ class Cost:
     construction: int
 
 
+Exponents = tuple[float, float, float, float]
+"""Of the batch, the image's side, the channels and the kernel's side."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Growth:
+    """How multiply-accumulates grow in theory: Table 1 of "1-Lipschitz Layers Compared" (CVPR 2024), leading terms.
+
+    Attributes:
+        forward: Of the images' way through a layer, weights given.
+        construction: Of the weights.
+    """
+
+    forward: Exponents
+    construction: Exponents
+
+
 def spectral_cost(shape: ConvShape, per_frequency: int, *, kernel_channels: int | None = None) -> Cost:
     """Cost of a layer that acts per frequency.
 
@@ -117,6 +134,7 @@ class Method:
         linear: The linear layer, with which a network ends.
         cost: The cost formula.
         traits: Facts that other code may ask for.
+        growth: What theory says of the cost, where it is known.
         slack: How far above 1 the bound of a float32 layer may lie through rounding.
         shrinkage: How far below 1 a singular value of an orthogonal layer may lie, by rounding or by a cut series.
         revision: Raised when results change.
@@ -130,6 +148,7 @@ class Method:
     linear: type[PointwiseLinear]
     cost: Callable[[ConvShape], Cost]
     traits: Traits
+    growth: Growth | None = None
     slack: float = 1e-6
     shrinkage: float = 1e-6
     revision: int = 1

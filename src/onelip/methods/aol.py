@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ..linalg.correlation import absolute_correlation
-from ..method import ConvShape, Cost, Method, Traits
+from ..method import ConvShape, Cost, Growth, Method, Traits
 from ..nn.base import Role, Weights
 from ..nn.kernel import WeightKernelConv2d, orthogonal_, zero_bias
 from ..nn.linear import PointwiseLinear
@@ -66,4 +66,5 @@ AOL = Method(
     linear=AOLLinear,
     cost=cost,
     traits=Traits(),
+    growth=Growth(forward=(1, 2, 2, 2), construction=(0, 0, 3, 4)),
 )

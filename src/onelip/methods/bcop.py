@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from ..linalg.norms import contract
 from ..linalg.orthogonal import polar
-from ..method import ConvShape, Cost, Method, Traits
+from ..method import ConvShape, Cost, Growth, Method, Traits
 from ..nn.base import Role, Weights
 from ..nn.kernel import KernelConv2d, orthogonal_, uniform_bias
 from ..nn.linear import PointwiseLinear
@@ -109,4 +109,5 @@ BCOP = Method(
     linear=BCOPLinear,
     cost=cost,
     traits=Traits(orthogonal=True),
+    growth=Growth(forward=(1, 2, 2, 2), construction=(0, 0, 3, 3)),
 )

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from ..linalg.orthogonal import cayley
-from ..method import ConvShape, Cost, Method, Traits, spectral_cost
+from ..method import ConvShape, Cost, Growth, Method, Traits, spectral_cost
 from ..nn.base import Role, Weights
 from ..nn.kernel import uniform_bias
 from ..nn.linear import PointwiseLinear
@@ -75,4 +75,5 @@ CAYLEY = Method(
     linear=CayleyLinear,
     cost=cost,
     traits=Traits(orthogonal=True, image_bound=True),
+    growth=Growth(forward=(1, 2, 2, 0), construction=(0, 2, 3, 0)),
 )

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from ..linalg.conv import Image, Padding, torus
 from ..linalg.estimates import conv_norm_estimate, conv_norm_estimate_macs
 from ..linalg.operators import conv_norm_bound
-from ..method import ConvShape, Cost, Method, Traits
+from ..method import ConvShape, Cost, Growth, Method, Traits
 from ..nn.base import Role, Weights
 from ..nn.kernel import uniform_bias
 from ..nn.linear import PointwiseLinear
@@ -85,5 +85,6 @@ CPL = Method(
     linear=CPLLinear,
     cost=cost,
     traits=Traits(nonlinear=True, image_bound=True),
+    growth=Growth(forward=(1, 2, 2, 2), construction=(0, 2, 2, 2)),
     revision=3,
 )

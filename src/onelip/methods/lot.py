@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ..linalg.conv import Padding
 from ..linalg.orthogonal import polar
-from ..method import ConvShape, Cost, Method, Traits, spectral_cost
+from ..method import ConvShape, Cost, Growth, Method, Traits, spectral_cost
 from ..nn.base import Role, Weights
 from ..nn.kernel import zero_bias
 from ..nn.linear import PointwiseLinear
@@ -56,4 +56,5 @@ LOT = Method(
     linear=LOTLinear,
     cost=cost,
     traits=Traits(orthogonal=True, image_bound=True),
+    growth=Growth(forward=(1, 2, 2, 0), construction=(0, 2, 3, 0)),
 )

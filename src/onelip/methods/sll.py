@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ..linalg.conv import Image, Padding
 from ..linalg.correlation import absolute_correlation
-from ..method import ConvShape, Cost, Method, Traits
+from ..method import ConvShape, Cost, Growth, Method, Traits
 from ..nn.base import Role, Weights
 from ..nn.kernel import uniform_bias
 from ..nn.linear import PointwiseLinear
@@ -77,4 +77,5 @@ SLL = Method(
     linear=SLLLinear,
     cost=cost,
     traits=Traits(nonlinear=True),
+    growth=Growth(forward=(1, 2, 2, 2), construction=(0, 0, 3, 4)),
 )

@@ -29,7 +29,7 @@ from ..linalg.operators import matrix_norm_bound
 from ..linalg.proof import conv_largest_norm_bound, largest_norm_bound
 from ..linalg.rounding import Computed, absolute_norm, convolution_rounding, gamma, length
 from ..linalg.series import convolution_series, exponential_series, exponential_series_bound
-from ..method import ConvShape, Cost, Method, Traits
+from ..method import ConvShape, Cost, Growth, Method, Traits
 from ..nn.base import LipschitzModule, Role, Weights
 from ..nn.kernel import uniform_bias
 from ..nn.linear import PointwiseLinear
@@ -185,6 +185,7 @@ SOC = Method(
     linear=SOCLinear,
     cost=cost,
     traits=Traits(orthogonal=True),
+    growth=Growth(forward=(1, 2, 2, 2), construction=(0, 0, 2, 2)),
     shrinkage=1.01e-4,  # the series of degree 12 has modulus 0.9998996 at pi i
     revision=3,
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from ..linalg.conv import Image
-from ..method import ConvShape, Cost, Method, Traits
+from ..method import ConvShape, Cost, Growth, Method, Traits
 from ..nn.base import Role, Weights
 from ..nn.kernel import WeightKernelConv2d, uniform_bias
 from ..nn.linear import PointwiseLinear
@@ -52,4 +52,5 @@ STANDARD = Method(
     linear=StandardLinear,
     cost=cost,
     traits=Traits(constrained=False),
+    growth=Growth(forward=(1, 2, 2, 2), construction=(0, 0, 0, 0)),
 )
