@@ -112,6 +112,34 @@ def test_the_backward_pass_keeps_no_margins():
     assert graph(circular) <= graph(convolve_padded) - x.nbytes
 
 
+@pytest.mark.parametrize(("wanted", "convolutions"), [((0,), 1), ((1,), 1), ((2,), 0), ((0, 1), 2), ((0, 1, 2), 2)])
+def test_no_derivative_is_taken_that_nobody_asks_for(wanted, convolutions, monkeypatch):
+    calls = []
+    for name in ("convolve_transposed", "kernel_gradient"):
+        way = getattr(convolve, name)
+        monkeypatch.setattr(convolve, name, lambda *arguments, way=way: calls.append(1) or way(*arguments))
+    tensors = [tensor.requires_grad_(index in wanted) for index, tensor in enumerate(problem())]
+    circular(*tensors).sum().backward()
+    assert len(calls) == convolutions
+
+
+def test_the_bias_may_change_before_the_backward_pass():
+    """As with torch's own convolution, whose derivative does not know it either."""
+    x, kernel, bias = problem()
+    total = circular(x, kernel, bias).sum()
+    with torch.no_grad():
+        bias.add_(1)
+    assert torch.autograd.grad(total, bias)[0].tolist() == [60] * 3
+
+
+def test_a_gradient_takes_the_memory_format_of_the_images():
+    x, kernel, _ = problem()
+    x = x.detach().contiguous(memory_format=torch.channels_last).requires_grad_()
+    y = circular(x, kernel)
+    (gradient,) = torch.autograd.grad(y, x, torch.ones_like(y, memory_format=torch.contiguous_format))
+    assert gradient.is_contiguous(memory_format=torch.channels_last)
+
+
 @pytest.mark.parametrize("form", [torch.contiguous_format, torch.channels_last])
 def test_the_memory_format_is_kept_and_empty_batches_stay_empty(form):
     x, kernel, bias = problem()

@@ -5,9 +5,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils.flop_counter import FlopCounterMode
 
+from onelip.linalg import polynomials
 from onelip.linalg.orthogonal import polar
-from onelip.linalg.polynomials import RANGE, SAFETY, SPREAD, coefficients, polar_by_products
+from onelip.linalg.polynomials import RANGE, SAFETY, SPREAD, STEPS, polar_by_products
 
 SHAPES = [(5, 5), (7, 4), (4, 7), (1, 1), (1, 3), (6, 1)]
 
@@ -23,7 +25,7 @@ def matrices(shape, smallest, *, dtype=torch.complex128, seed=0, count=3):
 def test_the_steps_take_the_range_to_one_and_nothing_above_it():
     values = np.concatenate([np.geomspace(1e-12, RANGE, 1000), np.linspace(RANGE, 1, 100_001)])
     reached = values
-    for a, b, c in coefficients():
+    for a, b, c in STEPS:
         reached = a * reached + b * reached**3 + c * reached**5
     assert (reached <= 1 + 1e-9).all()
     assert (reached >= 0).all()
@@ -32,7 +34,7 @@ def test_the_steps_take_the_range_to_one_and_nothing_above_it():
 
 def test_the_first_polynomial_is_the_nearest():
     """At four points the errors are equal with alternating signs (Chebyshev's theorem), and none is larger."""
-    a, b, c = (one * SAFETY**power for one, power in zip(coefficients()[0], (1, 3, 5), strict=True))
+    a, b, c = (one * SAFETY**power for one, power in zip(STEPS[0], (1, 3, 5), strict=True))
     x = np.linspace(1 / SPREAD, 1, 200_001)
     error = 1 - (a * x + b * x**3 + c * x**5)
     largest = abs(error).max()
@@ -69,14 +71,15 @@ def test_outside_of_the_range_it_shrinks_and_never_expands(smallest):
     assert float(found.amin()) < 0.999
     zero = torch.zeros(2, 3, 3, requires_grad=True)
     assert torch.equal(polar_by_products(zero), zero)
-    assert torch.autograd.grad(polar_by_products(zero).sum(), zero)[0].isfinite().all()
+    large = torch.full_like(zero, 1e8)
+    assert torch.autograd.grad(polar_by_products(zero), zero, large)[0].isfinite().all()
 
 
 def test_rounding_above_a_bound_does_not_grow():
     """The largest singular value lies at the end of the interval of every step, or a little above."""
     for above in (0.0, 1e-7, 1e-3):
         value = 1 + above
-        for a, b, c in coefficients():
+        for a, b, c in STEPS:
             value = a * value + b * value**3 + c * value**5
         assert value == pytest.approx(1, abs=1e-9)
 
@@ -90,4 +93,50 @@ def test_in_batches():
 
 
 def test_it_takes_few_steps():
-    assert len(coefficients()) == 11
+    assert len(STEPS) == 11
+
+
+@pytest.mark.filterwarnings("ignore")  # the compiler's own
+def test_it_is_the_same_compiled():
+    stack = matrices((5, 4), 0.1, dtype=torch.float64).requires_grad_()
+    torch.compiler.reset()
+    compiled = torch.compile(polar_by_products, fullgraph=True, backend="aot_eager")
+    found, expected = compiled(stack), polar_by_products(stack)
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(*(torch.autograd.grad(y.sin().sum(), stack)[0] for y in (found, expected)))
+
+
+@pytest.mark.parametrize("exponent", [-17, 18, 25, 36])
+def test_no_square_that_overflows_or_vanishes_is_taken(exponent):
+    small = matrices((5, 4), 0.1, dtype=torch.float64).float()
+    scaled = (10.0**exponent * small).requires_grad_()
+    found = polar_by_products(scaled)
+    torch.testing.assert_close(found, polar(small), rtol=0, atol=1e-5)
+    assert torch.autograd.grad(found.sum(), scaled)[0].isfinite().all()
+
+
+def test_a_matrix_is_divided_by_the_smaller_bound():
+    """That of Frobenius for a row and a column, that of sums for a permutation, which stays at 1."""
+    lopsided = torch.zeros(1, 30, 30, dtype=torch.float64)
+    lopsided[:, 0], lopsided[:, 1:, 0] = 1, 1
+    permutation = torch.eye(40, dtype=torch.float64)[torch.randperm(40, generator=torch.Generator().manual_seed(0))]
+    assert float(polynomials._norm_bound(lopsided)) == pytest.approx(59**0.5)
+    assert float(polynomials._norm_bound(permutation)) == 1
+
+
+def test_a_wide_matrix_costs_what_a_tall_one_does():
+    def flops(*shape):
+        with FlopCounterMode(display=False) as counter:
+            polar_by_products(torch.ones(*shape))
+        return counter.get_total_flops()
+
+    assert flops(3, 40) == flops(40, 3)
+
+
+def test_a_derivative_keeps_its_precision_where_the_backward_pass_runs_under_autocast():
+    stack = matrices((5, 4), 0.1, dtype=torch.float64).float().requires_grad_()
+    total = polar_by_products(stack).sin().sum()
+    (expected,) = torch.autograd.grad(total, stack, retain_graph=True)
+    with torch.autocast("cpu", torch.bfloat16):
+        (found,) = torch.autograd.grad(total, stack)
+    assert torch.equal(found, expected)

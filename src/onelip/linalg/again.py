@@ -29,6 +29,17 @@ def gradients_by_torch(
     return tuple(next(found) if want else None for want in wanted)
 
 
+def needs_torch(gradient: Tensor) -> bool:
+    """Whether a backward pass by hand must leave its work to torch: it is recorded, or taken for batches at once.
+
+    A batch is seen by a transform that is under way, or in the gradient itself. Functions by hand write into tensors
+    that they made, which are not of the batch.
+    """
+    functorch = torch._C._functorch
+    batched = functorch.peek_interpreter_stack() is not None or functorch.is_legacy_batchedtensor(gradient)
+    return torch.is_grad_enabled() or batched
+
+
 def is_plain(*tensors: Tensor) -> bool:
     """Whether these are numbers outside of compilers, transforms, forward-mode derivatives and autocast."""
     hidden = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]

@@ -89,5 +89,10 @@ def spectral_matrices_at(kernel_OIKK: Tensor, image: Image, frequency: Tensor) -
     """
     waves = phases(kernel_OIKK.shape[-1], image, kernel_OIKK.dtype, kernel_OIKK.device)
     taps = kernel_OIKK.flatten(-2)
-    cosines, sines = ((taps @ wave[frequency][..., None, :, None])[..., 0] for wave in waves)
+    cosines, sines = ((taps @ _rows_at(wave, frequency)[..., None, :, None])[..., 0] for wave in waves)
     return torch.complex(cosines, sines)
+
+
+def _rows_at(rows: Tensor, index: Tensor) -> Tensor:
+    """Rows (..., N) of a matrix, by an index (...), which is not read as a number where it has no dimensions."""
+    return rows.index_select(0, index.reshape(-1)).view(*index.shape, -1)

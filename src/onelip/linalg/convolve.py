@@ -13,7 +13,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 from torch.nn.grad import conv2d_weight
 
-from .again import gradients_by_torch, is_plain
+from .again import gradients_by_torch, is_plain, needs_torch
 from .autocast import autocast_to, lowered, without_autocast
 from .conv import Padding, transpose_kernel
 
@@ -112,29 +112,29 @@ def convolve_padded(x_BIHW: Tensor, kernel_OIKK: Tensor, bias_O: Tensor | None =
 
 
 class _CircularConvolution(torch.autograd.Function):
-    """`convolve_padded`, which keeps the images alone, without their margins.
+    """`convolve_padded`, which keeps the images alone, without their margins, and the kernel.
 
     The gradient of the images is a convolution of as many pixels; that of padded images would have the margins too.
     """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, kernel: Tensor, *bias: Tensor) -> Tensor:
-        ctx.save_for_backward(x, kernel, *bias)
+        ctx.save_for_backward(x, kernel)
         return convolve_padded(x, kernel, *bias)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        tensors, (dy,) = ctx.saved_tensors, gradients
-        wanted = ctx.needs_input_grad
+        (x, kernel), (dy,) = ctx.saved_tensors, gradients
+        of_x, of_kernel, *of_bias = ctx.needs_input_grad
         with without_autocast(dy.device):
-            if torch.is_grad_enabled() or torch._C._functorch.is_legacy_batchedtensor(dy):
-                return gradients_by_torch(convolve_padded, tensors, wanted, dy)
-            x, kernel = tensors[:2]
+            if needs_torch(dy):
+                found = gradients_by_torch(convolve_padded, (x, kernel), (of_x, of_kernel), dy)
+                return *found, *(dy.sum((0, 2, 3)) if want else None for want in of_bias)
             if _is_channels_last(x):
                 dy = dy.contiguous(memory_format=torch.channels_last)
-            dx = convolve_transposed(dy, kernel, "circular") if wanted[0] else None
-            dkernel = kernel_gradient(x, kernel.shape, dy, "circular") if wanted[1] else None
-            return dx, dkernel, *(dy.sum((0, 2, 3)) if want else None for want in wanted[2:])
+            dx = convolve_transposed(dy, kernel, "circular") if of_x else None
+            dkernel = kernel_gradient(x, kernel.shape, dy, "circular") if of_kernel else None
+            return dx, dkernel, *(dy.sum((0, 2, 3)) if want else None for want in of_bias)
 
 
 def kernel_gradient(x_BIHW: Tensor, shape: Sequence[int], dy_BOHW: Tensor, padding: Padding) -> Tensor:

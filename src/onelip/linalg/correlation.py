@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from .again import gradients_by_torch, is_plain
+from .again import gradients_by_torch, is_plain, needs_torch
 from .autocast import without_autocast
 
 
@@ -58,7 +58,7 @@ class _AbsoluteSums(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None]:
         (kernel, product), (gradient_LOO,) = ctx.saved_tensors, gradients
         with without_autocast(kernel.device):
-            if torch.is_grad_enabled() or torch._C._functorch.is_legacy_batchedtensor(gradient_LOO):
+            if needs_torch(gradient_LOO):
                 (found,) = gradients_by_torch(absolute_sums, (kernel,), (True,), gradient_LOO)
                 return (found,)
             signed_LOOEE = product.sign().mul_((gradient_LOO + gradient_LOO.mT)[..., None, None])

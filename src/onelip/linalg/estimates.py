@@ -20,7 +20,6 @@ from .conv import Image, Padding, phases, spectral_matrices_at, torus
 
 SQUARINGS = 8
 """Of T."""
-SMALLEST_LENGTH = 1e-30
 
 
 def start_vector(size: int, like: Tensor) -> Tensor:
@@ -55,7 +54,8 @@ def _length(rows: Tensor) -> Tensor:
 
 
 def _unit(rows: Tensor) -> Tensor:
-    return rows / _length(rows).clamp(min=SMALLEST_LENGTH)
+    """Of length 1, or of zeros."""
+    return rows / _length(rows).clamp(min=torch.finfo(rows.dtype).tiny)
 
 
 def _at(stack: Tensor, index: Tensor) -> Tensor:
@@ -64,20 +64,27 @@ def _at(stack: Tensor, index: Tensor) -> Tensor:
 
 
 def _lanczos(matrices: _Stack, start: Tensor, steps: int) -> tuple[list[Tensor], Tensor]:
-    """Basis vectors (..., P, N) of a Krylov space, and T, shape (..., S, S)."""
+    """Basis vectors (..., P, N) of a Krylov space, and T, shape (..., S, S).
+
+    Where the space ends before the steps do, what is left of a vector is rounding, and all further vectors are zeros.
+    """
     basis = [_unit(start)]
     diagonal: list[Tensor] = []
     beside: list[Tensor] = []
+    largest = torch.zeros_like(start[..., :1, :1])
     while True:
         rows = matrices.normal(basis[-1])
+        largest = largest.maximum(_length(rows))
         if beside:
             rows = rows - beside[-1] * basis[-2]
         diagonal.append((rows * basis[-1]).sum((-2, -1), keepdim=True))
         if len(basis) == steps:
             break
         rows = rows - diagonal[-1] * basis[-1]
-        beside.append(_length(rows))
-        basis.append(rows / beside[-1].clamp(min=SMALLEST_LENGTH))
+        length = _length(rows)
+        goes_on = length > torch.finfo(rows.dtype).eps * largest
+        beside.append(length)
+        basis.append((rows / length).where(goes_on, 0))
     tridiagonal = torch.diag_embed(torch.cat(diagonal, -1)[..., 0, :])
     if beside:
         upper = torch.diag_embed(torch.cat(beside, -1)[..., 0, :], offset=1)
@@ -89,7 +96,7 @@ def _leading(tridiagonal: Tensor) -> Tensor:
     """T^k e_1, k = 2^SQUARINGS, as rows of length 1, shape (..., 1, S)."""
     power = tridiagonal
     for _ in range(SQUARINGS):
-        trace = power.diagonal(dim1=-2, dim2=-1).sum(-1).clamp(min=SMALLEST_LENGTH)
+        trace = power.diagonal(dim1=-2, dim2=-1).sum(-1).clamp(min=torch.finfo(power.dtype).tiny)
         power = power / trace[..., None, None]
         power = power @ power
     return _unit(power[..., :1, :])
@@ -111,12 +118,18 @@ def _to_unit_scale(weights: Tensor, dims: tuple[int, ...]) -> Tensor:
     return weights / weights.abs().amax(dims, keepdim=True).clamp(min=torch.finfo(weights.dtype).tiny)
 
 
+def _wide(weights: Tensor) -> Tensor:
+    """In a dtype in which torch has complex products."""
+    return weights.to(torch.promote_types(weights.dtype, torch.float32))
+
+
 def norm_estimate(matrices: Tensor, *, steps: int = 12) -> Tensor:
     """Estimates of the spectral norms of real matrices, from below, differentiable.
 
     Returns:
-        Estimates of shape (...), in the matrices' dtype.
+        Estimates of shape (...), in the matrices' dtype, but in float32 for less precise ones.
     """
+    matrices = _wide(matrices)
     with torch.no_grad():
         back = _to_unit_scale(matrices.detach(), (-2, -1))
         start = start_vector(back.shape[-1], back).mT.expand(*back.shape[:-2], -1, -1)
@@ -137,8 +150,9 @@ def conv_norm_estimate(
         refining: Steps there, from what the others found.
 
     Returns:
-        Estimates of shape (...), in the kernel's dtype.
+        Estimates of shape (...), in the kernel's dtype, but in float32 for less precise ones.
     """
+    kernel_OIKK = _wide(kernel_OIKK)
     size = kernel_OIKK.shape[-1]
     if size == 1:
         return norm_estimate(kernel_OIKK.flatten(-3), steps=refining)

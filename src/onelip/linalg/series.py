@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .again import gradients_by_torch, is_plain
+from .again import gradients_by_torch, is_plain, needs_torch
 from .autocast import autocast_to, lowered, without_autocast
 from .conv import Padding, transpose_kernel
 from .convolve import convolve, kernel_gradient
@@ -123,7 +123,7 @@ class _Series(torch.autograd.Function):
         (x, kernel), (dy,) = ctx.saved_tensors, gradients
         wanted = ctx.needs_input_grad[:2]
         with without_autocast(x.device):
-            if torch.is_grad_enabled() or torch._C._functorch.is_legacy_batchedtensor(dy):
+            if needs_torch(dy):
                 by_terms = partial(series_by_terms, degree=ctx.degree, padding=ctx.padding)
                 return *gradients_by_torch(by_terms, (x, kernel), wanted, dy), None, None
             found = _gradients(x, kernel, dy, ctx.degree, ctx.padding, of_kernel=wanted[1])

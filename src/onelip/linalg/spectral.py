@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from .again import gradients_by_torch
+from .again import gradients_by_torch, needs_torch
 from .autocast import without_autocast
 from .fourier import frequency_weights, transform, transform_back
 
@@ -122,7 +122,7 @@ class _Apply(_Bilinear):
             by_library = partial(apply_by_library, around=ctx.around)
             return *gradients_by_torch(by_library, (x, planes), (of_x, of_planes), dy), None, None
         with without_autocast(x.device):
-            if of_x and of_planes and not torch.is_grad_enabled():
+            if of_x and of_planes and not needs_torch(dy):
                 return *_both_gradients(x, dy, planes, ctx.around), None, None
             dx = _Apply.apply(dy, _adjoint(planes), *ctx.around) if of_x else None  # type: ignore[no-untyped-call]
             dplanes = _Weigh.apply(x, dy, *ctx.around) if of_planes else None  # type: ignore[no-untyped-call]
