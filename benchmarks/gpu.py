@@ -4,8 +4,8 @@
     python benchmarks/gpu.py --sizes XS --batch-sizes 2048 --methods aol,bcop --ways bf16-graph
 
 Each network is timed in turn with the unconstrained network of the same padding, trained the same way. What fails, as a
-network that the memory does not hold, is a line that says so. Each size with each batch size is a file of
-`--out`, written when it is done; the same command again skips what is there.
+network that the memory does not hold, is a line that says so. Each size with each batch size is a file of `--out`,
+written anew after every network; the same command again measures what is missing there.
 
 The ways to train: eager in float32; with activations in bfloat16, for which weights are constructed in float32 all the
 same, eager, compiled by torch.compile, or recorded as a CUDA graph. Inference is in float32, of which certificates
@@ -14,9 +14,10 @@ speak.
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+import functools
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Annotated
@@ -27,47 +28,22 @@ from rich.console import Console
 
 from onelip.bench.costs import cases_of
 from onelip.bench.entrants import Entrant, MethodEntrant, OtherEntrant
-from onelip.bench.failure import failure
-from onelip.bench.measure.graphs import captured
+from onelip.bench.folder import held
+from onelip.bench.measure.graphs import answers
 from onelip.bench.measure.machine import describe_machine, find_device
-from onelip.bench.measure.precision import full_precision
-from onelip.bench.measure.roofline import Peaks, measured_peaks, operations_of
-from onelip.bench.measure.timing import interleave
+from onelip.bench.measure.roofline import Peaks, measured_peaks
 from onelip.bench.others import PEERS, PLAIN
-from onelip.bench.selection import find_methods, yardstick
-from onelip.bench.speed import Speed, SpeedRecord, print_speeds
-from onelip.bench.subject import Trained, Workload, check_network
-from onelip.errors import OnelipError
+from onelip.bench.results import read_as
+from onelip.bench.selection import find_methods
+from onelip.bench.speed import SpeedRecord, print_speeds
+from onelip.bench.subject import Workload, check_network
+from onelip.bench.ways import WAYS, Session, let_go, measured, unmeasured
+from onelip.cli import options
+from onelip.cli.errors import clear_errors
+from onelip.errors import OnelipError, RecordError
 from onelip.files import write_text
-from onelip.linalg.conv import Padding
 
-WARMUP = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Way:
-    """How a network is trained."""
-
-    low_precision: bool = False
-    compiled: bool = False
-    graph: bool = False
-
-
-WAYS = {
-    "float32": Way(),
-    "bf16": Way(low_precision=True),
-    "bf16-compiled": Way(low_precision=True, compiled=True),
-    "bf16-graph": Way(low_precision=True, graph=True),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Session:
-    """What all networks of a record have in common."""
-
-    workload: Workload
-    rounds: int
-    peaks: Peaks
+ALL_FAILED = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,147 +87,157 @@ def main(
     device: Annotated[str | None, typer.Option(help="cuda, cuda:N or cpu; cuda where there is one.")] = None,
     sizes: Annotated[str | None, typer.Option(help="XS, S, M, L or widths, separated by commas.")] = None,
     batch_sizes: Annotated[str | None, typer.Option(help="Images per step, separated by commas.")] = None,
-    methods: Annotated[str, typer.Option(help="Names, separated by commas.")] = "all",
+    methods: Annotated[str | None, typer.Option(help="Names, separated by commas.")] = None,
     ways: Annotated[str | None, typer.Option(help=f"Of {', '.join(WAYS)}.")] = None,
     image: Annotated[str | None, typer.Option(help="Channels x height x width.")] = None,
     peers: Annotated[bool, typer.Option(help="Measure plain torch and what is installed of other libraries.")] = True,
     rounds: Annotated[int | None, typer.Option(help="Samples of each kind.", min=1)] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the records; on a GPU results/gpu.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Begin files that are there anew.")] = False,
 ) -> None:
     """Measures, prints and records."""
-    console = Console()
-    try:
+    with clear_errors(lambda: "What was measured is kept in --out, and the same command again goes on from there."):
         found = find_device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         usual = ON_GPU if found.type == "cuda" else ON_CPU
-        chosen = _ways(ways or usual.ways, found)
-        shape = _shape(image or usual.image)
-        batches = _batch_sizes(batch_sizes or usual.batch_sizes)
-        cases = cases_of(find_methods(methods.split(",")), "paper")
+        chosen = _ways(usual.ways if ways is None else ways, found)
+        shape = options.image_shape(usual.image if image is None else image)
+        asked = find_methods(options.method_names(methods, None))
+        cases = cases_of(asked, "paper")
         workloads = [
             Workload(size=size, image=shape, classes=10, batch_size=batch, device=found)
-            for size in (sizes or usual.sizes).split(",")
-            for batch in batches
+            for size in options.size_list(usual.sizes if sizes is None else sizes)
+            for batch in _batch_sizes(usual.batch_sizes if batch_sizes is None else batch_sizes)
         ]
         for workload in workloads:
             for case in cases:
                 check_network(*case, workload)
-    except OnelipError as error:
-        Console(stderr=True).print(f"[red]Error:[/] {error}")
-        raise typer.Exit(2) from error
-    others = [OtherEntrant(other) for other in (PLAIN, *PEERS) if peers and other.version is not None]
-    entrants: list[Entrant] = [*(MethodEntrant(*case) for case in cases), *others]
-    peaks = measured_peaks(found, side=usual.side, numbers=usual.numbers)
-    folder = out or usual.out
-    for workload in workloads:
-        path = None if folder is None else folder / _file_name(workload)
-        if path is not None and path.exists():
-            record = SpeedRecord.model_validate_json(path.read_text(encoding="utf-8"))
-        else:
-            record = _record(Session(workload, rounds or usual.rounds, peaks), entrants, chosen, console)
-            if path is not None:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                write_text(path, record.model_dump_json(indent=1))
-        print_speeds(record, console)
+        others = [OtherEntrant(other) for other in (PLAIN, *PEERS) if peers and other.version is not None]
+        entrants: list[Entrant] = [*(MethodEntrant(*case) for case in cases), *others]
+        folder = usual.out if out is None else out
+        statuses: list[str] = []
+        with nullcontext() if folder is None else held(folder):
+            # All files that are there are looked at before an hour is spent on the first.
+            drafts = [
+                _draft(
+                    workload,
+                    None if folder is None else folder / _file_name(workload),
+                    rounds or usual.rounds,
+                    usual,
+                    anew=force,
+                )
+                for workload in workloads
+            ]
+            for draft in drafts:
+                try:
+                    for way in chosen:
+                        for entrant in entrants:
+                            draft.see_to(entrant, way)
+                finally:
+                    done = draft.part(entrants, chosen)
+                    if done.speeds:
+                        print_speeds(done, Console())
+                    names = {method.name for method in asked}
+                    statuses += [one.status for one in done.speeds if one.method and one.method.name in names]
+    if all(status != "ok" for status in statuses):
+        raise typer.Exit(ALL_FAILED)
 
 
-def _ways(text: str, device: torch.device) -> list[str]:
-    names = text.split(",")
-    for name in names:
+def _ways(text: str, device: torch.device) -> tuple[str, ...]:
+    names = options.listed(text)
+    for name in names or (text,):
         if name not in WAYS:
-            raise OnelipError(f"--ways {name!r} is not one of {', '.join(WAYS)}")
+            raise options.unknown("way", name, WAYS)
         if WAYS[name].graph and device.type != "cuda":
             raise OnelipError(f"--ways {name!r} needs a CUDA device, and this is {device.type}")
     return names
 
 
-def _shape(text: str) -> tuple[int, int, int]:
-    parts = text.split("x")
-    if len(parts) != 3 or not all(part.isdecimal() and int(part) > 0 for part in parts):
-        raise OnelipError(f"--image {text!r} is not allowed; give channels x height x width, such as 3x32x32")
-    channels, height, width = map(int, parts)
-    return channels, height, width
+def _batch_sizes(text: str) -> tuple[int, ...]:
+    wanted = "numbers of images, such as 256"
+    found = options.numbers("--batch-sizes", text, int, wanted)
+    if min(found) < 1:
+        raise OnelipError(f"--batch-sizes {text!r} is not allowed; give {wanted}, separated by commas")
+    return found
 
 
-def _batch_sizes(text: str) -> list[int]:
-    parts = text.split(",")
-    if not all(part.isdecimal() and int(part) > 0 for part in parts):
-        raise OnelipError(f"--batch-sizes {text!r} is not allowed; give numbers of images, such as 256,2048")
-    return [int(part) for part in parts]
+@dataclass
+class _Draft:
+    """A record in the making, and the file that it is written to after every network."""
+
+    workload: Workload
+    path: Path | None
+    record: SpeedRecord
+
+    def see_to(self, entrant: Entrant, way: str) -> None:
+        """Measures a network, unless the record has it."""
+        device = self.workload.device
+        what = f"size {self.workload.size}, batch {self.workload.batch_size}, {way}: {entrant.title}"
+        if unmeasured(entrant, way).key in {one.key for one in self.record.speeds}:
+            typer.echo(f"{what}: there, not measured again")
+            return
+        typer.echo(what)
+        record = self.record
+        peaks = Peaks(macs=record.peak_macs, low_precision_macs=record.peak_low_precision_macs, bytes=record.peak_bytes)
+        self.record = record.having(measured(Session(self.workload, record.rounds, peaks), entrant, way))
+        if self.path is not None:
+            write_text(self.path, self.record.model_dump_json(indent=1) + "\n")
+        if not answers(device):
+            raise OnelipError(f"after {what}, {device} refuses everything; the same command again goes on")
+        let_go(device)
+
+    def part(self, entrants: Sequence[Entrant], ways: Sequence[str]) -> SpeedRecord:
+        """What the record has of these."""
+        keys = {unmeasured(entrant, way).key for way in ways for entrant in entrants}
+        return self.record.model_copy(update={"speeds": tuple(one for one in self.record.speeds if one.key in keys)})
+
+
+def _draft(workload: Workload, path: Path | None, rounds: int, usual: Usual, *, anew: bool) -> _Draft:
+    """Goes on with the file that is there, or begins one.
+
+    Raises:
+        RecordError: It cannot be read, or was made otherwise, so that nothing may be added to it.
+    """
+    if path is not None and path.exists() and not anew:
+        record = read_as(SpeedRecord, path)
+        here = _circumstances(_begun(workload, rounds, Peaks(macs=1, low_precision_macs=1, bytes=1)))
+        for what, then in _circumstances(record).items():
+            if then != here[what]:
+                raise RecordError(
+                    f"{path} was made with another {what.replace('_', ' ')}: {then}, and not {here[what]}; name "
+                    "another --out, or begin the file anew with --force"
+                )
+    else:
+        record = _begun(workload, rounds, _peaks(workload.device, usual))
+    return _Draft(workload, path, record)
+
+
+@functools.lru_cache
+def _peaks(device: torch.device, usual: Usual) -> Peaks:
+    """Measured once."""
+    return measured_peaks(device, side=usual.side, numbers=usual.numbers)
+
+
+def _circumstances(record: SpeedRecord) -> dict[str, object]:
+    return record.model_dump(include={"size", "image", "batch_size", "rounds"}) | record.machine.model_dump()
+
+
+def _begun(workload: Workload, rounds: int, peaks: Peaks) -> SpeedRecord:
+    return SpeedRecord(
+        size=workload.size,
+        image=workload.image,
+        batch_size=workload.batch_size,
+        rounds=rounds,
+        machine=describe_machine(workload.device),
+        started=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        peak_macs=peaks.macs,
+        peak_low_precision_macs=peaks.low_precision_macs,
+        peak_bytes=peaks.bytes,
+    )
 
 
 def _file_name(workload: Workload) -> str:
     image = "x".join(map(str, workload.image))
     return f"speed-{workload.size}-{image}-b{workload.batch_size}-{workload.device.type}.json"
-
-
-def _record(session: Session, entrants: Iterable[Entrant], ways: list[str], console: Console) -> SpeedRecord:
-    started, speeds = datetime.now(timezone.utc), []
-    workload, peaks = session.workload, session.peaks
-    for way in ways:
-        for entrant in entrants:
-            console.print(f"size {workload.size}, batch {workload.batch_size}, {way}: {entrant.title}", style="dim")
-            speeds.append(_speed(session, entrant, way))
-            gc.collect()
-            if workload.device.type == "cuda":
-                torch.cuda.empty_cache()
-    return SpeedRecord(
-        size=workload.size,
-        image=workload.image,
-        batch_size=workload.batch_size,
-        machine=describe_machine(workload.device),
-        started=started.isoformat(timespec="seconds"),
-        peak_macs=peaks.macs,
-        peak_low_precision_macs=peaks.low_precision_macs,
-        peak_bytes=peaks.bytes,
-        speeds=tuple(speeds),
-    )
-
-
-def _speed(session: Session, entrant: Entrant, name: str) -> Speed:
-    way = WAYS[name]
-    ours = isinstance(entrant, MethodEntrant)
-    padding: Padding = entrant.padding if isinstance(entrant, MethodEntrant) else "circular"
-    speed = Speed(title=entrant.title, kind="method" if ours else "other", padding=padding, way=name)
-    workload = replace(session.workload, low_precision=way.low_precision, compiled=way.compiled)
-    try:
-        with full_precision():
-            return speed.model_copy(update=_measured(replace(session, workload=workload), entrant, padding, way))
-    except Exception as error:  # noqa: BLE001  # one network's failure must not end the session
-        status, message = failure(error)
-        return speed.model_copy(update={"status": status, "message": message})
-
-
-def _measured(session: Session, entrant: Entrant, padding: Padding, way: Way) -> dict[str, object]:
-    workload = session.workload
-    network = entrant.build(workload)
-    found: dict[str, object] = {} if way.graph else {"train_bytes": network.train_bytes()}
-    if isinstance(entrant, MethodEntrant):
-        eager = entrant.build(replace(workload, compiled=False))
-        eager.to_training()
-        found["roofline"] = session.peaks.seconds(operations_of(eager.train_step))
-        del eager
-    pair = {"": network, "yardstick_": MethodEntrant(yardstick(()), padding).build(workload)}
-    for kind in ("train", "inference"):
-        steps = {prefix: _step(kind, one, way, workload.device) for prefix, one in pair.items()}
-        samples = interleave(steps, rounds=session.rounds, warmup=WARMUP, device=workload.device)
-        found |= {f"{prefix}{kind}": taken for prefix, taken in samples.items()}
-    return found
-
-
-def _step(kind: str, network: Trained, way: Way, device: torch.device) -> Callable[[], object]:
-    if kind == "inference":
-        network.to_inference()
-        return captured(network.infer, device) if way.graph else network.infer
-    network.to_training()
-    if not way.graph:
-        return network.train_step
-    replay = captured(network.find_gradients, device)
-
-    def step() -> None:
-        replay()
-        network.update()
-
-    return step
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ table and the figure are made anew from growth.json.
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -17,19 +16,24 @@ import typer
 from rich.console import Console
 from rich.markdown import Markdown
 
+from onelip.bench.folder import held
 from onelip.bench.growth import BASE, RANGES, Ranges, measure_growth
 from onelip.bench.measure.machine import find_device
 from onelip.bench.report.growth import GrowthRecord, markdown, svg
+from onelip.bench.results import read_as
 from onelip.bench.selection import find_methods
-from onelip.errors import OnelipError
+from onelip.cli import options
+from onelip.cli.errors import clear_errors
+from onelip.errors import RecordError
 from onelip.files import write_text
 
 SMALL: Ranges = {"batch": (1, 2), "side": (4, 8), "channels": (2, 4), "kernel": (3, 5)}
+ALL_FAILED = 1
 
 
 def main(
     *,
-    methods: Annotated[str, typer.Option(help="Names, separated by commas.")] = "all",
+    methods: Annotated[str | None, typer.Option(help="Names, separated by commas.")] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
     rounds: Annotated[int, typer.Option(help="Samples of each point.", min=1)] = 8,
     small: Annotated[bool, typer.Option("--small", help="Two small values of each variable, for a trial.")] = False,
@@ -37,25 +41,23 @@ def main(
     out: Annotated[Path, typer.Option(help="Folder of the three files.")] = Path("growth"),
 ) -> None:
     """Measures, prints and records."""
-    console = Console()
-    try:
-        asked, found = find_methods(methods.split(",")), find_device(device)
-        if again and not (out / "growth.json").exists():
-            raise OnelipError(f"{out / 'growth.json'} is not there; measure first, without --again")
-    except OnelipError as error:
-        Console(stderr=True).print(f"[red]Error:[/] {error}")
-        raise typer.Exit(2) from error
-    out.mkdir(parents=True, exist_ok=True)
-    if again:
-        record = GrowthRecord.model_validate_json((out / "growth.json").read_text(encoding="utf-8"))
-    else:
-        ranges = SMALL if small else RANGES
-        note = partial(console.print, style="dim")
-        record = measure_growth(asked, found, base=BASE, ranges=ranges, rounds=rounds, note=note)
-        write_text(out / "growth.json", record.model_dump_json(indent=1))
-    write_text(out / "growth.md", markdown(record))
-    write_text(out / "growth.svg", svg(record))
-    console.print(Markdown(markdown(record)))
+    with clear_errors():
+        file = out / "growth.json"
+        asked, found = find_methods(options.method_names(methods, None)), find_device(device)
+        if again and not file.exists():
+            raise RecordError(f"{file} is not there; measure first, without --again")
+        with held(out):
+            if again:
+                record = read_as(GrowthRecord, file)
+            else:
+                ranges = SMALL if small else RANGES
+                record = measure_growth(asked, found, base=BASE, ranges=ranges, rounds=rounds, note=typer.echo)
+            Console().print(Markdown(markdown(record)))
+            if not record.points:
+                raise typer.Exit(ALL_FAILED)
+            write_text(file, record.model_dump_json(indent=1))
+            write_text(out / "growth.md", markdown(record))
+            write_text(out / "growth.svg", svg(record))
 
 
 if __name__ == "__main__":

@@ -37,6 +37,14 @@ def test_maxmin_keeps_the_memory_format():
     assert MaxMin()(x).is_contiguous(memory_format=torch.channels_last)
 
 
+@pytest.mark.parametrize("form", [torch.contiguous_format, torch.channels_last])
+def test_gradients_of_maxmin_have_the_memory_format_of_its_images(form):
+    x = torch.randn(2, 6, 3, 4).contiguous(memory_format=form).requires_grad_()
+    y = MaxMin()(x)
+    (gradient,) = torch.autograd.grad(y, x, torch.ones_like(y, memory_format=torch.contiguous_format))
+    assert gradient.is_contiguous(memory_format=form)
+
+
 def test_maxmin_passes_nan_on():
     assert MaxMin()(torch.tensor([[float("nan"), 1.0]])).isnan().any()
 

@@ -30,6 +30,28 @@ def test_every_method_quantity_and_variable_is_measured(record):
     assert all(one.lowest - 1e-9 <= one.measured <= one.highest + 1e-9 for one in found)
 
 
+def test_methods_of_one_title_are_two(record):
+    points = [
+        point.model_copy(update={"method": point.method.model_copy(update={"title": "Twin"})})
+        for point in record.points
+        if point.method.name in ("aol", "bcop")
+    ]
+    found = exponents(record.model_copy(update={"points": tuple(points)}))
+    assert len(found) == 2 * 2 * 4
+    assert markdown(record.model_copy(update={"points": tuple(points)})).count("| Twin |") == 4
+
+
+def test_a_method_that_fails_is_a_line_and_the_others_are_measured():
+    class Broken(METHODS["aol"].conv2d):
+        def construct(self, raw, image):
+            raise RuntimeError("on purpose")
+
+    broken = replace(METHODS["aol"], name="broken", title="Broken", conv2d=Broken)
+    record = measure_growth([broken, METHODS["standard"]], torch.device("cpu"), ranges=SMALL, rounds=1)
+    assert {point.method.name for point in record.points} == {"standard"}
+    assert "- Broken: RuntimeError: on purpose" in markdown(record)
+
+
 def test_powers_are_found(record):
     """Times of 3 value^e: the exponent, whatever the factor."""
     points = [
@@ -85,6 +107,12 @@ def test_the_command_writes_and_rebuilds_its_files(tmp_path):
     assert done.returncode == 0, done.stderr
     files = {path.name: path.read_text() for path in (tmp_path / "there").iterdir()}
     assert set(files) == {"growth.json", "growth.md", "growth.svg"}
+    text = files["growth.json"]
+    (tmp_path / "there" / "growth.json").write_text(text[:-50])
+    cut = run("--again")
+    assert cut.returncode == 2
+    assert "is cut, or not what this command writes" in " ".join(cut.stderr.split())
+    (tmp_path / "there" / "growth.json").write_text(text)
     (tmp_path / "there" / "growth.svg").unlink()
     assert run("--again").returncode == 0
     assert {path.name: path.read_text() for path in (tmp_path / "there").iterdir()} == files

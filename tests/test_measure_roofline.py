@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from onelip.bench.measure.graphs import captured
+from onelip.bench.measure.graphs import answers, captured
 from onelip.bench.measure.roofline import Operation, Peaks, measured_peaks, operations_of
 from onelip.errors import UnsupportedOperationError
 
@@ -24,6 +24,27 @@ def test_views_and_reserved_memory_move_nothing():
 def test_in_place_operations_read_and_write():
     a, b = torch.ones(6), torch.ones(6)
     assert operations_of(lambda: a.add_(b)) == (Operation(0, 4 * (6 + 6 + 6), False),)
+
+
+def test_what_is_overwritten_is_not_read():
+    a, b = torch.ones(6), torch.ones(6)
+    assert operations_of(lambda: a.copy_(b)) == (Operation(0, 4 * (6 + 6), False),)
+    assert operations_of(a.zero_) == (Operation(0, 4 * 6, False),)
+    assert operations_of(lambda: torch.add(a, b, out=torch.empty(6))) == (Operation(0, 4 * (6 + 6 + 6), False),)
+    assert operations_of(lambda: torch.zeros_like(a)) == (Operation(0, 4 * 6, False),)
+    assert operations_of(lambda: torch._foreach_add_([a, b], [b, a])) == (Operation(0, 6 * 4 * 6, False),)
+
+
+def test_what_is_there_once_is_read_once():
+    one, matrix = torch.ones(1), torch.ones(3, 4)
+    assert operations_of(lambda: one.expand(1000).sum()) == (Operation(0, 4 * (1 + 1), False),)
+    assert operations_of(lambda: matrix + torch.ones(4).expand(3, 4))[-1] == Operation(0, 4 * (12 + 4 + 12), False)
+
+
+def test_of_a_choice_only_the_result_surely_moves():
+    matrix, index = torch.ones(100, 4), torch.tensor([3])
+    assert operations_of(lambda: matrix.index_select(0, index)) == (Operation(0, 4 * 4, False),)
+    assert operations_of(lambda: matrix.index_fill_(0, index, 1.0)) == ()
 
 
 @pytest.mark.parametrize(("dtype", "low"), [(torch.float32, False), (torch.bfloat16, True), (torch.float64, False)])
@@ -53,6 +74,10 @@ def test_measured_peaks_are_rates():
     assert peaks.bytes < 1e15
 
 
+def test_a_device_answers():
+    assert answers(CPU)
+
+
 def test_graphs_are_for_gpus():
     with pytest.raises(UnsupportedOperationError, match="need a CUDA device, not cpu"):
         captured(lambda: None, CPU)
@@ -66,5 +91,7 @@ def test_a_graph_does_the_work_again():
     before = x.clone()
     replay()
     assert torch.equal(x, before + 1)
+    stream = torch.cuda.current_stream()
     with pytest.raises(UnsupportedOperationError, match="cannot be recorded"):
         captured(lambda: x.sum().item(), device)
+    assert torch.cuda.current_stream() == stream

@@ -9,10 +9,11 @@ from datetime import datetime, timezone
 import torch
 from torch import Tensor
 
+from onelip.bench.failure import failure
 from onelip.bench.measure.machine import describe_machine
 from onelip.bench.measure.precision import full_precision
 from onelip.bench.measure.timing import interleave
-from onelip.bench.report.growth import GrowthPoint, GrowthRecord, Quantity, Variable
+from onelip.bench.report.growth import GrowthFailure, GrowthPoint, GrowthRecord, Quantity, Variable
 from onelip.bench.selection import method_info
 from onelip.method import ConvShape, Method
 from onelip.nn.base import Weights
@@ -57,6 +58,8 @@ def measure_growth(
     Two things are timed: the forward pass of a batch, weights given, and the construction of the weights. All values of
     a variable are timed in turn, so that a drift of the machine does not look like growth.
 
+    A method that fails at one of them has no points, and its reason stands in the record.
+
     Args:
         methods: What is measured; each with the padding of its paper.
         device: Where.
@@ -65,17 +68,26 @@ def measure_growth(
         rounds: Samples of each point.
         note: Is told what is measured next.
     """
-    started, points = datetime.now(timezone.utc), []
+    started = datetime.now(timezone.utc)
+    points: list[GrowthPoint] = []
+    failures = []
     for method in methods:
-        for variable, values in ranges.items():
-            note(f"{method.title}: {variable}")
-            shapes = {value: replace(varied(base, variable, value), padding=method.padding) for value in values}
-            points += _points(method, variable, shapes, device, rounds)
+        found = []
+        try:
+            for variable, values in ranges.items():
+                note(f"{method.title}: {variable}")
+                shapes = {value: replace(varied(base, variable, value), padding=method.padding) for value in values}
+                found += _points(method, variable, shapes, device, rounds)
+        except Exception as error:  # noqa: BLE001  # one method's failure must not end the session
+            failures.append(GrowthFailure(method=method_info(method), message=failure(error)[1]))
+            continue
+        points += found
     return GrowthRecord(
         machine=describe_machine(device),
         started=started.isoformat(timespec="seconds"),
         base={"batch": base.batch, "side": base.height, "channels": base.in_channels, "kernel": base.kernel_size},
         points=tuple(points),
+        failures=tuple(failures),
     )
 
 

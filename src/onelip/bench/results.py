@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json
@@ -19,6 +20,7 @@ from onelip.bench.records import (
     CostRecord,
     Evaluation,
     Machine,
+    Model,
     Record,
     Started,
     TrainRecord,
@@ -29,6 +31,8 @@ from onelip.files import write_text
 RECORD_NAME = "record.json"
 RUN_NAME = "run.json"
 COST_PATTERN = "cost-*.json"
+
+AnyModel = TypeVar("AnyModel", bound=Model)
 
 _ADAPTER: TypeAdapter[TrainRecord | CostRecord] = TypeAdapter(Record)
 _NUMBERS = re.compile(r"\[\n\s+([-+\d.eE,\s]+?)\n\s*\]")
@@ -107,6 +111,23 @@ def read_record(path: Path) -> TrainRecord | CostRecord:
     if isinstance(outcome, _Refusal):
         raise RecordError(f"{path}: {outcome.reason}")
     return outcome
+
+
+def read_as(kind: type[AnyModel], path: Path) -> AnyModel:
+    """Read a file that a benchmark wrote.
+
+    Raises:
+        RecordError: The file is missing, cut or foreign.
+    """
+    try:
+        return kind.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise RecordError(f"cannot read {path}: {error.strerror or error}") from error
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        reason = f"{where}: {first['msg']}" if where else first["msg"]
+        raise RecordError(f"{path} is cut, or not what this command writes ({reason}); move it away") from error
 
 
 def load_records(folder: Path) -> Records:

@@ -8,26 +8,33 @@ from typing import Literal
 from pydantic import NonNegativeInt, PositiveInt
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from onelip.bench.records import Machine, Model, NonNegative, Positive, Status
+from onelip.bench.records import Machine, MethodInfo, Model, NonNegative, Positive, Status
+from onelip.errors import plain
 
 
 class Speed(Model):
     """One network, trained one way; samples in seconds.
 
     Attributes:
+        name: Unique among the networks of a record that are trained the same way.
         title: Of the layers.
-        kind: Whether they are a method's of onelip, or another library's.
+        method: Whose they are; None for those of another library.
+        version: Of the other library.
         train: Training steps.
         inference: Forward passes in float32, weights constructed before.
         yardstick_train: Training steps of the unconstrained network, taken in turn with these.
         yardstick_inference: Its forward passes.
-        train_bytes: Peak memory of a training step; 0 where a graph keeps its own.
-        roofline: Seconds that the machine needs for the training step's operations at best; 0 where not counted.
+        train_bytes: Peak memory of a training step; 0 where a graph keeps its own, or a compiled network's on a CPU.
+        roofline: Seconds that the machine needs for the training step's operations at best; 0 where not counted, as for
+            a compiled network, whose operations are others, and for methods with one that nobody has a count of.
     """
 
+    name: str
     title: str
-    kind: Literal["method", "other"]
+    method: MethodInfo | None
+    version: str = ""
     padding: Literal["circular", "zeros"]
     way: str
     status: Status = "ok"
@@ -39,24 +46,40 @@ class Speed(Model):
     train_bytes: NonNegativeInt = 0
     roofline: NonNegative = 0.0
 
+    @property
+    def key(self) -> tuple[object, ...]:
+        """What was measured: with another revision, source or version it is another network."""
+        revision = None if self.method is None else (self.method.revision, self.method.source)
+        return self.name, self.way, self.version, revision
+
 
 class SpeedRecord(Model):
-    """All networks of one size and batch size on one machine."""
+    """All networks of one size and batch size on one machine.
+
+    Attributes:
+        rounds: Samples of each kind.
+    """
 
     kind: Literal["speed"] = "speed"
     size: str
     image: tuple[PositiveInt, PositiveInt, PositiveInt]
     batch_size: PositiveInt
+    rounds: PositiveInt
     machine: Machine
     started: str
     peak_macs: Positive
     peak_low_precision_macs: Positive
     peak_bytes: Positive
-    speeds: tuple[Speed, ...]
+    speeds: tuple[Speed, ...] = ()
+
+    def having(self, speed: Speed) -> SpeedRecord:
+        """This record with one network more, instead of an older one of its name."""
+        others = tuple(one for one in self.speeds if (one.name, one.way) != (speed.name, speed.way))
+        return self.model_copy(update={"speeds": (*others, speed)})
 
 
 def print_speeds(record: SpeedRecord, console: Console) -> None:
-    """The table of a record, and below it what failed."""
+    """The table of a record, and below it what failed; messages may be foreign."""
     image = "x".join(map(str, record.image))
     table = Table(
         title=f"ConvNet {record.size}, images {image}, batch {record.batch_size}, {record.machine.device_name}; "
@@ -69,11 +92,11 @@ def print_speeds(record: SpeedRecord, console: Console) -> None:
     for heading in ("Train img/s", "u", "Roofline", "Train MB", "Infer img/s", "u"):
         table.add_column(heading, justify="right")
     for speed in record.speeds:
-        table.add_row(speed.title, speed.way, *_cells(speed, record.batch_size))
+        table.add_row(Text(speed.title), speed.way, *_cells(speed, record.batch_size))
     console.print(table)
     for speed in record.speeds:
         if speed.status != "ok":
-            console.print(f"{speed.title}, {speed.way}: {speed.status}: {speed.message}", style="yellow")
+            console.print(Text(f"{speed.title}, {speed.way}: {speed.status}: {plain(speed.message)}", "yellow"))
 
 
 def _cells(speed: Speed, batch: int) -> list[str]:

@@ -77,11 +77,11 @@ class Trained:
         device, classes = workload.device, workload.classes
         self.device, self.batch_size = device, workload.batch_size
         self.model = model.to(device)
-        self._objective: Callable[[], Tensor] = torch.compile(self._loss_now) if workload.compiled else self._loss_now
         self._autocast = torch.autocast(device.type, torch.bfloat16, enabled=workload.low_precision)
         self._images_BCHW = torch.rand(workload.batch_size, *workload.image).to(device)
         self._labels_B = torch.randint(classes, (workload.batch_size,)).to(device)
-        self._loss = MarginCrossEntropy()
+        objective = _objective(self.model, self._images_BCHW, self._labels_B)
+        self._objective = torch.compile(objective, dynamic=False) if workload.compiled else objective
         self._optimizer = torch.optim.SGD(self.model.parameters(), lr=LEARNING_RATE, momentum=0.9)
 
     def train_step(self) -> None:
@@ -143,10 +143,6 @@ class Trained:
         """Multiply-accumulates of an inference step, counted; the network is in eval mode."""
         return count_macs(self.infer)
 
-    def _loss_now(self) -> Tensor:
-        loss: Tensor = self._loss(self.model(self._images_BCHW).float(), self._labels_B)
-        return loss
-
     def _resident(self) -> list[Tensor]:
         return [*self.model.parameters(), *self.model.buffers(), self._images_BCHW]
 
@@ -184,6 +180,17 @@ class Subject(Trained):
     def construction_macs(self) -> int:
         """Multiply-accumulates of constructing all weights in training mode, by the method's formula."""
         return sum(self.method.cost(shape).construction for shape in self.model.conv_shapes(self.batch_size))
+
+
+def _objective(model: nn.Module, images_BCHW: Tensor, labels_B: Tensor) -> Callable[[], Tensor]:
+    """The loss as it is now; not a method, which would keep the network alive until a collector comes by."""
+    loss = MarginCrossEntropy()
+
+    def value() -> Tensor:
+        found: Tensor = loss(model(images_BCHW).float(), labels_B)
+        return found
+
+    return value
 
 
 def _network(method: Method, padding: Padding, workload: Workload) -> ConvNet:

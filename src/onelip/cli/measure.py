@@ -63,7 +63,7 @@ def measure(
     Example: onelip measure --sizes XS,S --image 1x8x8
     """
     with clear_errors(lambda: "Finished sessions are kept." if out else "Nothing was written."):
-        shape, seconds = _shape(image), _seconds(limit)
+        shape, seconds = options.image_shape(image), _seconds(limit)
         if profile and as_json:
             raise OnelipError("--profile prints tables, and --json prints none; leave one of them out")
         from onelip.bench.costs import cases_of
@@ -140,15 +140,6 @@ def _print(records: list[CostRecord], as_json: bool, out: Path | None) -> None:
     print_costs(records, Console())
     if out is not None:
         say(f"Records: {out}; onelip report {out} makes a page of them.")
-
-
-def _shape(text: str) -> tuple[int, int, int]:
-    """The image shape in a text such as 3x32x32."""
-    parts = text.split("x")
-    if len(parts) != 3 or not all(part.isascii() and part.isdecimal() and int(part) > 0 for part in parts):
-        raise OnelipError(f"--image {text!r} is not allowed; give channels x height x width, such as 3x32x32")
-    channels, height, width = map(int, parts)
-    return channels, height, width
 
 
 def _seconds(text: str) -> float:

@@ -161,6 +161,19 @@ def size_list(text: str) -> tuple[str, ...]:
     return found
 
 
+def image_shape(text: str) -> tuple[int, int, int]:
+    """The image shape (C, H, W) in a text such as 3x32x32.
+
+    Raises:
+        OnelipError: It is no shape.
+    """
+    parts = text.split("x")
+    if len(parts) != 3 or not all(part.isascii() and part.isdecimal() and int(part) > 0 for part in parts):
+        raise OnelipError(f"--image {text!r} is not allowed; give channels x height x width, such as 3x32x32")
+    channels, height, width = map(int, parts)
+    return channels, height, width
+
+
 def method_names(methods: str | None, own: Sequence[str] | None) -> tuple[str, ...]:
     """What --methods and --method name together: all registered methods, unless registered ones are named."""
     added = tuple(own or ())

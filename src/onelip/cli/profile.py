@@ -9,6 +9,8 @@ from onelip.cli.display import live_notes
 
 if TYPE_CHECKING:
     from onelip.bench.costs import Case
+    from onelip.bench.entrants import MethodEntrant
+    from onelip.bench.measure.profile import Operation
     from onelip.bench.subject import Workload
 
 STEPS, SHOWN = 3, 12
@@ -24,7 +26,6 @@ def print_profiles(cases: Iterable[Case], workload: Workload) -> None:
 
     from onelip.bench.entrants import MethodEntrant
     from onelip.bench.measure.precision import full_precision
-    from onelip.bench.measure.profile import profile_operations
     from onelip.errors import plain
 
     console = Console()
@@ -32,9 +33,7 @@ def print_profiles(cases: Iterable[Case], workload: Workload) -> None:
         entrant = MethodEntrant(*case)
         with live_notes(f"profile of {entrant.title}"), full_precision():
             try:
-                network = entrant.build(workload)
-                network.to_training()
-                operations = profile_operations(network.train_step, device=workload.device, runs=STEPS)
+                operations = _profiled(entrant, workload)
             except Exception as error:  # noqa: BLE001  # one network's failure is told, and the others are profiled
                 console.print(Text(f"\n{entrant.title}: no profile: {plain(entrant.failed(error).message)}", "yellow"))
                 continue
@@ -46,3 +45,12 @@ def print_profiles(cases: Iterable[Case], workload: Workload) -> None:
             table.add_row(Text(one.name), f"{100 * one.share:.1f}%", f"{1e3 * one.seconds:.2f}", f"{one.calls:.0f}")
         title = f"Where a training step goes: {entrant.title}, ConvNet {workload.size}, batch {workload.batch_size}"
         console.print("", Text(title, "bold"), table, sep="\n")
+
+
+def _profiled(entrant: MethodEntrant, workload: Workload) -> tuple[Operation, ...]:
+    """A network's training step; the network is gone before the next one is built."""
+    from onelip.bench.measure.profile import profile_operations
+
+    network = entrant.build(workload)
+    network.to_training()
+    return profile_operations(network.train_step, device=workload.device, runs=STEPS)

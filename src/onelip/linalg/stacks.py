@@ -92,7 +92,7 @@ def _pool(threads: int, *, process: int) -> ThreadPoolExecutor:  # noqa: ARG001 
             future.result()
     except BaseException:
         meeting.abort()
-        pool.shutdown(wait=False)
+        pool.shutdown(wait=True, cancel_futures=True)  # what still runs sets the number of threads
         raise
     finally:
         torch.set_num_threads(before)

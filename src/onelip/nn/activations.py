@@ -55,9 +55,16 @@ class _SortPairs(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        (swap,) = ctx.saved_tensors
-        result: Tensor = _SwapPairs.apply(gradients[0], swap)  # type: ignore[no-untyped-call]
+        (swap,), (gradient,) = ctx.saved_tensors, gradients
+        if _takes_results(swap) and _takes_results(gradient) and _channels_lie_together(swap):
+            # One that comes from vectors has planes, and residual sums would hand that on to all layers before.
+            gradient = gradient.contiguous(memory_format=torch.channels_last)
+        result: Tensor = _SwapPairs.apply(gradient, swap)  # type: ignore[no-untyped-call]
         return result
+
+
+def _channels_lie_together(x: Tensor) -> bool:
+    return x.dim() == 4 and not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last)
 
 
 def _pairs(x: Tensor) -> tuple[Tensor, Tensor]:

@@ -68,7 +68,7 @@ class Counter(TorchDispatchMode):
         super().__init__()  # type: ignore[no-untyped-call]
         self.macs = 0
 
-    def see(self, func: Any, macs: int, inputs: object, out: object) -> None:  # for subclasses
+    def see(self, func: Any, macs: int, inputs: tuple[tuple[object, ...], dict[str, object]], out: object) -> None:
         """An operation has run."""
         self.macs += macs
 

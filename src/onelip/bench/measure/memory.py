@@ -19,7 +19,7 @@ def peak_bytes(fn: Callable[[], object], *, device: torch.device | str, alive: S
     """The largest number of bytes that tensors occupy at any one time while a callable runs.
 
     On CUDA this is the peak of PyTorch's allocator: everything that lives on the device counts, in the allocator's
-    blocks, so keep nothing there that does not belong to the measurement.
+    blocks, so keep nothing there that does not belong to the measurement. The workspaces that cuBLAS keeps count too.
 
     On the CPU this is the largest sum, over all operations, of the sizes of the storages that are alive when an
     operation has run and its inputs are not yet released. Each storage counts once, however many tensors view it, from

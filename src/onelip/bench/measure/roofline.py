@@ -2,11 +2,13 @@
 
 The roofline (Williams, Waterman & Patterson, 2009), operation by operation as PyTorch runs them: an operation of n
 multiply-accumulates on m bytes takes at least max(n / peak, m / bandwidth). Peak and bandwidth are measured, with a
-large product and a large copy, so that the roofline is what this machine was seen to do.
+large product and a large copy, so that the roofline is what this machine was seen to do. What caches hold from one
+operation to the next moves faster than memory: a step of small tensors can take less than its roofline.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -16,17 +18,21 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
 from onelip.bench.measure.flops import Counter
+from onelip.bench.measure.precision import full_precision
 from onelip.bench.measure.timing import interleave
 
 ROUNDS, WARMUP = 10, 3
-STILL = (
-    "aten._unsafe_view",
-    "aten.empty",
-    "aten.empty_like",
-    "aten.empty_strided",
-    "aten.new_empty",
-    "aten.new_empty_strided",
-)
+STILL = frozenset(["_unsafe_view", "empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided"])
+"""Operations that move nothing."""
+_READING = """
+    clone _to_copy copy_ cat stack constant_pad_nd where flip pixel_shuffle pixel_unshuffle sum mean amax amin max min
+    linalg_vector_norm _log_softmax _log_softmax_backward_data native_batch_norm
+"""
+READING = frozenset(_READING.split())
+"""Operations that read all that they are given, besides those of arithmetic, and those that torch knows to go number by
+number. Others, such as a choice by indices, may read a part: only what they write counts."""
+FILLING = frozenset(["copy_", "zero_", "fill_", "normal_", "uniform_", "random_", "bernoulli_"])
+"""Operations in place that do not read what was there before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +41,7 @@ class Operation:
 
     Attributes:
         macs: Real multiply-accumulates.
-        bytes: Of all tensors that it reads and writes.
+        bytes: Of what it surely reads and of what it writes.
         low_precision: Whether its factors have 16 bits.
     """
 
@@ -88,20 +94,63 @@ class _Observer(Counter):
         super().__init__()
         self.operations: list[Operation] = []
 
-    def see(self, func: Any, macs: int, inputs: object, out: object) -> None:
+    def see(self, func: Any, macs: int, inputs: tuple[tuple[object, ...], dict[str, object]], out: object) -> None:
         """Notes an operation that moves something."""
-        if func.is_view or str(func.overloadpacket) in STILL:
+        name = str(func.overloadpacket).removeprefix("aten.")
+        if func.is_view or name in STILL:
             return
-        tensors = [leaf for leaf in tree_leaves((inputs, out)) if isinstance(leaf, Tensor)]
-        moved = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
-        floating = [tensor for tensor in tensors if tensor.is_floating_point() or tensor.is_complex()]
-        low = bool(floating) and all(tensor.dtype in (torch.bfloat16, torch.float16) for tensor in floating)
+        (given, changed), made = _arguments(func, *inputs), _results(func, out)
+        moved = sum(map(_bytes, made))
+        if name in FILLING or func._overloadname.endswith("out"):
+            moved += sum(map(_bytes, changed))
+        elif macs or _reads_all(func, name):
+            moved += 2 * sum(map(_bytes, changed))
+        if macs or _reads_all(func, name):
+            moved += sum(map(_bytes, given))
+        floating = [one for one in made + changed + given if one.is_floating_point() or one.is_complex()]
+        low = bool(floating) and all(one.dtype in (torch.bfloat16, torch.float16) for one in floating)
         if macs or moved:
             self.operations.append(Operation(macs, moved, low))
 
 
+def _arguments(func: Any, args: tuple[object, ...], kwargs: dict[str, object]) -> tuple[list[Tensor], list[Tensor]]:
+    """Tensors that an operation is given to read, and those that it writes to."""
+    given: list[Tensor] = []
+    changed: list[Tensor] = []
+    for index, argument in enumerate(func._schema.arguments):
+        value = args[index] if index < len(args) else kwargs.get(argument.name)
+        written = argument.alias_info is not None and argument.alias_info.is_write
+        (changed if written else given).extend(_tensors(value))
+    return given, changed
+
+
+def _results(func: Any, out: object) -> list[Tensor]:
+    """Tensors that an operation makes; not those that it was given and wrote to."""
+    returned = func._schema.returns
+    values = out if isinstance(out, tuple) and len(returned) > 1 else (out,)
+    return _tensors([value for value, one in zip(values, returned, strict=False) if one.alias_info is None])
+
+
+def _reads_all(func: Any, name: str) -> bool:
+    """Whether tensors that are not written to are read from end to end; those that are patterns are not read at all."""
+    if name.endswith("_like") or name.startswith("new_"):
+        return False
+    return torch.Tag.pointwise in func.tags or name.startswith("_foreach_") or name in READING
+
+
+def _tensors(value: object) -> list[Tensor]:
+    return [leaf for leaf in tree_leaves(value) if isinstance(leaf, Tensor)]
+
+
+def _bytes(tensor: Tensor) -> int:
+    """Of the numbers of a tensor; those of an expanded one lie in memory once."""
+    sides = (side for side, stride in zip(tensor.shape, tensor.stride(), strict=True) if stride)
+    return math.prod(sides) * tensor.element_size() if tensor.numel() else 0
+
+
+@full_precision()
 def measured_peaks(device: torch.device, *, side: int, numbers: int) -> Peaks:
-    """Speeds of products of square matrices, and of a copy.
+    """Speeds of products of square matrices, TF32 off, and of a copy.
 
     Args:
         device: Where.

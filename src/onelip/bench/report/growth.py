@@ -15,6 +15,7 @@ from pydantic import NonNegativeInt, PositiveInt
 from onelip.bench.records import Machine, MethodInfo, Model, Positive
 from onelip.bench.report.palette import COLOURS
 from onelip.bench.report.svg import drawing, standalone, to_svg
+from onelip.errors import plain
 
 Quantity = Literal["forward", "construction"]
 Variable = Literal["batch", "side", "channels", "kernel"]
@@ -54,6 +55,13 @@ class GrowthPoint(Model):
     theory: float | None
 
 
+class GrowthFailure(Model):
+    """A method of which nothing was measured, and why."""
+
+    method: MethodInfo
+    message: str
+
+
 class GrowthRecord(Model):
     """A session of `benchmarks/growth.py`.
 
@@ -66,6 +74,7 @@ class GrowthRecord(Model):
     started: str
     base: dict[Variable, PositiveInt]
     points: tuple[GrowthPoint, ...]
+    failures: tuple[GrowthFailure, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +90,7 @@ class Exponent:
         theory: In the paper's table.
     """
 
-    method: str
+    method: MethodInfo
     quantity: Quantity
     variable: Variable
     measured: float
@@ -94,13 +103,13 @@ class Exponent:
 
 def exponents(record: GrowthRecord) -> tuple[Exponent, ...]:
     """One for each method, quantity and variable, in the record's order."""
-    keys = dict.fromkeys((point.method.title, point.quantity, point.variable) for point in record.points)
+    keys = dict.fromkeys((point.method, point.quantity, point.variable) for point in record.points)
     return tuple(_exponent(record, *key) for key in keys)
 
 
-def _exponent(record: GrowthRecord, method: str, quantity: Quantity, variable: Variable) -> Exponent:
+def _exponent(record: GrowthRecord, method: MethodInfo, quantity: Quantity, variable: Variable) -> Exponent:
     key = method, quantity, variable
-    points = [point for point in record.points if (point.method.title, point.quantity, point.variable) == key]
+    points = [point for point in record.points if (point.method, point.quantity, point.variable) == key]
     points.sort(key=lambda point: point.value)
     values = np.log([point.value for point in points])
     times = np.log([median(point.seconds) for point in points])
@@ -143,7 +152,10 @@ def markdown(record: GrowthRecord) -> str:
         ]
         for method in dict.fromkeys(one.method for one in found if one.quantity == quantity):
             row = {one.variable: one for one in found if (one.method, one.quantity) == (method, quantity)}
-            lines.append(f"| {method} | " + " | ".join(_cell(row[name]) for name in VARIABLES if name in row) + " |")
+            cells = (_cell(row[name]) for name in VARIABLES if name in row)
+            lines.append(f"| {method.title} | " + " | ".join(cells) + " |")
+    if record.failures:
+        lines += ["", *(f"- {one.method.title}: {plain(one.message)}" for one in record.failures)]
     return "\n".join(lines) + "\n"
 
 
@@ -159,7 +171,7 @@ def _rounded(exponent: float | None) -> str:
 def svg(record: GrowthRecord) -> str:
     """The figure, see `figure`, as a file of its own."""
     said = "; ".join(
-        f"{one.method} {one.quantity} {one.variable} {_rounded(one.measured)}" for one in exponents(record)
+        f"{one.method.title} {one.quantity} {one.variable} {_rounded(one.measured)}" for one in exponents(record)
     )
     return standalone(to_svg(figure(record), "growth", f"Exponents of growth. {said}."))
 
@@ -180,7 +192,7 @@ def figure(record: GrowthRecord) -> Figure:
                     place = len(methods) - 1 - methods.index(one.method)
                     _draw(axes, one, place)
                 axes.set(xlim=(-0.6, 4.6), ylim=(-0.6, len(methods) - 0.4), xticks=range(5))
-                axes.set_yticks(range(len(methods)), methods[::-1])
+                axes.set_yticks(range(len(methods)), [method.title for method in methods[::-1]])
                 axes.grid(visible=True, axis="x")
                 axes.tick_params(left=False)
             row[0].set_ylabel(QUANTITIES[quantity].split(" of")[0])
