@@ -1,12 +1,13 @@
 """Convolutions given by their spectral matrices: products and the library's transforms agree, and so do derivatives."""
 
 import io
+import weakref
 
 import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from onelip.linalg import spectral
+from onelip.linalg import spectral, spectral_products
 from onelip.linalg.conv import spectral_matrices
 from onelip.linalg.convolve import convolve
 from onelip.linalg.fourier import distinct_count, distinct_frequencies, transform, transform_back
@@ -47,7 +48,7 @@ def test_matrices_of_distinct_frequencies_give_the_others(height, width):
 
 @pytest.mark.parametrize(("image", "around"), TORI)
 def test_products_and_the_librarys_transforms_agree(image, around, monkeypatch):
-    monkeypatch.setattr(spectral, "CHUNK", 1)  # four images at a time, and one that is left
+    monkeypatch.setattr(spectral_products, "CHUNK", 1)  # four images at a time, and one that is left
     x, planes = problem(image, around, batch=9)
     found, expected = apply_spectral(x, planes, around), apply_by_library(x, planes, around)
     torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
@@ -93,7 +94,7 @@ def test_empty_batches_stay_empty():
     x, planes = problem((4, 4), (6, 6), batch=0)
     y = apply_spectral(x, planes, (6, 6))
     assert y.shape == (0, 4, 4, 4)
-    assert torch.autograd.grad(y.sum(), planes)[0].abs().sum() == 0
+    assert torch.autograd.grad(y.sum(), planes, create_graph=True)[0].abs().sum() == 0
 
 
 def test_large_float32_images_are_transformed_by_the_library(monkeypatch):
@@ -184,3 +185,68 @@ def test_gradients_in_batches_can_be_differentiated_again():
     except RuntimeError as error:
         pytest.skip(f"this torch cannot do it with its own transforms either: {error}")
     torch.testing.assert_close(energy(apply_spectral), expected)
+
+
+@pytest.fixture
+def in_parts(monkeypatch):
+    """Two images of two channels at a time."""
+    monkeypatch.setattr(spectral_products, "CHUNK", 1)
+
+
+@pytest.mark.usefixtures("in_parts")
+@pytest.mark.parametrize("of_x", [True, False])
+def test_spectra_of_parts_have_second_derivatives(of_x):
+    x, planes = problem((3, 4), (4, 5), batch=5, channels=(1, 2))
+    assert type(apply_spectral(x, planes, (4, 5)).grad_fn).__name__ == "_ApplyAndKeepBackward"
+    tensors = (x.requires_grad_(of_x), planes)
+    assert torch.autograd.gradgradcheck(lambda x, planes: apply_spectral(x, planes, (4, 5)), tensors)
+
+
+@pytest.mark.usefixtures("in_parts")
+def test_recorded_gradients_know_paths_that_are_not_theirs():
+    """The same matrices twice, and matrices that are a function of the images: each path counts once."""
+    x, planes = problem((4, 4), (6, 6), batch=3, channels=(2, 2))
+
+    def twice(way):
+        return way(way(x, planes, (6, 6)), planes, (6, 6)).square().sum()
+
+    def of_x(way):
+        return way(x, planes * x.mean(), (6, 6)).square().sum()
+
+    for loss in (twice, of_x):
+        found = torch.autograd.grad(loss(apply_spectral), (x, planes), create_graph=True)
+        expected = torch.autograd.grad(loss(apply_by_library), (x, planes), create_graph=True)
+        again = [torch.autograd.grad(sum(g.sin().sum() for g in both), (x, planes)) for both in (found, expected)]
+        for one, other in zip((*found, *again[0]), (*expected, *again[1]), strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.usefixtures("in_parts")
+def test_no_image_is_transformed_twice(monkeypatch):
+    x, planes = problem((4, 4), (6, 6), batch=5, channels=(2, 2))
+    calls = []
+    monkeypatch.setattr(
+        spectral_products, "transform", lambda *given: calls.append(given[0].shape) or transform(*given)
+    )
+    apply_spectral(x, planes, (6, 6)).sum().backward()
+    assert len(calls) == 2 * 3  # images and gradients, of three parts each
+
+
+@pytest.mark.usefixtures("in_parts")
+def test_nothing_is_kept_and_transformed_for_gradients_that_nobody_asks_for(monkeypatch):
+    x, planes = problem((4, 4), (6, 6), batch=5, channels=(2, 2))
+    saved = apply_spectral(x, planes.detach(), (6, 6)).grad_fn.saved_tensors
+    assert {tensor.shape for tensor in saved} == {x.shape, planes.shape}
+    y = apply_spectral(x.detach(), planes, (6, 6))
+    monkeypatch.setattr(spectral_products, "transform_back", None)
+    y.sum().backward()
+
+
+def test_images_are_not_kept_for_the_backward_pass():
+    x, planes = problem((4, 4), (6, 6))
+    hidden = x * 2
+    alive = weakref.ref(hidden.untyped_storage())
+    y = apply_spectral(hidden, planes, (6, 6))
+    del hidden
+    assert alive() is None
+    assert torch.autograd.grad(y.sum(), x)[0].isfinite().all()

@@ -23,6 +23,7 @@ def gradients_by_torch(
     with torch.enable_grad():
         # Aliases: how the tensors came to be, one perhaps from the other, and their hooks, are the caller's.
         aliases = [tensor.view_as(tensor) for tensor in tensors]
+        aliases = [alias if alias.requires_grad else alias.requires_grad_() for alias in aliases]
         y = function(*aliases)
     asked = [alias for alias, want in zip(aliases, wanted, strict=True) if want]
     found = iter(torch.autograd.grad(y, asked, dy, create_graph=torch.is_grad_enabled()))

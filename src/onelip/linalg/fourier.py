@@ -19,7 +19,7 @@ from torch import Tensor
 
 from .rounding import Computed, gamma
 
-Tables = tuple[Tensor, Tensor, Tensor]
+Tables = tuple[Tensor, Tensor]
 
 CACHED = 256
 """Tables of sines that are kept, per direction."""
@@ -30,20 +30,22 @@ ANGLE_UNITS = 40
 def transform(x_HWN: Tensor, around: tuple[int, int]) -> Tensor:
     """The half spectrum of images in the corner of a torus, shape (2, P * G, N)."""
     height, width, count = x_HWN.shape
-    cosines_GW, sines_GW, columns = _analysis(height, width, around, x_HWN.dtype, x_HWN.device)
-    rows = x_HWN.new_empty(2, height, len(cosines_GW), count)
-    torch.matmul(cosines_GW, x_HWN, out=rows[0])
-    torch.matmul(sines_GW, x_HWN, out=rows[1])
-    return (columns @ rows.view(2 * height, -1)).view(2, -1, count)
+    along_rows, along_columns = _analysis(height, width, around, x_HWN.dtype, x_HWN.device)
+    return (along_columns @ (along_rows @ x_HWN).view(2 * height, -1)).view(2, -1, count)
+
+
+def transform_adjoint(spectrum_cFN: Tensor, image: tuple[int, int], around: tuple[int, int]) -> Tensor:
+    """The adjoint of `transform`: images (H, W, N) from numbers at all frequencies, (2, P * G, N)."""
+    along_rows, along_columns = _analysis(*image, around, spectrum_cFN.dtype, spectrum_cFN.device)
+    rows = (along_columns.mT @ spectrum_cFN.reshape(2 * around[0], -1)).view(image[0], len(along_rows), -1)
+    return along_rows.mT @ rows
 
 
 def transform_back(spectrum_cFN: Tensor, image: tuple[int, int], around: tuple[int, int]) -> Tensor:
     """The images (H, W, N) in the corner of a torus, from their half spectrum (2, P * G, N)."""
-    height, width = image
-    columns, cosines_WG, sines_WG = _synthesis(height, width, around, spectrum_cFN.dtype, spectrum_cFN.device)
-    rows = (columns @ spectrum_cFN.view(2 * around[0], -1)).view(2, height, cosines_WG.shape[1], -1)
-    x_HWN = cosines_WG @ rows[0]
-    return x_HWN.baddbmm_(sines_WG.expand(height, -1, -1), rows[1])
+    along_columns, along_rows = _synthesis(*image, around, spectrum_cFN.dtype, spectrum_cFN.device)
+    rows = (along_columns @ spectrum_cFN.view(2 * around[0], -1)).view(image[0], along_rows.shape[1], -1)
+    return along_rows @ rows
 
 
 def transform_rounding(x: Computed, around: tuple[int, int]) -> Computed:
@@ -133,25 +135,30 @@ def _cached(make: Callable[..., Tables]) -> Callable[..., Tables]:
 
 @_cached
 def _analysis(height: int, width: int, around: tuple[int, int], dtype: torch.dtype, device: torch.device) -> Tables:
-    """Along rows cosines and negative sines (G, W); along columns C - i S on stacked parts, (2 P, 2 H)."""
+    """Along rows cosines and negative sines, (2 G, W); along columns C - i S, to both parts from pairs, (2 P, 2 H).
+
+    Both parts of a row follow each other, before the next row: so each of the two products is one.
+    """
     with torch.inference_mode(False), torch.no_grad():
         cosines, sines = _waves(around[1], dtype, device)
         half = around[1] // 2 + 1
         tall_cosines, tall_sines = (wave[:, :height] for wave in _waves(around[0], dtype, device))
-        columns = torch.cat([torch.cat([tall_cosines, tall_sines], 1), torch.cat([-tall_sines, tall_cosines], 1)])
-        return cosines[:half, :width].contiguous(), -sines[:half, :width], columns
+        real = torch.stack([tall_cosines, tall_sines], -1).flatten(1)
+        imaginary = torch.stack([-tall_sines, tall_cosines], -1).flatten(1)
+        return torch.cat([cosines[:half, :width], -sines[:half, :width]]), torch.cat([real, imaginary])
 
 
 @_cached
 def _synthesis(height: int, width: int, around: tuple[int, int], dtype: torch.dtype, device: torch.device) -> Tables:
-    """Along columns (C + i S) / P on stacked parts, (2 H, 2 P); along rows weighted cosines and sines (W, G)."""
+    """Along columns (C + i S) / P, to pairs from both parts, (2 H, 2 P); along rows weighted waves, (W, 2 G)."""
     with torch.inference_mode(False), torch.no_grad():
         tall_cosines, tall_sines = (wave[:height] / around[0] for wave in _waves(around[0], dtype, device))
-        columns = torch.cat([torch.cat([tall_cosines, -tall_sines], 1), torch.cat([tall_sines, tall_cosines], 1)])
+        real, imaginary = torch.cat([tall_cosines, -tall_sines], 1), torch.cat([tall_sines, tall_cosines], 1)
+        along_columns = torch.stack([real, imaginary], 1).flatten(0, 1)
         cosines, sines = _waves(around[1], dtype, device)
         half = around[1] // 2 + 1
         weights_G = frequency_weights((1, around[1]), cosines)
-        return columns, weights_G * cosines[:width, :half], -weights_G * sines[:width, :half]
+        return along_columns, torch.cat([weights_G * cosines[:width, :half], -weights_G * sines[:width, :half]], 1)
 
 
 def _waves(size: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:

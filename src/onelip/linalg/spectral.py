@@ -7,7 +7,7 @@ as in `fourier`, besides B images, I input and O output channels, F = P G freque
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -15,11 +15,11 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from .again import gradients_by_torch, needs_torch
+from .again import gradients_by_torch, is_plain, needs_torch
 from .autocast import without_autocast
-from .fourier import frequency_weights, transform, transform_back
-
-Image = tuple[int, int]
+from .conv import Image
+from .fourier import frequency_weights
+from .spectral_products import add_outer, adjoint, adjoint_images, chunks, images_of, like_images, product, spectrum_of
 
 STRIDES_OF_ZERO_FAIL = torch.__version__ < "2.9"
 """In older versions the derivative of `irfft2` fails on the expanded gradient that `sum` sends (pytorch issue 154477);
@@ -28,8 +28,6 @@ behind a product it is dense."""
 LARGEST = 64
 """Sides of a torus up to which float32 images are transformed by products; in float64, the arithmetic of certificates,
 they always are."""
-CHUNK = 2**18
-"""Numbers of an image tensor that are taken through all products at a time, or more: as many images as channels."""
 
 
 def apply_spectral(x_BIHW: Tensor, planes_cFOI: Tensor, around: Image) -> Tensor:
@@ -50,6 +48,9 @@ def apply_spectral(x_BIHW: Tensor, planes_cFOI: Tensor, around: Image) -> Tensor
     kinds = {type(x_BIHW), type(planes_cFOI)} - {Tensor, nn.Parameter}
     plain = not kinds and x_BIHW.device.type != "meta" and not traced
     if plain and (x_BIHW.dtype == torch.float64 or max(around) <= LARGEST):
+        if torch.is_grad_enabled() and planes_cFOI.requires_grad and len(x_BIHW) and is_plain(x_BIHW, planes_cFOI):
+            kept: tuple[Tensor, ...] = _ApplyAndKeep.apply(x_BIHW, planes_cFOI, *around)  # type: ignore[no-untyped-call]
+            return kept[0]
         y_BOHW: Tensor = _Apply.apply(x_BIHW, planes_cFOI, *around)  # type: ignore[no-untyped-call]
         return y_BOHW
     return apply_by_library(x_BIHW, planes_cFOI, around)
@@ -103,10 +104,9 @@ class _Apply(_Bilinear):
     @staticmethod
     def forward(x: Tensor, planes: Tensor, height: int, width: int) -> Tensor:
         around, image = (height, width), (x.shape[-2], x.shape[-1])
-        y = _like(x, planes.shape[-2])
-        for part in _chunks(x, planes):
-            product = _product(_spectrum(x[part], around), planes)
-            y[part] = _images(product, image, around)
+        y = like_images(x, planes.shape[-2])
+        for part in chunks(x, planes):
+            y[part] = images_of(product(spectrum_of(x[part], around), planes), image, around)
         return y
 
     @staticmethod
@@ -117,16 +117,8 @@ class _Apply(_Bilinear):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         (x, planes), (dy,) = ctx.saved_tensors, gradients
-        of_x, of_planes = ctx.needs_input_grad[:2]
-        if torch._C._functorch.is_legacy_batchedtensor(dy):
-            by_library = partial(apply_by_library, around=ctx.around)
-            return *gradients_by_torch(by_library, (x, planes), (of_x, of_planes), dy), None, None
         with without_autocast(x.device):
-            if of_x and of_planes and not needs_torch(dy):
-                return *_both_gradients(x, dy, planes, ctx.around), None, None
-            dx = _Apply.apply(dy, _adjoint(planes), *ctx.around) if of_x else None  # type: ignore[no-untyped-call]
-            dplanes = _Weigh.apply(x, dy, *ctx.around) if of_planes else None  # type: ignore[no-untyped-call]
-            return dx, dplanes, None, None
+            return *_gradients(x, planes, dy, ctx.around, ctx.needs_input_grad[:2]), None, None
 
     @staticmethod
     def vmap(info: Any, dims: tuple[int | None, ...], *arguments: Any) -> tuple[Tensor, int]:
@@ -138,6 +130,65 @@ class _Apply(_Bilinear):
         return _one_by_one(_Apply, info, dims, arguments)
 
 
+class _ApplyAndKeep(torch.autograd.Function):
+    """`_Apply` for training: it keeps the spectra of the images, and not the images, so that none is transformed twice.
+
+    The spectra, each of a part of the batch, are results too: what is kept is known to be made of the images, as second
+    derivatives need. Where those want the images themselves, a transform back gives them.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, planes: Tensor, height: int, width: int) -> tuple[Tensor, ...]:
+        around, image = (height, width), (x.shape[-2], x.shape[-1])
+        y, spectra = like_images(x, planes.shape[-2]), []
+        for part in chunks(x, planes):
+            spectra.append(spectrum_of(x[part], around))
+            y[part] = images_of(product(spectra[-1], planes), image, around)
+        ctx.save_for_backward(planes, *spectra)
+        ctx.set_materialize_grads(False)
+        ctx.around, ctx.image = around, image
+        return y, *spectra
+
+    @staticmethod
+    def backward(ctx: Any, dy: Tensor | None, *dspectra: Tensor | None) -> tuple[Tensor | None, ...]:
+        (planes, *spectra), wanted = ctx.saved_tensors, ctx.needs_input_grad[:2]
+        image, around = ctx.image, ctx.around
+        dx = dplanes = None
+        with without_autocast(planes.device):
+            if dy is not None and needs_torch(dy):
+                back = partial(images_of, image=image, around=around)
+                x = torch.cat([_Linear.apply(back, spectrum) for spectrum in spectra])  # type: ignore[no-untyped-call]
+                dx, dplanes = _gradients(x, planes, dy, around, wanted)
+            elif dy is not None:
+                dx, dplanes = _kept_gradients(spectra, planes, dy, around, of_x=wanted[0])
+            if any(one is not None for one in dspectra):
+                all_ = (torch.zeros_like(s) if d is None else d for d, s in zip(dspectra, spectra, strict=True))
+                to_images = partial(adjoint_images, image=image, around=around)
+                more = torch.cat([_Linear.apply(to_images, one) for one in all_])  # type: ignore[no-untyped-call]
+                dx = more if dx is None else dx + more
+            return dx, dplanes, None, None
+
+
+class _Linear(torch.autograd.Function):
+    """A linear function that torch differentiates, at full precision wherever the derivative is taken."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+        return function(x)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Callable[[Tensor], Tensor], Tensor], output: Tensor) -> None:
+        ctx.function = inputs[0]
+        ctx.save_for_backward(inputs[1])
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        with without_autocast(gradients[0].device):
+            return None, *gradients_by_torch(ctx.function, ctx.saved_tensors, (True,), gradients[0])
+
+
 class _Weigh(_Bilinear):
     """The derivative of `_Apply` by its matrices: bilinear in x and dy, with values in matrices."""
 
@@ -145,8 +196,8 @@ class _Weigh(_Bilinear):
     def forward(x: Tensor, dy: Tensor, height: int, width: int) -> Tensor:
         around = height, width
         result = x.new_zeros(2, height * (width // 2 + 1), dy.shape[1], x.shape[1])
-        for part in _chunks(x, result):
-            _add_outer(result, _spectrum(dy[part], around), _spectrum(x[part], around))
+        for part in chunks(x, result):
+            add_outer(result, spectrum_of(dy[part], around), spectrum_of(x[part], around))
         return result.mul_(frequency_weights(around, x)[:, None, None])
 
     @staticmethod
@@ -158,7 +209,7 @@ class _Weigh(_Bilinear):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None]:
         (x, dy), (weights,) = ctx.saved_tensors, gradients
         with without_autocast(x.device):
-            dx = _Apply.apply(dy, _adjoint(weights), *ctx.around)  # type: ignore[no-untyped-call]
+            dx = _Apply.apply(dy, adjoint(weights), *ctx.around)  # type: ignore[no-untyped-call]
             ddy = _Apply.apply(x, weights, *ctx.around)  # type: ignore[no-untyped-call]
             return dx, ddy, None, None
 
@@ -187,64 +238,29 @@ def _one_by_one(
     return torch.stack([function.apply(*call) for call in calls]), 0
 
 
-def _both_gradients(x: Tensor, dy: Tensor, planes: Tensor, around: Image) -> tuple[Tensor, Tensor]:
-    """What `_Apply.backward` needs, with one transform of dy for both."""
-    image, adjoint = (x.shape[-2], x.shape[-1]), _adjoint(planes)
-    dx, dplanes = torch.empty_like(x), torch.zeros_like(planes)
-    for part in _chunks(x, planes):
-        spectrum = _spectrum(dy[part], around)
-        dx[part] = _images(_product(spectrum, adjoint), image, around)
-        _add_outer(dplanes, spectrum, _spectrum(x[part], around))
-    return dx, dplanes.mul_(frequency_weights(around, x)[:, None, None])
+def _gradients(
+    x: Tensor, planes: Tensor, dy: Tensor, around: Image, wanted: tuple[bool, bool]
+) -> tuple[Tensor | None, ...]:
+    """What `_Apply.backward` gives, to be differentiated again and for batches of dy too."""
+    if torch._C._functorch.is_legacy_batchedtensor(dy):
+        return gradients_by_torch(partial(apply_by_library, around=around), (x, planes), wanted, dy)
+    dx = _Apply.apply(dy, adjoint(planes), *around) if wanted[0] else None  # type: ignore[no-untyped-call]
+    dplanes = _Weigh.apply(x, dy, *around) if wanted[1] else None  # type: ignore[no-untyped-call]
+    return dx, dplanes
 
 
-def _adjoint(planes: Tensor) -> Tensor:
-    return torch.stack([planes[0].mT, -planes[1].mT])
-
-
-def _chunks(x: Tensor, planes: Tensor) -> Iterator[slice]:
-    """Parts of the batch that stay in a cache, but large enough to pay for reading the matrices; on a GPU one."""
-    batch, _, height, width = x.shape
-    channels = max(planes.shape[-2:])
-    fitting = max(channels, CHUNK // max(1, height * width * channels))
-    count = max(1, fitting if x.device.type == "cpu" else batch)
-    for start in range(0, batch, count):
-        yield slice(start, start + count)
-
-
-def _like(x: Tensor, channels: int) -> Tensor:
-    """Memory for images of the size and in the memory format of others."""
-    batch, _, height, width = x.shape
-    if x.stride(1) == 1 and x.is_contiguous(memory_format=torch.channels_last):
-        return x.new_empty(batch, height, width, channels).permute(0, 3, 1, 2)
-    return x.new_empty(batch, channels, height, width)
-
-
-def _spectrum(x_BCHW: Tensor, around: Image) -> Tensor:
-    """The half spectrum of images, shape (2, F, B, C)."""
-    batch, channels, height, width = x_BCHW.shape
-    return transform(x_BCHW.permute(2, 3, 0, 1).reshape(height, width, -1), around).unflatten(-1, (batch, channels))
-
-
-def _images(spectrum_cFBC: Tensor, image: Image, around: Image) -> Tensor:
-    """The images (B, C, H, W) of a half spectrum."""
-    x_HWBC = transform_back(spectrum_cFBC.flatten(-2), image, around).unflatten(-1, spectrum_cFBC.shape[-2:])
-    return x_HWBC.permute(2, 3, 0, 1)
-
-
-def _product(spectrum_cFBI: Tensor, planes_cFOI: Tensor) -> Tensor:
-    """One complex product per frequency, as real ones: (2, F, B, O)."""
-    (real, imaginary), (a, b) = spectrum_cFBI, planes_cFOI.mT
-    result = spectrum_cFBI.new_empty(*spectrum_cFBI.shape[:-1], a.shape[-1])
-    torch.bmm(real, a, out=result[0])
-    torch.bmm(real, b, out=result[1])
-    result[0].baddbmm_(imaginary, b, alpha=-1)
-    result[1].baddbmm_(imaginary, a)
-    return result
-
-
-def _add_outer(total_cFOI: Tensor, left_cFBO: Tensor, right_cFBI: Tensor) -> None:
-    """Adds the sums over a batch of products of one spectrum with the adjoint of another."""
-    (a, b), (c, d) = left_cFBO.mT, right_cFBI
-    total_cFOI[0].baddbmm_(a, c).baddbmm_(b, d)
-    total_cFOI[1].baddbmm_(b, c).baddbmm_(a, d, alpha=-1)
+def _kept_gradients(
+    spectra: Sequence[Tensor], planes: Tensor, dy: Tensor, around: Image, *, of_x: bool
+) -> tuple[Tensor | None, Tensor]:
+    """The same from the spectra of the images, with one transform of dy for both."""
+    image, turned = (dy.shape[-2], dy.shape[-1]), adjoint(planes)
+    dx, dplanes = like_images(dy, planes.shape[-1]) if of_x else None, torch.zeros_like(planes)
+    start = 0
+    for kept in spectra:
+        part = slice(start, start + kept.shape[-2])
+        start = part.stop
+        spectrum = spectrum_of(dy[part], around)
+        if dx is not None:
+            dx[part] = images_of(product(spectrum, turned), image, around)
+        add_outer(dplanes, spectrum, kept)
+    return dx, dplanes.mul_(frequency_weights(around, dy)[:, None, None])

@@ -1,0 +1,76 @@
+"""Images to spectra, products with matrices at every frequency, and back: the parts of `spectral`, numbers only.
+
+Shapes as there. A spectrum is two planes, real and imaginary parts, of shape (2, F, B, C).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from .conv import Image
+from .fourier import transform, transform_adjoint, transform_back
+
+CHUNK = 2**18
+"""Numbers of an image tensor that are taken through all products at a time, or more: as many images as channels."""
+
+
+def adjoint(planes: Tensor) -> Tensor:
+    """The matrices V^H, as planes."""
+    return torch.stack([planes[0].mT, -planes[1].mT])
+
+
+def chunks(x: Tensor, planes: Tensor) -> Iterator[slice]:
+    """Parts of the batch that stay in a cache, but large enough to pay for reading the matrices; on a GPU one."""
+    batch, _, height, width = x.shape
+    channels = max(planes.shape[-2:])
+    fitting = max(channels, CHUNK // max(1, height * width * channels))
+    count = max(1, fitting if x.device.type == "cpu" else batch)
+    for start in range(0, batch, count):
+        yield slice(start, start + count)
+
+
+def like_images(x: Tensor, channels: int) -> Tensor:
+    """Memory for images of the size and in the memory format of others."""
+    batch, _, height, width = x.shape
+    if x.stride(1) == 1 and x.is_contiguous(memory_format=torch.channels_last):
+        return x.new_empty(batch, height, width, channels).permute(0, 3, 1, 2)
+    return x.new_empty(batch, channels, height, width)
+
+
+def spectrum_of(x_BCHW: Tensor, around: Image) -> Tensor:
+    """The half spectrum of images, shape (2, F, B, C)."""
+    batch, channels, height, width = x_BCHW.shape
+    return transform(x_BCHW.permute(2, 3, 0, 1).reshape(height, width, -1), around).unflatten(-1, (batch, channels))
+
+
+def images_of(spectrum_cFBC: Tensor, image: Image, around: Image) -> Tensor:
+    """The images (B, C, H, W) of a half spectrum."""
+    x_HWBC = transform_back(spectrum_cFBC.flatten(-2), image, around).unflatten(-1, spectrum_cFBC.shape[-2:])
+    return x_HWBC.permute(2, 3, 0, 1)
+
+
+def adjoint_images(spectrum_cFBC: Tensor, image: Image, around: Image) -> Tensor:
+    """The adjoint of `spectrum_of`."""
+    x_HWBC = transform_adjoint(spectrum_cFBC.flatten(-2), image, around).unflatten(-1, spectrum_cFBC.shape[-2:])
+    return x_HWBC.permute(2, 3, 0, 1)
+
+
+def product(spectrum_cFBI: Tensor, planes_cFOI: Tensor) -> Tensor:
+    """One complex product per frequency, as real ones: (2, F, B, O)."""
+    (real, imaginary), (a, b) = spectrum_cFBI, planes_cFOI.mT
+    result = spectrum_cFBI.new_empty(*spectrum_cFBI.shape[:-1], a.shape[-1])
+    torch.bmm(real, a, out=result[0])
+    torch.bmm(real, b, out=result[1])
+    result[0].baddbmm_(imaginary, b, alpha=-1)
+    result[1].baddbmm_(imaginary, a)
+    return result
+
+
+def add_outer(total_cFOI: Tensor, left_cFBO: Tensor, right_cFBI: Tensor) -> None:
+    """Adds the sums over a batch of products of one spectrum with the adjoint of another."""
+    (a, b), (c, d) = left_cFBO.mT, right_cFBI
+    total_cFOI[0].baddbmm_(a, c).baddbmm_(b, d)
+    total_cFOI[1].baddbmm_(b, c).baddbmm_(a, d, alpha=-1)
