@@ -117,7 +117,8 @@ def _timed(
 ) -> dict[str, tuple[float, ...]]:
     """Samples of a step of each; graphs, and the memory that they hold, end with this call."""
     device = session.workload.device
-    let_go(device)
+    if way.graph:
+        let_go(device)
     steps = {name: step(network, way) for name, network in networks.items()}
     return interleave(steps, rounds=session.rounds, warmup=WARMUP, device=device)
 
