@@ -110,12 +110,10 @@ class _Series(torch.autograd.Function):
         kernels = [kernel / order for order in range(1, degree + 1)]
         result = torch.empty_like(x)
         for part in _parts(x):
-            term = x[part]
-            total = term.clone(memory_format=torch.preserve_format)
+            term, total = x[part], result[part].copy_(x[part])
             for one in kernels:
                 term = convolve(term, one, None, padding)
                 total += term
-            result[part] = total
         return result
 
     @staticmethod
@@ -145,8 +143,8 @@ def _gradients(
         for order in range(degree, 0, -1):
             if of_kernel:
                 dkernel.add_(kernel_gradient(terms.pop(), kernel.shape, gradient, padding), alpha=1 / order)
-            gradient = convolve(gradient, transposed[order - 1], None, padding).add_(dy[part])
-        dx[part] = gradient
+            gradient = convolve(gradient, transposed[order - 1], None, padding)
+            gradient = torch.add(gradient, dy[part], out=dx[part] if order == 1 else gradient)
     return dx, dkernel
 
 
