@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from onelip.bench.report import formats, sheets
+from onelip.bench.report.build import build_report
 from onelip.bench.report.groups import comparisons
 from onelip.bench.report.metrics import METRICS, SIX
 from onelip.bench.report.radar import radar
@@ -156,6 +157,23 @@ def test_missing_cells_say_why(demo, sample_records):
     table = sheets.six_metrics(comparisons(records)[0])
     assert _line(table, "CPL")[0].note == "not run"
     assert _line(table, "SLL")[0].note == "started, not finished"
+
+
+def test_where_nothing_was_run_the_costs_are_the_table(sample_records, tmp_path):
+    """Not a column of dashes for every number that a run would have given."""
+    sample_records.write(tmp_path, sample_records.cost_record())
+    records = load_records(tmp_path)
+    printed = _printed(records, 116)
+    build_report(tmp_path)
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    markdown = (tmp_path / "report.md").read_text(encoding="utf-8")
+    for text in (printed, page, markdown):
+        for heading in ("Accuracy", "CRA 36", "Learning rate", "not run"):
+            assert heading not in text.split("How to read it")[0], heading
+    assert "Construct" in printed
+    assert "Time and memory" in page
+    line = next(line for line in markdown.splitlines() if line.startswith("| AOL"))
+    assert line.count(" u)") == 5  # three times and two memories, over the unconstrained network
 
 
 def test_several_seeds_show_their_number_and_range(sample_records):

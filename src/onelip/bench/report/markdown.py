@@ -47,11 +47,12 @@ def escaped(text: str) -> str:
 def _section(section: Section, radar_file: str | None) -> Iterator[str]:
     yield f"## {escaped(section.title)}"
     yield f"**{escaped(section.verdict.headline)}** {escaped(' '.join(section.verdict.details))}".strip()
-    yield _table(section.six)
+    yield _table(section.main)
     if radar_file is not None:
         yield f"![Radar: scores of the six metrics; {DIRECTION}]({radar_file})"
         yield escaped(section.radar_note)
-    yield _table(section.further)
+    if section.further is not None:
+        yield _table(section.further)
     for table in (section.failures, section.costs, section.operations, section.runs):
         if table is not None and table.lines:
             yield f"### {escaped(table.caption)}"

@@ -55,7 +55,8 @@ HOW_TO_READ = (
         "\u00d7 gives a cost in multiples of the unconstrained network's, with the same padding and in the same "
         "measuring session; of times, the median over the rounds of the ratio within a round. Ratios carry over "
         "between machines better than milliseconds do. Each padding has an unconstrained network of its own, so "
-        "methods are ranked by milliseconds and bytes and not by ratios.",
+        "methods are ranked by milliseconds and bytes and not by ratios. Where plain torch was measured along, u stands "
+        "behind these multiples, and p behind those of plain torch: nn.Conv2d with circular padding, contiguous, eager.",
     ),
     (
         "Spread",
@@ -78,17 +79,19 @@ class Section:
 
     Attributes:
         anchor: Its id in the page.
+        main: The six metrics; of a mere measuring session its costs.
+        further: None where nothing was run.
         panels: A key and one radar per method; `sheet` has them all in one figure.
         scores: The radar's numbers as a table.
-        costs: Of the session, where plain torch was measured along.
+        costs: Of the session that trained networks take theirs from, where plain torch was measured along.
         protocol: What all cells share.
     """
 
     title: str
     anchor: str
     verdict: Verdict
-    six: Table
-    further: Table
+    main: Table
+    further: Table | None
     panels: tuple[Drawing, ...]
     sheet: str
     scores: Table | None
@@ -136,19 +139,20 @@ def _section(group: Group, look: Mapping[str, Style], anchor: str) -> Section:
         figures.curves(group, look, f"{anchor}-curves"),
         *figures.learning(group, look, f"{anchor}-learning"),
     )
+    trained, beside = group.cell is not None, costs(group.session) if group.session is not None else None
     return Section(
         title=group.title,
         anchor=anchor,
         verdict=group_verdict(group),
-        six=sheets.six_metrics(group),
-        further=sheets.further_numbers(group),
+        main=sheets.six_metrics(group) if trained or beside is None else beside,
+        further=sheets.further_numbers(group) if trained else None,
         panels=radar_panels(scores, look, f"{anchor}-radar") if drawn else (),
         sheet=radar_sheet(scores, look, f"{anchor}-sheet") if drawn else "",
         scores=_scores(scores) if drawn else None,
         radar_note=_radar_note(scores),
         drawings=tuple(drawing for drawing in drawings if drawing is not None),
         failures=sheets.failures(group),
-        costs=costs(group.session) if group.session is not None and group.session.others else None,
+        costs=beside if trained and group.session is not None and group.session.others else None,
         operations=sheets.operations(group),
         runs=sheets.runs(group),
         protocol=tuple(protocol(group)),

@@ -44,12 +44,19 @@ _COST_LEGEND = (
 
 
 def print_tables(records: Records, console: Console) -> None:
-    """Print the six metrics of every comparison, what failed, the scans, and the files that were not used."""
+    """Print the six metrics of every comparison, what failed, the scans, and the files that were not used.
+
+    Of sessions that no comparison takes its costs from, print these.
+    """
     groups = comparisons(records)
-    for group in groups:
+    trained = [group for group in groups if group.cell is not None]
+    for group in trained:
         _print_group(group, console)
-    if groups:
+    if trained:
         console.print(Text(_LEGEND, "dim"))
+    sessions = [group.session for group in groups if group.cell is None and group.session is not None]
+    if sessions:
+        print_costs(sessions, console)
     for scan in scans(records):
         _print_listing(scan.table, console)
         for warning in scan.warnings:
