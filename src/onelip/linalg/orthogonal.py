@@ -5,6 +5,7 @@ Shapes: M x N matrices, `...` any leading dimensions. "Semi-orthogonal" means Q^
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -31,7 +32,8 @@ def _singular_values(matrices: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
     Large well-conditioned matrices in double precision go by their Gram matrices, in three quarters of the time. In
     single precision LAPACK's divide and conquer gives up now and then on matrices whose singular values repeat, as
-    those of nearly orthogonal ones do. In double precision their differences are far above roundoff.
+    those of nearly orthogonal ones do, or gives singular vectors that are not numbers without a word. In double
+    precision their differences are far above roundoff.
     """
     found = _from_gram(matrices) if _worth_a_gram(matrices) else None
     if found is not None:
@@ -41,19 +43,24 @@ def _singular_values(matrices: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _decomposed(matrices: Tensor) -> tuple[Tensor, ...]:
-    try:
-        return tuple(torch.linalg.svd(matrices, full_matrices=False))
-    except torch.linalg.LinAlgError:  # type: ignore[attr-defined]
-        wide = torch.linalg.svd(matrices.to(torch.promote_types(matrices.dtype, torch.float64)), full_matrices=False)
-        return wide.U.to(matrices.dtype), wide.S.to(matrices.real.dtype), wide.Vh.to(matrices.dtype)
+    with suppress(torch.linalg.LinAlgError):  # type: ignore[attr-defined]
+        found = tuple(torch.linalg.svd(matrices, full_matrices=False))
+        if not _may_be_seen(matrices) or all(bool(factor.isfinite().all()) for factor in found):
+            return found
+    wide = torch.linalg.svd(matrices.to(torch.promote_types(matrices.dtype, torch.float64)), full_matrices=False)
+    return wide.U.to(matrices.dtype), wide.S.to(matrices.real.dtype), wide.Vh.to(matrices.dtype)
+
+
+def _may_be_seen(matrices: Tensor) -> bool:
+    """Whether a decision may rest on the numbers: those of a compiled or transformed program are not there yet."""
+    hidden = torch.compiler.is_compiling() or type(matrices) is not Tensor or matrices.device.type == "meta"
+    return not hidden and not torch._C._functorch.is_batchedtensor(matrices)
 
 
 def _worth_a_gram(matrices: Tensor) -> bool:
-    """Whether to look at the numbers of a Gram matrix: they must be there to be seen, and the matrices large."""
-    hidden = torch.compiler.is_compiling() or type(matrices) is not Tensor or matrices.device.type == "meta"
-    if hidden or torch._C._functorch.is_batchedtensor(matrices):
-        return False
-    return matrices.real.dtype == torch.float64 and min(matrices.shape[-2:]) >= LARGE
+    """Whether to try Gram matrices: of large matrices, whose numbers can be looked at."""
+    large = matrices.real.dtype == torch.float64 and min(matrices.shape[-2:]) >= LARGE
+    return large and _may_be_seen(matrices)
 
 
 def _from_gram(matrices: Tensor) -> tuple[Tensor, Tensor, Tensor] | None:
