@@ -5,11 +5,11 @@
 
 Each network is timed in turn with the unconstrained network of the same padding, trained the same way. What fails, as a
 network that the memory does not hold, is a line that says so. Each size with each batch size is a file of `--out`,
-written anew after every network; the same command again measures what is missing there.
+written anew after every network; the same command again measures what is missing there, with --retry also what failed.
 
 The ways to train: eager in float32; with activations in bfloat16, for which weights are constructed in float32 all the
-same, eager, compiled by torch.compile, or recorded as a CUDA graph. Inference is in float32, of which certificates
-speak.
+same, eager, recorded as a CUDA graph, or compiled whole by torch.compile, last because that takes longest. Inference is
+in float32, of which certificates speak.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ from rich.console import Console
 from onelip.bench.costs import cases_of
 from onelip.bench.entrants import Entrant, MethodEntrant, OtherEntrant
 from onelip.bench.folder import held
-from onelip.bench.measure.graphs import answers
-from onelip.bench.measure.machine import describe_machine, find_device
+from onelip.bench.measure.graphs import held_bytes, recovers
+from onelip.bench.measure.machine import describe_machine, find_device, gpu_libraries, source_digest
 from onelip.bench.measure.roofline import Peaks, measured_peaks
 from onelip.bench.others import PEERS, PLAIN
 from onelip.bench.results import read_as
 from onelip.bench.selection import find_methods
 from onelip.bench.speed import SpeedRecord, print_speeds
 from onelip.bench.subject import Workload, check_network
-from onelip.bench.ways import WAYS, Session, let_go, measured, unmeasured
+from onelip.bench.ways import WAYS, Session, measured, unmeasured
 from onelip.cli import options
 from onelip.cli.errors import clear_errors
 from onelip.errors import OnelipError, RecordError
@@ -93,10 +93,12 @@ def main(
     peers: Annotated[bool, typer.Option(help="Measure plain torch and what is installed of other libraries.")] = True,
     rounds: Annotated[int | None, typer.Option(help="Samples of each kind.", min=1)] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the records; on a GPU results/gpu.")] = None,
+    retry: Annotated[bool, typer.Option("--retry", help="Measure again what failed.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Begin files that are there anew.")] = False,
 ) -> None:
     """Measures, prints and records."""
-    with clear_errors(lambda: "What was measured is kept in --out, and the same command again goes on from there."):
+    folder = out
+    with clear_errors(lambda: _kept(folder)):
         found = find_device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         usual = ON_GPU if found.type == "cuda" else ON_CPU
         chosen = _ways(usual.ways if ways is None else ways, found)
@@ -114,7 +116,6 @@ def main(
         others = [OtherEntrant(other) for other in (PLAIN, *PEERS) if peers and other.version is not None]
         entrants: list[Entrant] = [*(MethodEntrant(*case) for case in cases), *others]
         folder = usual.out if out is None else out
-        statuses: list[str] = []
         with nullcontext() if folder is None else held(folder):
             # All files that are there are looked at before an hour is spent on the first.
             drafts = [
@@ -127,19 +128,27 @@ def main(
                 )
                 for workload in workloads
             ]
-            for draft in drafts:
-                try:
-                    for way in chosen:
+            try:
+                for way in chosen:
+                    for draft in drafts:
                         for entrant in entrants:
-                            draft.see_to(entrant, way)
-                finally:
-                    done = draft.part(entrants, chosen)
-                    if done.speeds:
-                        print_speeds(done, Console())
-                    names = {method.name for method in asked}
-                    statuses += [one.status for one in done.speeds if one.method and one.method.name in names]
-    if all(status != "ok" for status in statuses):
+                            draft.see_to(entrant, way, retry=retry)
+            finally:
+                done = [draft.part(entrants, chosen) for draft in drafts]
+                for record in done:
+                    if record.speeds:
+                        print_speeds(record, Console())
+    names = {method.name for method in asked}
+    speeds = [one for record in done for one in record.speeds if one.method is not None and one.method.name in names]
+    if all(one.status != "ok" for one in speeds):
         raise typer.Exit(ALL_FAILED)
+
+
+def _kept(folder: Path | None) -> str:
+    """What Ctrl-C left, and how to go on."""
+    if folder is None:
+        return "Nothing was kept; --out names a folder for the records."
+    return f"What was measured is kept in {folder}; the same command without --force goes on from there."
 
 
 def _ways(text: str, device: torch.device) -> tuple[str, ...]:
@@ -168,22 +177,26 @@ class _Draft:
     path: Path | None
     record: SpeedRecord
 
-    def see_to(self, entrant: Entrant, way: str) -> None:
-        """Measures a network, unless the record has it."""
+    def see_to(self, entrant: Entrant, way: str, *, retry: bool) -> None:
+        """Measures a network, unless the record has it; one that failed once more if that is asked for."""
         device = self.workload.device
         what = f"size {self.workload.size}, batch {self.workload.batch_size}, {way}: {entrant.title}"
-        if unmeasured(entrant, way).key in {one.key for one in self.record.speeds}:
+        there = {one.key: one.status for one in self.record.speeds}.get(unmeasured(entrant, way).key)
+        if there == "ok" or (there is not None and not retry):
             typer.echo(f"{what}: there, not measured again")
             return
         typer.echo(what)
+        held = held_bytes(device)
         record = self.record
         peaks = Peaks(macs=record.peak_macs, low_precision_macs=record.peak_low_precision_macs, bytes=record.peak_bytes)
         self.record = record.having(measured(Session(self.workload, record.rounds, peaks), entrant, way))
         if self.path is not None:
             write_text(self.path, self.record.model_dump_json(indent=1) + "\n")
-        if not answers(device):
-            raise OnelipError(f"after {what}, {device} refuses everything; the same command again goes on")
-        let_go(device)
+        if not recovers(device, held=held):
+            raise OnelipError(
+                f"after {what}, {device} refuses to work, or keeps its memory, for the rest of this process; the same "
+                "command without --force goes on"
+            )
 
     def part(self, entrants: Sequence[Entrant], ways: Sequence[str]) -> SpeedRecord:
         """What the record has of these."""
@@ -203,8 +216,8 @@ def _draft(workload: Workload, path: Path | None, rounds: int, usual: Usual, *, 
         for what, then in _circumstances(record).items():
             if then != here[what]:
                 raise RecordError(
-                    f"{path} was made with another {what.replace('_', ' ')}: {then}, and not {here[what]}; name "
-                    "another --out, or begin the file anew with --force"
+                    f"{path} was made with {what.replace('_', ' ')} {then}, and not {here[what]}; name another --out, "
+                    "or begin the file anew with --force"
                 )
     else:
         record = _begun(workload, rounds, _peaks(workload.device, usual))
@@ -213,12 +226,22 @@ def _draft(workload: Workload, path: Path | None, rounds: int, usual: Usual, *, 
 
 @functools.lru_cache
 def _peaks(device: torch.device, usual: Usual) -> Peaks:
-    """Measured once."""
-    return measured_peaks(device, side=usual.side, numbers=usual.numbers)
+    """Measured once.
+
+    Raises:
+        OnelipError: The device has no memory for it.
+    """
+    try:
+        return measured_peaks(device, side=usual.side, numbers=usual.numbers)
+    except torch.OutOfMemoryError as error:
+        need = (8 * usual.numbers + 4 * 4 * usual.side**2) / 1e9
+        raise OnelipError(f"{device} is in use: {need:.1f} GB for its own peaks are not free ({error})") from error
 
 
 def _circumstances(record: SpeedRecord) -> dict[str, object]:
-    return record.model_dump(include={"size", "image", "batch_size", "rounds"}) | record.machine.model_dump()
+    """What decides a time, and must not differ within a file."""
+    machine = record.machine.model_dump(include={"processor", "threads", "device_name", "python", "torch"})
+    return record.model_dump(include={"size", "image", "batch_size", "rounds", "source", "libraries"}) | machine
 
 
 def _begun(workload: Workload, rounds: int, peaks: Peaks) -> SpeedRecord:
@@ -228,6 +251,8 @@ def _begun(workload: Workload, rounds: int, peaks: Peaks) -> SpeedRecord:
         batch_size=workload.batch_size,
         rounds=rounds,
         machine=describe_machine(workload.device),
+        source=source_digest(),
+        libraries=gpu_libraries(workload.device),
         started=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         peak_macs=peaks.macs,
         peak_low_precision_macs=peaks.low_precision_macs,

@@ -4,7 +4,7 @@
     python benchmarks/growth.py --rounds 1 --methods aol,soc --small
 
 Writes growth.json (every sample), growth.md (the table of exponents) and growth.svg (the figure). With --again the
-table and the figure are made anew from growth.json.
+table and the figure are made anew from growth.json, and nothing is measured.
 """
 
 from __future__ import annotations
@@ -13,49 +13,59 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.markdown import Markdown
 
-from onelip.bench.folder import held
-from onelip.bench.growth import BASE, RANGES, Ranges, measure_growth
-from onelip.bench.measure.machine import find_device
-from onelip.bench.report.growth import GrowthRecord, markdown, svg
-from onelip.bench.results import read_as
-from onelip.bench.selection import find_methods
+from onelip.__main__ import keep_memory, wait_asleep
 from onelip.cli import options
 from onelip.cli.errors import clear_errors
-from onelip.errors import RecordError
-from onelip.files import write_text
 
-SMALL: Ranges = {"batch": (1, 2), "side": (4, 8), "channels": (2, 4), "kernel": (3, 5)}
 ALL_FAILED = 1
 
 
 def main(
     *,
     methods: Annotated[str | None, typer.Option(help="Names, separated by commas.")] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
+    device: options.Device = "cpu",
     rounds: Annotated[int, typer.Option(help="Samples of each point.", min=1)] = 8,
     small: Annotated[bool, typer.Option("--small", help="Two small values of each variable, for a trial.")] = False,
     again: Annotated[bool, typer.Option("--again", help="Measure nothing; table and figure from growth.json.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace the growth.json that is there.")] = False,
     out: Annotated[Path, typer.Option(help="Folder of the three files.")] = Path("growth"),
 ) -> None:
     """Measures, prints and records."""
+    keep_memory()
+    wait_asleep()
     with clear_errors():
+        from rich.console import Console
+        from rich.markdown import Markdown
+
+        from onelip.bench.folder import held
+        from onelip.bench.growth import BASE, RANGES, SMALL, measure_growth
+        from onelip.bench.measure.machine import find_device
+        from onelip.bench.report.growth import GrowthRecord, markdown, svg
+        from onelip.bench.results import read_as
+        from onelip.bench.selection import find_methods
+        from onelip.errors import OnelipError, RecordError
+        from onelip.files import write_text
+
         file = out / "growth.json"
-        asked, found = find_methods(options.method_names(methods, None)), find_device(device)
+        if again and (methods is not None or small or force):
+            raise OnelipError("--again takes what growth.json has, and no other option than --out")
         if again and not file.exists():
             raise RecordError(f"{file} is not there; measure first, without --again")
+        if file.exists() and not again and not force:
+            raise RecordError(f"{file} is there; --again makes table and figure from it, --force measures anew")
         with held(out):
             if again:
                 record = read_as(GrowthRecord, file)
             else:
+                asked, found = find_methods(options.method_names(methods, None)), find_device(device)
                 ranges = SMALL if small else RANGES
                 record = measure_growth(asked, found, base=BASE, ranges=ranges, rounds=rounds, note=typer.echo)
             Console().print(Markdown(markdown(record)))
             if not record.points:
                 raise typer.Exit(ALL_FAILED)
-            write_text(file, record.model_dump_json(indent=1))
+            if not again:
+                write_text(file, record.model_dump_json(indent=1))
             write_text(out / "growth.md", markdown(record))
             write_text(out / "growth.svg", svg(record))
 

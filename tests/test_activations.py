@@ -32,6 +32,28 @@ def test_maxmin_has_second_derivatives_and_transforms():
     torch.testing.assert_close(jacobian @ jacobian.mT, torch.eye(4, dtype=torch.float64).expand(3, 4, 4))
 
 
+@pytest.mark.parametrize("shape", [(3, 2, 4), (3, 2, 5), (3, 2, 5, 2, 2)])
+def test_maxmin_of_a_batch_and_one_direction(shape):
+    """The mask is of the batch, and the direction is not."""
+    x, direction = torch.randn(shape, dtype=torch.float64), torch.randn(shape[1:], dtype=torch.float64)
+
+    def gradient(way, x):
+        return torch.func.vjp(way, x)[1](direction)[0]
+
+    found = torch.func.vmap(lambda x: gradient(MaxMin(), x))(x)
+    assert torch.equal(found, torch.stack([gradient(reference, one) for one in x]))
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.* is deprecated")
+def test_maxmin_has_derivatives_in_forward_mode():
+    x, tangent = (torch.randn(3, 5, dtype=torch.float64) for _ in range(2))
+    for found, expected in zip(*(torch.func.jvp(way, (x,), (tangent,)) for way in (MaxMin(), reference)), strict=True):
+        torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(*(torch.func.jacfwd(way)(x) for way in (MaxMin(), reference)))
+    x.requires_grad_()
+    assert torch.autograd.gradcheck(MaxMin(), (x,), check_forward_ad=True)
+
+
 def test_maxmin_keeps_the_memory_format():
     x = torch.randn(2, 6, 3, 4).contiguous(memory_format=torch.channels_last)
     assert MaxMin()(x).is_contiguous(memory_format=torch.channels_last)

@@ -10,12 +10,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from onelip.bench.growth import BASE, measure_growth, varied
+from onelip.bench.growth import BASE, SMALL, measure_growth, varied
 from onelip.bench.report.growth import GrowthRecord, exponents, markdown, svg
 from onelip.methods import METHODS
 
 SCRIPT = Path(__file__).parents[1] / "benchmarks" / "growth.py"
-SMALL = {"batch": (1, 2), "side": (4, 8), "channels": (2, 4), "kernel": (3, 5)}
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +111,10 @@ def test_the_command_writes_and_rebuilds_its_files(tmp_path):
     cut = run("--again")
     assert cut.returncode == 2
     assert "is cut, or not what this command writes" in " ".join(cut.stderr.split())
+    for arguments, said in ((("--small",), "--force measures anew"), (("--again", "--small"), "no other option")):
+        refused = run(*arguments)
+        assert refused.returncode == 2
+        assert said in " ".join(refused.stderr.split())
     (tmp_path / "there" / "growth.json").write_text(text)
     (tmp_path / "there" / "growth.svg").unlink()
     assert run("--again").returncode == 0

@@ -1,7 +1,10 @@
 """Backward passes by hand under transforms that the graph was not made in: gradients in batches, by both of torch's."""
 
+from itertools import chain, combinations
+
 import pytest
 import torch
+from torch.autograd import forward_ad
 
 from onelip.linalg.convolve import convolve
 from onelip.linalg.correlation import absolute_correlation
@@ -17,23 +20,55 @@ BY_HAND = {
     "spectral convolution": (lambda x, planes: apply_spectral(x, planes, (5, 6)), (X, (2, 20, 4, 4))),
     "activation": (MaxMin(), (X,)),
 }
+CASES = [
+    (name, wanted)
+    for name, (_, shapes) in BY_HAND.items()
+    for wanted in chain.from_iterable(combinations(range(len(shapes)), count) for count in range(1, len(shapes) + 1))
+]
+"""Every nonempty choice of tensors that require a gradient: images are mostly data."""
+
+
+def close(found, expected):
+    """Up to rounding of the largest numbers: sums of terms that cancel have no better."""
+    difference = (found - expected).detach().abs().max()
+    return difference <= 100 * torch.finfo(found.dtype).eps * expected.abs().max()
 
 
 @pytest.mark.parametrize("form", [torch.contiguous_format, torch.channels_last])
-@pytest.mark.parametrize("name", list(BY_HAND))
-def test_gradients_in_batches(name, form):
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize(("name", "wanted"), CASES)
+def test_gradients_in_batches_and_recorded_ones(name, wanted, form, dtype):
     function, shapes = BY_HAND[name]
     generator = torch.Generator().manual_seed(0)
-    tensors = [torch.randn(*shape, dtype=torch.float64, generator=generator) for shape in shapes]
+    tensors = [torch.randn(*shape, dtype=dtype, generator=generator) for shape in shapes]
     tensors[0] = tensors[0].contiguous(memory_format=form)
-    tensors = [tensor.requires_grad_() for tensor in tensors]
+    asked = [tensors[index].requires_grad_() for index in wanted]
     y = function(*tensors)
-    directions = torch.randn(3, *y.shape, dtype=torch.float64, generator=generator)
+    directions = torch.randn(3, *y.shape, dtype=dtype, generator=generator)
 
     def gradients(direction, **options):
-        return torch.autograd.grad(y, tensors, direction, retain_graph=True, **options)
+        return torch.autograd.grad(y, asked, direction, retain_graph=True, **options)
 
-    expected = [torch.stack(each) for each in zip(*map(gradients, directions), strict=True)]
+    each = [gradients(direction) for direction in directions]
+    expected = [torch.stack(those) for those in zip(*each, strict=True)]
     for found in (torch.func.vmap(gradients)(directions), gradients(directions, is_grads_batched=True)):
         for one, other in zip(found, expected, strict=True):
-            torch.testing.assert_close(one, other)
+            assert close(one, other)
+    for one, other in zip(gradients(directions[0], create_graph=True), each[0], strict=True):
+        assert close(one, other)
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.* is deprecated")
+@pytest.mark.parametrize("name", [name for name in BY_HAND if name != "sums of a correlation"])
+def test_gradients_along_a_tangent(name):
+    """Of a graph that was made outside of the forward mode: they are linear in the direction."""
+    function, shapes = BY_HAND[name]
+    generator = torch.Generator().manual_seed(0)
+    tensors = [torch.randn(*shape, dtype=torch.float64, generator=generator, requires_grad=True) for shape in shapes]
+    y = function(*tensors)
+    direction, tangent = (torch.randn(y.shape, dtype=torch.float64, generator=generator) for _ in range(2))
+    expected = torch.autograd.grad(y, tensors, tangent, retain_graph=True)
+    with forward_ad.dual_level():
+        found = torch.autograd.grad(y, tensors, forward_ad.make_dual(direction, tangent))
+        for one, other in zip(found, expected, strict=True):
+            torch.testing.assert_close(forward_ad.unpack_dual(one).tangent, other)

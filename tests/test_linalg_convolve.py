@@ -69,6 +69,25 @@ def test_each_derivative_alone(wanted):
     assert torch.equal(found, expected)
 
 
+def test_complex_images_have_the_derivatives_of_padded_ones():
+    x, kernel, _ = (tensor.detach().to(torch.complex128) for tensor in problem())
+    tensors = [(tensor * (1 + 0.5j)).requires_grad_() for tensor in (x, kernel)]
+    direction = torch.randn(3, 3, 4, 5, dtype=torch.complex128)
+    derivatives = (torch.autograd.grad(way(*tensors), tensors, direction) for way in (circular, convolve_padded))
+    for one, other in zip(*derivatives, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.* is deprecated")
+def test_derivatives_in_forward_mode():
+    x, kernel, bias = (tensor.detach() for tensor in problem())
+    _, tangent = torch.func.jvp(lambda x: circular(x, kernel, bias), (x,), (x,))
+    torch.testing.assert_close(tangent, circular(x, kernel))
+    gradient = torch.func.grad(lambda x: circular(x, kernel).square().sum())
+    _, tangent = torch.func.jvp(gradient, (x,), (x,))
+    torch.testing.assert_close(tangent, gradient(x))
+
+
 def test_second_derivatives_and_derivatives_in_batches():
     tensors = problem(batch=2, channels=(2, 2), image=(3, 3))
     assert torch.autograd.gradgradcheck(circular, tensors)

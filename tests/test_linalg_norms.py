@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from onelip.linalg import conv, convolve, norms, operators, proof
+from onelip.linalg import conv, convolve, norms, operators, proof, rounding
 from onelip.linalg.orthogonal import polar
 
 from_shape = st.tuples(st.integers(1, 9), st.integers(1, 9))
@@ -109,6 +109,7 @@ def test_images_of_any_size_are_compiled_once():
 @pytest.fixture
 def in_float32(monkeypatch):
     """The charges of float64, for float32."""
+    monkeypatch.setattr(rounding, "UNIT_ROUNDOFF", 2.0**-24)
     monkeypatch.setattr(norms, "UNIT_ROUNDOFF", 2.0**-24)
     monkeypatch.setattr(norms, "UNDERFLOW", 1e-60)
     monkeypatch.setattr(proof, "UNIT_ROUNDOFF", 2.0**-24)

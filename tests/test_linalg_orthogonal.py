@@ -138,6 +138,15 @@ def test_training_degree_five_exceeds_one():
     assert exponential_series_bound(2.1, 5) == pytest.approx(1.0047, abs=1e-4)
 
 
+def test_polar_has_no_second_derivative_and_says_so():
+    """Also where the direction depends on nothing, and the first derivative alone does on the matrix."""
+    matrix = torch.randn(4, 3, dtype=torch.float64, requires_grad=True)
+    loss = (polar(matrix) * torch.randn(4, 3, dtype=torch.float64)).sum() + matrix.pow(3).sum()
+    (gradient,) = torch.autograd.grad(loss, matrix, create_graph=True)
+    with pytest.raises(RuntimeError, match="have no second derivative"):
+        gradient.sum().backward()
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.complex64])
 @pytest.mark.parametrize("loud", [True, False])
 def test_polar_survives_a_decomposition_that_gives_up(monkeypatch, dtype, loud):

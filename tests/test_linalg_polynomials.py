@@ -55,6 +55,15 @@ def test_factor_and_derivative_are_those_of_a_decomposition(shape, dtype, scale)
     torch.testing.assert_close(*gradients, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("shape", SHAPES)
+def test_second_derivatives(shape):
+    matrix = matrices(shape, 0.3, dtype=torch.float64, count=2).requires_grad_()
+    assert torch.autograd.gradgradcheck(polar_by_products, (matrix,))
+    fixed = torch.randn_like(matrix)
+    (gradient,) = torch.autograd.grad((polar_by_products(matrix) * fixed).sum(), matrix, create_graph=True)
+    assert gradient.requires_grad  # nothing but the factor itself depends on the matrix here
+
+
 @given(seed=st.integers(0, 10**6), shape=st.sampled_from(SHAPES), exponent=st.floats(-2, 0))
 @settings(max_examples=30, deadline=None)
 def test_in_float32_it_is_the_factor_up_to_a_hundred_thousandth(seed, shape, exponent):

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from onelip.linalg import spectral, spectral_products
+from onelip.linalg import fourier, spectral, spectral_products
 from onelip.linalg.conv import spectral_matrices
 from onelip.linalg.convolve import convolve
 from onelip.linalg.fourier import distinct_count, distinct_frequencies, transform, transform_back
@@ -236,7 +236,7 @@ def test_no_image_is_transformed_twice(monkeypatch):
 def test_nothing_is_kept_and_transformed_for_gradients_that_nobody_asks_for(monkeypatch):
     x, planes = problem((4, 4), (6, 6), batch=5, channels=(2, 2))
     saved = apply_spectral(x, planes.detach(), (6, 6)).grad_fn.saved_tensors
-    assert {tensor.shape for tensor in saved} == {x.shape, planes.shape}
+    assert [None if tensor is None else tensor.shape for tensor in saved] == [None, planes.shape]
     y = apply_spectral(x.detach(), planes, (6, 6))
     monkeypatch.setattr(spectral_products, "transform_back", None)
     y.sum().backward()
@@ -246,7 +246,45 @@ def test_images_are_not_kept_for_the_backward_pass():
     x, planes = problem((4, 4), (6, 6))
     hidden = x * 2
     alive = weakref.ref(hidden.untyped_storage())
+    assert alive() is not None
     y = apply_spectral(hidden, planes, (6, 6))
     del hidden
     assert alive() is None
     assert torch.autograd.grad(y.sum(), x)[0].isfinite().all()
+
+
+@pytest.mark.parametrize("of_planes", [True, False])
+@pytest.mark.parametrize("form", [torch.contiguous_format, torch.channels_last])
+def test_images_and_gradients_have_the_memory_format_of_the_images(form, of_planes):
+    """Also where the gradient that comes has another; and in-place operations may follow."""
+    x, planes = problem((4, 4), (6, 6))
+    x = x.detach().contiguous(memory_format=form).requires_grad_()
+    y = apply_spectral(x, planes.requires_grad_(of_planes), (6, 6))
+    assert y.is_contiguous(memory_format=form)
+    y.relu_()
+    (gradient,) = torch.autograd.grad(y, x, torch.ones_like(y, memory_format=torch.contiguous_format))
+    assert gradient.is_contiguous(memory_format=form)
+
+
+def test_an_empty_batch_has_gradients_by_the_library_too():
+    x, planes = problem((3, 4), (3, 4))
+    for way in (apply_spectral, apply_by_library):
+        gradients = torch.autograd.grad(way(x[:0], planes, (3, 4)).sum(), (x, planes))
+        assert [one.shape for one in gradients] == [x.shape, planes.shape]
+        assert all((one == 0).all() for one in gradients)
+
+
+def test_tables_of_sines_are_kept_as_long_as_they_are_used(monkeypatch):
+    monkeypatch.setattr(fourier, "CACHED", 2)
+    made = []
+
+    @fourier._cached
+    def tables(size):
+        made.append(size)
+        return torch.zeros(size), torch.zeros(size)
+
+    for size in (1, 2, 1, 3, 1):
+        tables(size)
+    assert made == [1, 2, 3]
+    tables(2)
+    assert made == [1, 2, 3, 2]

@@ -7,6 +7,7 @@ from typing import Literal
 import torch
 
 _LENGTH = 500
+_NO_MEMORY = ("can't allocate memory", "CUDA error: out of memory", "STATUS_ALLOC_FAILED")
 
 
 def failure(error: Exception) -> tuple[Literal["oom", "error"], str]:
@@ -18,7 +19,7 @@ def failure(error: Exception) -> tuple[Literal["oom", "error"], str]:
 
 
 def _is_out_of_memory(error: Exception) -> bool:
-    """Whether the device or the system had no memory left; the CPU's allocator tells it only in words."""
+    """Whether the device or the system had no memory left; allocators and libraries may tell it only in words."""
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
-    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _NO_MEMORY)

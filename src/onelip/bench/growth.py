@@ -20,14 +20,18 @@ from onelip.nn.base import Weights
 
 Ranges = dict[Variable, tuple[int, ...]]
 
-BASE = ConvShape(batch=32, height=16, width=16, in_channels=64, out_channels=64, kernel_size=3, padding="zeros")
+BASE = ConvShape(batch=16, height=16, width=16, in_channels=64, out_channels=64, kernel_size=3, padding="zeros")
 RANGES: Ranges = {
     "batch": (8, 16, 32, 64, 128),
     "side": (8, 16, 32, 64),
     "channels": (16, 32, 64, 128, 256),
     "kernel": (3, 5),
 }
-WARMUP = 1
+"""No tensor of images exceeds 2**24 bytes: larger ones may be memory that the system hands out page by page in every
+call, which is no property of a method."""
+SMALL: Ranges = {"batch": (1, 2), "side": (4, 8), "channels": (2, 4), "kernel": (3, 5)}
+"""For a trial."""
+WARMUP = 2
 
 Note = Callable[[str], None]
 

@@ -23,7 +23,8 @@ class Speed(Model):
         method: Whose they are; None for those of another library.
         version: Of the other library.
         train: Training steps.
-        inference: Forward passes in float32, weights constructed before.
+        inference: Forward passes in float32, eager or as a graph, weights constructed before; empty where the way to
+            train infers as float32 does.
         yardstick_train: Training steps of the unconstrained network, taken in turn with these.
         yardstick_inference: Its forward passes.
         train_bytes: Peak memory of a training step; 0 where a graph keeps its own, or a compiled network's on a CPU.
@@ -58,6 +59,8 @@ class SpeedRecord(Model):
 
     Attributes:
         rounds: Samples of each kind.
+        source: Digest of onelip's own source.
+        libraries: Versions of CUDA and cuDNN; empty on a CPU.
     """
 
     kind: Literal["speed"] = "speed"
@@ -66,6 +69,8 @@ class SpeedRecord(Model):
     batch_size: PositiveInt
     rounds: PositiveInt
     machine: Machine
+    source: str
+    libraries: str = ""
     started: str
     peak_macs: Positive
     peak_low_precision_macs: Positive
@@ -85,6 +90,7 @@ def print_speeds(record: SpeedRecord, console: Console) -> None:
         title=f"ConvNet {record.size}, images {image}, batch {record.batch_size}, {record.machine.device_name}; "
         f"torch {record.machine.torch}",
         caption="u: multiples of the unconstrained network's time, same padding, trained the same way, in turn. "
+        "Inference is in float32: eager, or a graph beside a graph. "
         "Roofline: share of what this machine's arithmetic and memory allow, operation by operation.",
     )
     for heading in ("Network", "Way"):
@@ -102,14 +108,17 @@ def print_speeds(record: SpeedRecord, console: Console) -> None:
 def _cells(speed: Speed, batch: int) -> list[str]:
     if speed.status != "ok":
         return [speed.status]
-    train, inference = median(speed.train), median(speed.inference)
+    train = median(speed.train)
+    infers = ["", ""]
+    if speed.inference:
+        ratio = _ratio(speed.inference, speed.yardstick_inference)
+        infers = [f"{batch / median(speed.inference):,.0f}", f"{ratio:.2f}"]
     return [
         f"{batch / train:,.0f}",
         f"{_ratio(speed.train, speed.yardstick_train):.2f}",
         f"{speed.roofline / train:.0%}" if speed.roofline else "",
         f"{speed.train_bytes / 1e6:,.3g}" if speed.train_bytes else "",
-        f"{batch / inference:,.0f}",
-        f"{_ratio(speed.inference, speed.yardstick_inference):.2f}",
+        *infers,
     ]
 
 

@@ -81,7 +81,7 @@ class Trained:
         self._images_BCHW = torch.rand(workload.batch_size, *workload.image).to(device)
         self._labels_B = torch.randint(classes, (workload.batch_size,)).to(device)
         objective = _objective(self.model, self._images_BCHW, self._labels_B)
-        self._objective = torch.compile(objective, dynamic=False) if workload.compiled else objective
+        self._objective = torch.compile(objective, dynamic=False, fullgraph=True) if workload.compiled else objective
         self._optimizer = torch.optim.SGD(self.model.parameters(), lr=LEARNING_RATE, momentum=0.9)
 
     def train_step(self) -> None:

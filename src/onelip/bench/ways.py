@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -10,7 +9,7 @@ import torch
 
 from onelip.bench.entrants import Entrant, MethodEntrant
 from onelip.bench.failure import failure
-from onelip.bench.measure.graphs import captured
+from onelip.bench.measure.graphs import captured, let_go
 from onelip.bench.measure.precision import full_precision
 from onelip.bench.measure.roofline import Peaks, operations_of
 from onelip.bench.measure.timing import interleave
@@ -24,18 +23,23 @@ WARMUP = 3
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """How a network is trained."""
+    """How a network is trained.
+
+    Attributes:
+        infers: Whether it infers in a way of its own; in bfloat16, and compiled, it would be that of float32 again.
+    """
 
     low_precision: bool = False
     compiled: bool = False
     graph: bool = False
+    infers: bool = True
 
 
 WAYS = {
     "float32": Way(),
-    "bf16": Way(low_precision=True),
-    "bf16-compiled": Way(low_precision=True, compiled=True),
+    "bf16": Way(low_precision=True, infers=False),
     "bf16-graph": Way(low_precision=True, graph=True),
+    "bf16-compiled": Way(low_precision=True, compiled=True, infers=False),
 }
 
 
@@ -72,14 +76,6 @@ def measured(session: Session, entrant: Entrant, way: str) -> Speed:
         return speed.model_copy(update={"status": status, "message": message})
 
 
-def let_go(device: torch.device) -> None:
-    """Frees what no network holds any more."""
-    gc.collect()
-    if device.type == "cuda":
-        torch._C._cuda_clearCublasWorkspaces()
-        torch.cuda.empty_cache()
-
-
 @full_precision()
 def _measured(session: Session, entrant: Entrant, speed: Speed, way: Way) -> dict[str, object]:
     workload = session.workload
@@ -94,7 +90,8 @@ def _measured(session: Session, entrant: Entrant, speed: Speed, way: Way) -> dic
     if not (way.graph or (way.compiled and workload.device.type == "cpu")):
         found["train_bytes"] = network.train_bytes()
     standard = MethodEntrant(yardstick(()), speed.padding).build(workload)
-    for kind, step in (("train", _training), ("inference", _inference)):
+    steps = {"train": _training} | ({"inference": _inference} if way.infers else {})
+    for kind, step in steps.items():
         samples = _timed(session, {kind: network, f"yardstick_{kind}": standard}, step, way)
         found |= samples
     return found
@@ -105,7 +102,7 @@ def _roofline(session: Session, entrant: MethodEntrant) -> float:
     network.to_training()
     try:
         return session.peaks.seconds(operations_of(network.train_step))
-    except UnsupportedOperationError:
+    except (UnsupportedOperationError, torch.OutOfMemoryError):  # observed steps hold more than others
         return 0.0
 
 

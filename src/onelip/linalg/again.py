@@ -20,33 +20,48 @@ def gradients_by_torch(
         wanted: Which gradients are asked for.
         dy: Gradient of the result.
     """
+    if not any(wanted):
+        return (None,) * len(wanted)
     with torch.enable_grad():
         # Aliases: how the tensors came to be, one perhaps from the other, and their hooks, are the caller's.
         aliases = [tensor.view_as(tensor) for tensor in tensors]
-        aliases = [alias if alias.requires_grad else alias.requires_grad_() for alias in aliases]
+        # Transforms forbid to ask for a gradient; what a gradient is wanted of there has one already.
+        asked = [alias for alias, want in zip(aliases, wanted, strict=True) if want]
+        for alias in asked:
+            if not alias.requires_grad:
+                alias.requires_grad_()
         y = function(*aliases)
-    asked = [alias for alias, want in zip(aliases, wanted, strict=True) if want]
     found = iter(torch.autograd.grad(y, asked, dy, create_graph=torch.is_grad_enabled()))
     return tuple(next(found) if want else None for want in wanted)
 
 
-def needs_torch(gradient: Tensor) -> bool:
-    """Whether a backward pass by hand must leave its work to torch: it is recorded, or taken for batches at once.
-
-    A batch is seen by a transform that is under way, or in the gradient itself. Functions by hand write into tensors
-    that they made, which are not of the batch.
-    """
+def is_transformed(tensor: Tensor) -> bool:
+    """Whether a transform of functions is under way, or a tensor is a batch of those that it seems to be."""
     functorch = torch._C._functorch
-    batched = functorch.peek_interpreter_stack() is not None or functorch.is_legacy_batchedtensor(gradient)
-    return torch.is_grad_enabled() or batched
+    return functorch.peek_interpreter_stack() is not None or functorch.is_legacy_batchedtensor(tensor)
+
+
+def in_forward_mode() -> bool:
+    """Whether derivatives along tangents may be taken; compilers do not know functions that have one of their own."""
+    return not torch.compiler.is_compiling() and forward_ad._current_level >= 0
+
+
+def needs_torch(gradient: Tensor) -> bool:
+    """Whether a backward pass by hand must leave its work to torch.
+
+    It must where it is recorded, has a derivative in forward mode, or is taken for batches at once: functions by hand
+    write into tensors that they made, which are not of the batch.
+    """
+    return torch.is_grad_enabled() or in_forward_mode() or is_transformed(gradient)
 
 
 def is_plain(*tensors: Tensor) -> bool:
-    """Whether these are numbers outside of compilers, transforms, forward-mode derivatives and autocast."""
+    """Whether these are real numbers outside of compilers, transforms, forward-mode derivatives and autocast."""
     hidden = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
     if (
         hidden
         or tensors[0].device.type == "meta"
+        or not tensors[0].is_floating_point()
         or torch._C._functorch.peek_interpreter_stack() is not None
         or forward_ad._current_level >= 0
     ):

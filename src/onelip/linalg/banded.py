@@ -18,7 +18,8 @@ from .conv import Image, transpose_kernel
 from .convolve import convolve, convolve_transposed
 from .estimates import start_vector
 from .krylov import largest_eigenvalue_estimate, norm_proved, room_for
-from .norms import UNIT_ROUNDOFF, frobenius, product_error, scaled
+from .norms import frobenius, product_error, scaled
+from .rounding import UNIT_ROUNDOFF
 
 Blocks = dict[tuple[int, int], Tensor]
 """Blocks (i, j) with j <= i of a symmetric or lower triangular matrix; those that are missing are zero."""

@@ -13,9 +13,10 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 from torch.nn.grad import conv2d_weight
 
-from .again import gradients_by_torch, is_plain, needs_torch
+from .again import gradients_by_torch, in_forward_mode, is_plain, needs_torch
 from .autocast import autocast_to, lowered, without_autocast
 from .conv import Padding, transpose_kernel
+from .images import empty_images, is_channels_last
 
 
 class _CircularPad(torch.autograd.Function):
@@ -25,12 +26,8 @@ class _CircularPad(torch.autograd.Function):
 
     @staticmethod
     def forward(x_BIHW: Tensor, padding: int) -> Tensor:
-        batch, channels, height, width = x_BIHW.shape
-        tall, wide = height + 2 * padding, width + 2 * padding
-        if _is_channels_last(x_BIHW):
-            result = x_BIHW.new_empty(batch, tall, wide, channels).permute(0, 3, 1, 2)
-        else:
-            result = x_BIHW.new_empty(batch, channels, tall, wide)
+        _, channels, height, width = x_BIHW.shape
+        result = empty_images(x_BIHW, channels, (height + 2 * padding, width + 2 * padding))
         middle = slice(padding, width + padding)
         result[:, :, padding : height + padding, middle] = x_BIHW
         result[:, :, :padding, middle] = x_BIHW[:, :, height - padding :]
@@ -73,16 +70,12 @@ class _CircularFold(torch.autograd.Function):
         return _CircularPad.apply(gradients[0], ctx.padding), None  # type: ignore[no-untyped-call]
 
 
-def _is_channels_last(x_BIHW: Tensor) -> bool:
-    return x_BIHW.stride(1) == 1 and x_BIHW.is_contiguous(memory_format=torch.channels_last)
-
-
 def circular_pad(x_BIHW: Tensor, padding: int) -> Tensor:
     """Pads images circularly on all four sides, by any amount, also more than a side."""
     if padding == 0:
         return x_BIHW
     height, width = x_BIHW.shape[-2:]
-    if padding <= min(height, width):
+    if padding <= min(height, width) and not in_forward_mode():
         result: Tensor = _CircularPad.apply(x_BIHW, padding)  # type: ignore[no-untyped-call]
         return result
     rows = torch.arange(-padding, height + padding, device=x_BIHW.device) % height
@@ -112,7 +105,7 @@ def convolve_padded(x_BIHW: Tensor, kernel_OIKK: Tensor, bias_O: Tensor | None =
 
 
 class _CircularConvolution(torch.autograd.Function):
-    """`convolve_padded`, which keeps the images alone, without their margins, and the kernel.
+    """`convolve_padded`, which keeps the images without their margins.
 
     The gradient of the images is a convolution of as many pixels; that of padded images would have the margins too.
     """
@@ -130,7 +123,7 @@ class _CircularConvolution(torch.autograd.Function):
             if needs_torch(dy):
                 found = gradients_by_torch(convolve_padded, (x, kernel), (of_x, of_kernel), dy)
                 return *found, *(dy.sum((0, 2, 3)) if want else None for want in of_bias)
-            if _is_channels_last(x):
+            if is_channels_last(x):
                 dy = dy.contiguous(memory_format=torch.channels_last)
             dx = convolve_transposed(dy, kernel, "circular") if of_x else None
             dkernel = kernel_gradient(x, kernel.shape, dy, "circular") if of_kernel else None

@@ -1,7 +1,7 @@
 """The real Fourier transform of images as products with cosines and sines, and what that rounds.
 
-The libraries' transforms publish no bound of their rounding errors. Products have one, and on images of up to 64 pixels
-a side they are faster besides. Half a spectrum is kept, as `rfft2` keeps it.
+The libraries' transforms publish no bound of their rounding errors. Products have one, and on a torus of up to 64
+pixels a side they are faster besides. Half a spectrum is kept, as `rfft2` keeps it.
 
 Shapes: H x W image, zero-padded to a torus of P x Q pixels, G = Q // 2 + 1 columns of P frequencies, N anything that is
 transformed in parallel: images and channels. Two planes hold real and imaginary parts.
@@ -116,7 +116,10 @@ def _relative(terms: int, inputs: int, outputs: int, largest: float) -> float:
 
 
 def _cached(make: Callable[..., Tables]) -> Callable[..., Tables]:
-    """Keeps the latest results of a function, unless a mode made them other than plain tensors, as fake ones are."""
+    """Keeps the results of a function that were used last.
+
+    Not those that have no numbers: that a mode made fake, or that a CUDA graph computes only when it is replayed.
+    """
     kept: OrderedDict[tuple[object, ...], Tables] = OrderedDict()
 
     @functools.wraps(make)
@@ -124,13 +127,19 @@ def _cached(make: Callable[..., Tables]) -> Callable[..., Tables]:
         found = kept.get(arguments)
         if found is None:
             found = make(*arguments)
-            if all(type(table) is Tensor for table in found):
-                kept[arguments] = found
-                while len(kept) > CACHED:
-                    kept.popitem(last=False)
+            if not all(map(_has_numbers, found)):
+                return found
+        kept[arguments] = found
+        kept.move_to_end(arguments)
+        while len(kept) > CACHED:
+            kept.popitem(last=False)
         return found
 
     return recall
+
+
+def _has_numbers(table: Tensor) -> bool:
+    return type(table) is Tensor and not (table.is_cuda and torch.cuda.is_current_stream_capturing())
 
 
 @_cached

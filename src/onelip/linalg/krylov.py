@@ -8,7 +8,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from .norms import CUT, UNIT_ROUNDOFF, product_error
+from .norms import CUT, product_error
+from .rounding import UNIT_ROUNDOFF
 
 STEPS, ROUNDING = 100, 1e-9
 CHECK, CONVERGED = 10, 1e-11

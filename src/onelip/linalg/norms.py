@@ -13,7 +13,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-UNIT_ROUNDOFF = 2.0**-53
+from .rounding import UNIT_ROUNDOFF, gamma
+
 TINY, CUT = 2.0**-500, 2.0**-470
 """Entries that are cut off (products of two are normal numbers still), and more than all of a matrix together."""
 UNDERFLOW = 2.0**-900
@@ -26,10 +27,6 @@ def _real(matrices: Tensor) -> Tensor:
     return torch.view_as_real(matrices.resolve_conj()) if matrices.is_complex() else matrices[..., None]
 
 
-def _gamma(terms: int) -> float:
-    return terms * UNIT_ROUNDOFF / (1 - terms * UNIT_ROUNDOFF)
-
-
 def _up(value: Tensor) -> Tensor:
     return value * (1 + 4 * UNIT_ROUNDOFF)
 
@@ -38,7 +35,7 @@ def frobenius(matrices: Tensor) -> Tensor:
     """Upper bound of the Frobenius norm of each float64 matrix, shape (...)."""
     terms = matrices.shape[-2] * matrices.shape[-1] * (2 if matrices.is_complex() else 1)
     norm = torch.linalg.vector_norm(_real(matrices), dim=(-3, -2, -1))
-    return (norm + UNDERFLOW**0.5) * (1 + _gamma(terms + 8))
+    return (norm + UNDERFLOW**0.5) * (1 + gamma(terms + 8))
 
 
 def _gram(matrices: Tensor) -> Tensor:
@@ -58,12 +55,12 @@ def gram_error(matrices: Tensor) -> Tensor:
 
 def product_error(terms: int) -> float:
     """What an entry of a product of so many (complex) terms errs by, over the sum of the terms' absolute values."""
-    return 2 * _gamma(2 * terms + 8)
+    return 2 * gamma(2 * terms + 8)
 
 
 def spectral_error(kernel_OIKK: Tensor) -> Tensor:
     """Upper bound of the rounding in every spectral matrix of a float64 kernel, in the Frobenius norm, shape (...)."""
-    return _gamma(2 * kernel_OIKK.shape[-1] ** 2 + 128) * frobenius(kernel_OIKK.abs().sum((-2, -1)))
+    return gamma(2 * kernel_OIKK.shape[-1] ** 2 + 128) * frobenius(kernel_OIKK.abs().sum((-2, -1)))
 
 
 def _without_tiny(matrices: Tensor) -> Tensor:

@@ -10,10 +10,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from .autocast import without_autocast
-from .polynomials import polar_by_products
+from .polynomials import SMALLEST, polar_by_products
 from .stacks import in_parts
 
 LARGEST_INVERTED = 64
@@ -23,8 +22,6 @@ LARGE, CONDITION = 64, 1e3
 """Sides and condition numbers of matrices whose singular vectors are found by their Gram matrices."""
 SQUARES = 1e-280
 """Below it squares of singular values lose digits to underflow."""
-SMALLEST = 1e-19
-"""Floor of singular values in derivatives: a gradient divided by it is still a finite float32."""
 
 
 def _singular_values(matrices: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -98,16 +95,22 @@ class _Polar(torch.autograd.Function):
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor], output: tuple[Tensor, ...]) -> None:
         ctx.mark_non_differentiable(*output[1:])
-        ctx.save_for_backward(*output[1:])
+        ctx.save_for_backward(inputs[0], *output[1:])
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
         with without_autocast(gradients[0].device):
-            return _Polar._derivative(gradients[0], *ctx.saved_tensors)
+            derivative: Tensor = _PolarDerivative.apply(gradients[0], *ctx.saved_tensors)  # type: ignore[no-untyped-call]
+            return derivative
+
+
+class _PolarDerivative(torch.autograd.Function):
+    """The derivative of `_Polar`. To differentiate it is refused: to be silent would drop a part of the second one."""
+
+    generate_vmap_rule = True
 
     @staticmethod
-    def _derivative(gradient: Tensor, left: Tensor, singular: Tensor, right: Tensor) -> Tensor:
+    def forward(gradient: Tensor, _matrices: Tensor, left: Tensor, singular: Tensor, right: Tensor) -> Tensor:
         floor = torch.finfo(singular.dtype).eps * singular.amax(-1, keepdim=True)
         singular = singular.clamp(min=SMALLEST).maximum(floor)
         inner = left.mH @ gradient @ right.mH
@@ -119,6 +122,14 @@ class _Polar(torch.autograd.Function):
             moved = left.mH @ gradient - inner @ right
             return left @ (core @ right + moved / singular[..., :, None])
         return left @ core @ right
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        pass
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Any:
+        raise RuntimeError("polar factors by decompositions, of which BCOP and LOT are made, have no second derivative")
 
 
 def polar(matrices: Tensor) -> Tensor:

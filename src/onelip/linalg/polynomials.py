@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from .autocast import without_autocast
 
@@ -31,7 +30,7 @@ NEAR, FLAT_STEPS = 0.1, 3
 """Width of an interval around 1 in which Newton and Schulz's polynomial is as good, and how often that is taken: the
 first two take a distance of 0.05 to 1e-10, the third takes the derivative to 0, which the first steps enlarge."""
 SMALLEST = 1e-19
-"""Floor of the bound: a gradient divided by it is still a finite float32."""
+"""Floor of norms and singular values: a gradient divided by it is still a finite float32."""
 
 
 def _nearest_to_one(lower: float, upper: float) -> tuple[tuple[float, float, float], float]:
@@ -98,7 +97,8 @@ class _PolarByProducts(torch.autograd.Function):
     Note [derivative by products]: the derivative of the polar factor is its own adjoint (see the note in `orthogonal`:
     the formula for the gradient is that for a direction). So the gradient of V is the derivative in the direction of
     the incoming gradient, which the same steps carry along; nothing is kept for it but V. Every step adds rounding: in
-    float32 the gradient has about two digits fewer than that of a decomposition.
+    float32 the gradient has about two digits fewer than that of a decomposition. Torch can differentiate the steps
+    again; the bound is a constant for it, as the factor is that of every multiple of V.
     """
 
     generate_vmap_rule = True
@@ -116,11 +116,10 @@ class _PolarByProducts(torch.autograd.Function):
         ctx.save_for_backward(inputs[0])
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
         (matrices,) = ctx.saved_tensors
         with without_autocast(matrices.device):
-            bound = _norm_bound(matrices)
+            bound = _norm_bound(matrices.detach())
             result, moved = matrices / bound, gradients[0] / bound
             for a, b, c in STEPS:
                 gram = result.mH @ result

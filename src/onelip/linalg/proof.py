@@ -14,16 +14,8 @@ from .banded import zero_padded_norm_bound
 from .conv import Image, Padding, spectral_matrices, torus
 from .estimates import start_vector
 from .krylov import largest_eigenvalue_estimate, norm_proved, room_for
-from .norms import (
-    CUT,
-    TINY,
-    UNIT_ROUNDOFF,
-    frobenius,
-    gram_error,
-    product_error,
-    scaled,
-    spectral_error,
-)
+from .norms import CUT, TINY, frobenius, gram_error, product_error, scaled, spectral_error
+from .rounding import UNIT_ROUNDOFF
 
 LARGEST = 4096
 """Channels times pixels up to which the operator of a convolution with zero padding is factorised itself."""

@@ -19,7 +19,8 @@ from .again import gradients_by_torch, is_plain, needs_torch
 from .autocast import without_autocast
 from .conv import Image
 from .fourier import frequency_weights
-from .spectral_products import add_outer, adjoint, adjoint_images, chunks, images_of, like_images, product, spectrum_of
+from .images import empty_images, is_channels_last
+from .spectral_products import add_outer, adjoint, adjoint_images, chunks, images_of, product, spectrum_of
 
 STRIDES_OF_ZERO_FAIL = torch.__version__ < "2.9"
 """In older versions the derivative of `irfft2` fails on the expanded gradient that `sum` sends (pytorch issue 154477);
@@ -60,7 +61,8 @@ def apply_by_library(x_BIHW: Tensor, planes_cFOI: Tensor, around: Image) -> Tens
     """The same by `rfft2` and `irfft2`, differentiated by torch: plain, and slower on small images."""
     height, width = x_BIHW.shape[-2:]
     if x_BIHW.shape[0] == 0:
-        return x_BIHW.new_empty(0, planes_cFOI.shape[-2], height, width)
+        nothing = x_BIHW.new_zeros(0, planes_cFOI.shape[-2], height, width)
+        return nothing * (x_BIHW.sum() + planes_cFOI.sum())  # a function of both, so that both have a gradient
     x_BIPQ = F.pad(x_BIHW, (0, around[1] - width, 0, around[0] - height))
     spectrum_FBcI = torch.view_as_real(torch.fft.rfft2(x_BIPQ).flatten(-2)).permute(2, 0, 3, 1)
     real, imaginary = planes_cFOI.mT
@@ -84,12 +86,15 @@ def transform_macs(image: Image, around: Image) -> float:
 
 
 class _Bilinear(torch.autograd.Function):
-    """Linear in each of its first two arguments, which it keeps for its derivatives, as it does the torus."""
+    """Linear in each of its first two arguments, of which it keeps what its derivatives need, as it does the torus."""
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, int, int], output: Tensor) -> None:
-        ctx.save_for_backward(inputs[0], inputs[1])
+        ctx.save_for_backward(
+            *(factor if ctx.needs_input_grad[1 - at] else None for at, factor in enumerate(inputs[:2]))
+        )
         ctx.save_for_forward(inputs[0], inputs[1])
+        ctx.channels_last = is_channels_last(inputs[0])
         ctx.around = inputs[2:]
 
 
@@ -104,7 +109,7 @@ class _Apply(_Bilinear):
     @staticmethod
     def forward(x: Tensor, planes: Tensor, height: int, width: int) -> Tensor:
         around, image = (height, width), (x.shape[-2], x.shape[-1])
-        y = like_images(x, planes.shape[-2])
+        y = empty_images(x, planes.shape[-2], image)
         for part in chunks(x, planes):
             y[part] = images_of(product(spectrum_of(x[part], around), planes), image, around)
         return y
@@ -117,8 +122,10 @@ class _Apply(_Bilinear):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         (x, planes), (dy,) = ctx.saved_tensors, gradients
-        with without_autocast(x.device):
-            return *_gradients(x, planes, dy, ctx.around, ctx.needs_input_grad[:2]), None, None
+        with without_autocast(dy.device):
+            if ctx.channels_last and not needs_torch(dy):
+                dy = dy.contiguous(memory_format=torch.channels_last)
+            return *_gradients(x, planes, dy, ctx.around), None, None
 
     @staticmethod
     def vmap(info: Any, dims: tuple[int | None, ...], *arguments: Any) -> tuple[Tensor, int]:
@@ -140,13 +147,13 @@ class _ApplyAndKeep(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, planes: Tensor, height: int, width: int) -> tuple[Tensor, ...]:
         around, image = (height, width), (x.shape[-2], x.shape[-1])
-        y, spectra = like_images(x, planes.shape[-2]), []
+        y, spectra = empty_images(x, planes.shape[-2], image), []
         for part in chunks(x, planes):
             spectra.append(spectrum_of(x[part], around))
             y[part] = images_of(product(spectra[-1], planes), image, around)
         ctx.save_for_backward(planes, *spectra)
         ctx.set_materialize_grads(False)
-        ctx.around, ctx.image = around, image
+        ctx.around, ctx.image, ctx.channels_last = around, image, is_channels_last(x)
         return y, *spectra
 
     @staticmethod
@@ -158,10 +165,12 @@ class _ApplyAndKeep(torch.autograd.Function):
             if dy is not None and needs_torch(dy):
                 back = partial(images_of, image=image, around=around)
                 x = torch.cat([_Linear.apply(back, spectrum) for spectrum in spectra])  # type: ignore[no-untyped-call]
-                dx, dplanes = _gradients(x, planes, dy, around, wanted)
+                dx, dplanes = _gradients(x if wanted[1] else None, planes if wanted[0] else None, dy, around)
             elif dy is not None:
+                if ctx.channels_last:
+                    dy = dy.contiguous(memory_format=torch.channels_last)
                 dx, dplanes = _kept_gradients(spectra, planes, dy, around, of_x=wanted[0])
-            if any(one is not None for one in dspectra):
+            if wanted[0] and any(one is not None for one in dspectra):
                 all_ = (torch.zeros_like(s) if d is None else d for d, s in zip(dspectra, spectra, strict=True))
                 to_images = partial(adjoint_images, image=image, around=around)
                 more = torch.cat([_Linear.apply(to_images, one) for one in all_])  # type: ignore[no-untyped-call]
@@ -206,11 +215,11 @@ class _Weigh(_Bilinear):
         return _bilinear_jvp(_Weigh, (x, dy), (x_dot, dy_dot), ctx.around)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         (x, dy), (weights,) = ctx.saved_tensors, gradients
-        with without_autocast(x.device):
-            dx = _Apply.apply(dy, adjoint(weights), *ctx.around)  # type: ignore[no-untyped-call]
-            ddy = _Apply.apply(x, weights, *ctx.around)  # type: ignore[no-untyped-call]
+        with without_autocast(weights.device):
+            dx = None if dy is None else _Apply.apply(dy, adjoint(weights), *ctx.around)  # type: ignore[no-untyped-call]
+            ddy = None if x is None else _Apply.apply(x, weights, *ctx.around)  # type: ignore[no-untyped-call]
             return dx, ddy, None, None
 
     @staticmethod
@@ -238,23 +247,37 @@ def _one_by_one(
     return torch.stack([function.apply(*call) for call in calls]), 0
 
 
-def _gradients(
-    x: Tensor, planes: Tensor, dy: Tensor, around: Image, wanted: tuple[bool, bool]
-) -> tuple[Tensor | None, ...]:
-    """What `_Apply.backward` gives, to be differentiated again and for batches of dy too."""
+def _gradients(x: Tensor | None, planes: Tensor | None, dy: Tensor, around: Image) -> tuple[Tensor | None, ...]:
+    """What `_Apply.backward` gives, to be differentiated again and for batches of dy too.
+
+    The derivative by one factor is made of the other: what is not given is not needed.
+    """
     if torch._C._functorch.is_legacy_batchedtensor(dy):
-        return gradients_by_torch(partial(apply_by_library, around=around), (x, planes), wanted, dy)
-    dx = _Apply.apply(dy, adjoint(planes), *around) if wanted[0] else None  # type: ignore[no-untyped-call]
-    dplanes = _Weigh.apply(x, dy, *around) if wanted[1] else None  # type: ignore[no-untyped-call]
+        return _gradients_by_library(x, planes, dy, around)
+    dx = None if planes is None else _Apply.apply(dy, adjoint(planes), *around)  # type: ignore[no-untyped-call]
+    dplanes = None if x is None else _Weigh.apply(x, dy, *around)  # type: ignore[no-untyped-call]
     return dx, dplanes
+
+
+def _gradients_by_library(
+    x: Tensor | None, planes: Tensor | None, dy: Tensor, around: Image
+) -> tuple[Tensor | None, ...]:
+    """The same; a map that is linear in each factor has the same derivative by one wherever that is."""
+    wanted, height = (planes is not None, x is not None), around[0]
+    if planes is None:
+        assert x is not None
+        planes = x.new_zeros(2, height * (around[1] // 2 + 1), dy.shape[1], x.shape[1])
+    elif x is None:
+        x = planes.new_zeros(dy.shape[0], planes.shape[-1], dy.shape[2], dy.shape[3])
+    return gradients_by_torch(partial(apply_by_library, around=around), (x, planes), wanted, dy)
 
 
 def _kept_gradients(
     spectra: Sequence[Tensor], planes: Tensor, dy: Tensor, around: Image, *, of_x: bool
 ) -> tuple[Tensor | None, Tensor]:
     """The same from the spectra of the images, with one transform of dy for both."""
-    image, turned = (dy.shape[-2], dy.shape[-1]), adjoint(planes)
-    dx, dplanes = like_images(dy, planes.shape[-1]) if of_x else None, torch.zeros_like(planes)
+    image, dplanes = (dy.shape[-2], dy.shape[-1]), torch.zeros_like(planes)
+    dx, turned = (empty_images(dy, planes.shape[-1], image), adjoint(planes)) if of_x else (None, planes)
     start = 0
     for kept in spectra:
         part = slice(start, start + kept.shape[-2])

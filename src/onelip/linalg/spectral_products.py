@@ -1,4 +1,4 @@
-"""Images to spectra, products with matrices at every frequency, and back: the parts of `spectral`, numbers only.
+"""Images to spectra, products with matrices at every frequency, and back; `spectral` has the derivatives.
 
 Shapes as there. A spectrum is two planes, real and imaginary parts, of shape (2, F, B, C).
 """
@@ -30,14 +30,6 @@ def chunks(x: Tensor, planes: Tensor) -> Iterator[slice]:
     count = max(1, fitting if x.device.type == "cpu" else batch)
     for start in range(0, batch, count):
         yield slice(start, start + count)
-
-
-def like_images(x: Tensor, channels: int) -> Tensor:
-    """Memory for images of the size and in the memory format of others."""
-    batch, _, height, width = x.shape
-    if x.stride(1) == 1 and x.is_contiguous(memory_format=torch.channels_last):
-        return x.new_empty(batch, height, width, channels).permute(0, 3, 1, 2)
-    return x.new_empty(batch, channels, height, width)
 
 
 def spectrum_of(x_BCHW: Tensor, around: Image) -> Tensor:

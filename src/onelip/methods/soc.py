@@ -24,10 +24,9 @@ from ..errors import UnsoundError
 from ..linalg.conv import Image, Padding, transpose_kernel
 from ..linalg.convolve import convolve
 from ..linalg.estimates import norm_estimate, norm_estimate_macs
-from ..linalg.norms import UNIT_ROUNDOFF
 from ..linalg.operators import matrix_norm_bound
 from ..linalg.proof import conv_largest_norm_bound, largest_norm_bound
-from ..linalg.rounding import Computed, absolute_norm, convolution_rounding, gamma, length
+from ..linalg.rounding import UNIT_ROUNDOFF, Computed, absolute_norm, convolution_rounding, gamma, length
 from ..linalg.series import convolution_series, exponential_series, exponential_series_bound
 from ..method import ConvShape, Cost, Growth, Method, Traits
 from ..nn.base import LipschitzModule, Role, Weights

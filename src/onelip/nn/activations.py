@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import UnsupportedShapeError
+from ..linalg.again import in_forward_mode, is_transformed
+from ..linalg.images import is_channels_last
 
 
 class _SwapPairs(torch.autograd.Function):
@@ -56,15 +58,14 @@ class _SortPairs(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
         (swap,), (gradient,) = ctx.saved_tensors, gradients
-        if _takes_results(swap) and _takes_results(gradient) and _channels_lie_together(swap):
+        if in_forward_mode():
+            first, second = _pairs(gradient)
+            return _side_by_side(gradient, torch.where(swap, second, first), torch.where(swap, first, second))
+        if _takes_results(swap) and _takes_results(gradient) and swap.dim() == 4 and is_channels_last(swap):
             # One that comes from vectors has planes, and residual sums would hand that on to all layers before.
             gradient = gradient.contiguous(memory_format=torch.channels_last)
         result: Tensor = _SwapPairs.apply(gradient, swap)  # type: ignore[no-untyped-call]
         return result
-
-
-def _channels_lie_together(x: Tensor) -> bool:
-    return x.dim() == 4 and not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last)
 
 
 def _pairs(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -74,7 +75,11 @@ def _pairs(x: Tensor) -> tuple[Tensor, Tensor]:
 
 def _interleaved(x: Tensor, first: Callable[..., Tensor], second: Callable[..., Tensor]) -> Tensor:
     """A tensor like x with two results for channels in turn, and the last one of x where their number is odd."""
-    even, result = x.shape[1] // 2 * 2, torch.empty_like(x)
+    even = x.shape[1] // 2 * 2
+    if not torch.compiler.is_compiling() and torch._C._functorch.peek_interpreter_stack() is not None:
+        # Of a batch may be the values, or the mask alone, which a tensor like x could not take.
+        return _side_by_side(x, first(), second())
+    result = torch.empty_like(x)
     places = result[:, 0:even:2], result[:, 1:even:2]
     if _takes_results(x):
         first(out=places[0])
@@ -86,11 +91,14 @@ def _interleaved(x: Tensor, first: Callable[..., Tensor], second: Callable[..., 
     return result
 
 
+def _side_by_side(x: Tensor, first: Tensor, second: Tensor) -> Tensor:
+    """The same of results that are there, differentiated by torch."""
+    return torch.cat([torch.stack([first, second], dim=2).flatten(1, 2), x[:, 2 * first.shape[1] :]], dim=1)
+
+
 def _takes_results(x: Tensor) -> bool:
     """Whether operations may write where they are told to: not in compilers and transforms."""
-    functorch = torch._C._functorch
-    hidden = torch.compiler.is_compiling() or functorch.peek_interpreter_stack() is not None
-    return not hidden and type(x) in (Tensor, nn.Parameter) and not functorch.is_legacy_batchedtensor(x)
+    return not torch.compiler.is_compiling() and type(x) in (Tensor, nn.Parameter) and not is_transformed(x)
 
 
 class MaxMin(nn.Module):
@@ -104,6 +112,9 @@ class MaxMin(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Tensor of the same shape (B, C, ...)."""
+        if in_forward_mode():
+            pair = _pairs(x)
+            return _side_by_side(x, torch.maximum(*pair), torch.minimum(*pair))
         result: Tensor = _SortPairs.apply(x)  # type: ignore[no-untyped-call]
         return result
 

@@ -6,6 +6,7 @@ Records are published, so nothing here names a host, a user or a path.
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import os
 import platform
 import subprocess
@@ -72,6 +73,20 @@ def describe_machine(device: torch.device | str) -> Machine:
         onelip=_version("onelip"),
         commit=_commit(PACKAGE),
     )
+
+
+def source_digest() -> str:
+    """Tells apart what onelip's own source was when a time was taken, committed or not."""
+    files = sorted(PACKAGE.rglob("*.py"))
+    texts = (f"{file.relative_to(PACKAGE).as_posix()}\0".encode() + file.read_bytes() for file in files)
+    return hashlib.sha256(b"\0".join(texts)).hexdigest()[:16]
+
+
+def gpu_libraries(device: torch.device) -> str:
+    """Versions that decide how fast a GPU is; empty for a CPU."""
+    if device.type != "cuda":
+        return ""
+    return f"CUDA {torch.version.cuda}, cuDNN {torch.backends.cudnn.version()}"
 
 
 def _processor() -> str:

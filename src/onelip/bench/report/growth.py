@@ -15,6 +15,7 @@ from pydantic import NonNegativeInt, PositiveInt
 from onelip.bench.records import Machine, MethodInfo, Model, Positive
 from onelip.bench.report.palette import COLOURS
 from onelip.bench.report.svg import drawing, standalone, to_svg
+from onelip.bench.report.wording import software
 from onelip.errors import plain
 
 Quantity = Literal["forward", "construction"]
@@ -138,7 +139,7 @@ def markdown(record: GrowthRecord) -> str:
     base = ", ".join(f"{VARIABLES[name]} {value}" for name, value in record.base.items())
     lines = [
         f"Exponents of growth of one layer around {base}; {record.machine.device_name}, "
-        f"{record.machine.threads} threads, torch {record.machine.torch}.",
+        f"{record.machine.threads} threads, torch {record.machine.torch}, onelip {software(record.machine)}.",
         "",
         "Each cell: measured, slope between the two largest values; counted by our formula, and the paper's theory.",
     ]

@@ -55,8 +55,8 @@ HOW_TO_READ = (
         "\u00d7 gives a cost in multiples of the unconstrained network's, with the same padding and in the same "
         "measuring session; of times, the median over the rounds of the ratio within a round. Ratios carry over "
         "between machines better than milliseconds do. Each padding has an unconstrained network of its own, so "
-        "methods are ranked by milliseconds and bytes and not by ratios. Where plain torch was measured along, u stands "
-        "behind these multiples, and p behind those of plain torch: nn.Conv2d with circular padding, contiguous, eager.",
+        "methods are ranked by milliseconds and bytes and not by ratios. Where plain torch was measured along, u marks "
+        "these multiples, and p those of plain torch: nn.Conv2d with circular padding, contiguous, eager.",
     ),
     (
         "Spread",

@@ -10,7 +10,7 @@ from onelip.bench.report.formats import two_decimals, whole_percent
 from onelip.bench.report.groups import unused_sessions
 from onelip.bench.report.metrics import FURTHER, SIX
 from onelip.bench.report.rows import Group, Row
-from onelip.bench.report.wording import counted, failure, moment, shortened
+from onelip.bench.report.wording import counted, failure, moment, shortened, software
 from onelip.bench.results import Records, Rejected
 from onelip.errors import plain
 
@@ -177,7 +177,6 @@ def _session_line(session: CostRecord) -> Line:
 
 def _machine_line(machine: Machine, trained: int, measured: int) -> Line:
     parts = [counted(trained, "run")] * bool(trained) + [counted(measured, "session")] * bool(measured)
-    commit = f" ({machine.commit[:10]})" if machine.commit else ""
     texts = (
         f"{machine.processor}, {counted(machine.cores, 'core')}",
         str(machine.threads),
@@ -185,7 +184,7 @@ def _machine_line(machine: Machine, trained: int, measured: int) -> Line:
         machine.system,
         machine.python,
         machine.torch,
-        machine.onelip + commit,
+        software(machine),
         ", ".join(parts),
     )
     head = machine.device_name if machine.device in machine.device_name else f"{machine.device_name} ({machine.device})"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from onelip.bench.records import Costs, PaddingChoice, TrainRecord
+from onelip.bench.records import Costs, Machine, PaddingChoice, TrainRecord
 from onelip.errors import plain
 
 PADDINGS: dict[PaddingChoice, str] = {
@@ -48,6 +48,11 @@ def counted(number: int, noun: str) -> str:
     ('1 seed', '3 seeds')
     """
     return f"{number} {noun}" + ("" if number == 1 else "s")
+
+
+def software(machine: Machine) -> str:
+    """The version of onelip, and the commit where it is known."""
+    return machine.onelip + (f" ({machine.commit[:10]})" if machine.commit else "")
 
 
 def failure(result: TrainRecord | Costs) -> str:
