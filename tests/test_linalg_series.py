@@ -8,7 +8,7 @@ from onelip.linalg import series
 from onelip.linalg.series import convolution_series, series_by_terms
 
 PADDINGS = ["circular", "zeros"]
-SHIPPED_PART = series.PART
+SHIPPED_PART, SHIPPED_KEPT = series.PART, series.KEPT
 
 
 def problem(batch=5, channels=3, image=(4, 5), size=3, dtype=torch.float64):
@@ -21,12 +21,15 @@ def problem(batch=5, channels=3, image=(4, 5), size=3, dtype=torch.float64):
 @pytest.fixture(autouse=True)
 def small_parts(monkeypatch):
     monkeypatch.setattr(series, "PART", 2 * 3 * 4 * 5)  # two images at a time, and one that is left
+    monkeypatch.setattr(series, "KEPT", 2 * 4 * 5)  # two terms
 
 
 @pytest.mark.parametrize("padding", PADDINGS)
-@pytest.mark.parametrize("degree", [1, 5])
+@pytest.mark.parametrize("degree", [1, 2, 5])
 @pytest.mark.parametrize("size", [1, 3, 5])
-def test_both_ways_agree(padding, degree, size):
+@pytest.mark.parametrize("kept", [0, 2, 9])
+def test_both_ways_agree(padding, degree, size, kept, monkeypatch):
+    monkeypatch.setattr(series, "KEPT", kept * 4 * 5)
     x, kernel = problem(size=size)
     found, expected = (way(x, kernel, degree, padding) for way in (convolution_series, series_by_terms))
     assert type(found.grad_fn).__name__ == "_SeriesBackward"
@@ -145,3 +148,18 @@ def test_no_term_is_computed_again_for_the_images_alone(monkeypatch):
     monkeypatch.setattr(series, "convolve", lambda *arguments: calls.append(1) or convolve(*arguments))
     torch.autograd.grad(y.sum(), x)
     assert len(calls) == 5
+
+
+@pytest.mark.parametrize(("image", "kept"), [((4, 4), 4), ((8, 8), 2), ((8, 16), 1), ((16, 16), 0)])
+def test_terms_of_small_images_are_kept_and_not_computed_again(image, kept, monkeypatch):
+    monkeypatch.setattr(series, "KEPT", SHIPPED_KEPT)
+    calls = []
+    convolve = series.convolve
+    x, kernel = problem(batch=2, image=image)
+    monkeypatch.setattr(series, "PART", x.numel())
+    y = convolution_series(x, kernel, 5, "zeros")
+    assert len(y.grad_fn.saved_tensors) == 2 + kept
+    assert convolution_series(x, kernel.detach(), 5, "zeros").grad_fn.saved_tensors[2:] == ()
+    monkeypatch.setattr(series, "convolve", lambda *arguments: calls.append(1) or convolve(*arguments))
+    torch.autograd.grad(y.sum(), (x, kernel))
+    assert len(calls) == 4 - kept + 5  # terms again, and gradients

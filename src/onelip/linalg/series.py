@@ -19,6 +19,9 @@ from .convolve import convolve, kernel_gradient
 
 PART = 2**20
 """Numbers of an image tensor that are taken through all terms at a time."""
+KEPT = 128
+"""Pixels of all terms of an image that are kept for the backward pass. Of small images, which are a network's last, it
+then computes fewer terms again, or none; of large ones, which fill the memory, all."""
 
 
 def exponential_series(matrices: Tensor, degree: int) -> Tensor:
@@ -65,8 +68,8 @@ def exponential_series_bound(norm: float, degree: int, *, intervals: int = 1 << 
 def convolution_series(x_BCHW: Tensor, kernel_CCKK: Tensor, degree: int, padding: Padding) -> Tensor:
     """sum_{i <= degree} L^i x / i!, where L is the convolution with a kernel.
 
-    Term by term, parts of a batch at a time. The backward pass computes the terms again: it keeps the images alone, as
-    that of one convolution does, and not `degree` images for each.
+    Term by term, parts of a batch at a time. The backward pass computes the terms of large images again: it keeps these
+    alone, as that of one convolution does, and not `degree` images for each.
 
     Args:
         x_BCHW: Images.
@@ -105,39 +108,47 @@ class _Series(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, kernel: Tensor, degree: int, padding: Padding) -> Tensor:
-        ctx.save_for_backward(x, kernel)
         ctx.degree, ctx.padding = degree, padding
         kernels = [kernel / order for order in range(1, degree + 1)]
-        result = torch.empty_like(x)
+        result, kept = torch.empty_like(x), []
+        count = min(degree - 1, KEPT // x[0, 0].numel()) if ctx.needs_input_grad[1] and len(x) else 0
         for part in _parts(x):
             term, total = x[part], result[part].copy_(x[part])
-            for one in kernels:
+            for order, one in enumerate(kernels, start=1):
                 term = convolve(term, one, None, padding)
                 total += term
+                if order <= count:
+                    kept.append(term)
+        ctx.save_for_backward(x, kernel, *kept)
         return result
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        (x, kernel), (dy,) = ctx.saved_tensors, gradients
+        (x, kernel, *kept), (dy,) = ctx.saved_tensors, gradients
         wanted = ctx.needs_input_grad[:2]
         with without_autocast(x.device):
             if needs_torch(dy):
                 by_terms = partial(series_by_terms, degree=ctx.degree, padding=ctx.padding)
                 return *gradients_by_torch(by_terms, (x, kernel), wanted, dy), None, None
-            found = _gradients(x, kernel, dy, ctx.degree, ctx.padding, of_kernel=wanted[1])
+            found = _gradients(x, kernel, dy, ctx.degree, ctx.padding, kept=kept, of_kernel=wanted[1])
             return *(gradient if want else None for gradient, want in zip(found, wanted, strict=True)), None, None
 
 
 def _gradients(
-    x: Tensor, kernel: Tensor, dy: Tensor, degree: int, padding: Padding, *, of_kernel: bool
+    x: Tensor, kernel: Tensor, dy: Tensor, degree: int, padding: Padding, *, kept: list[Tensor], of_kernel: bool
 ) -> tuple[Tensor, Tensor]:
-    """Gradients by x and, if it is asked for, by the kernel; without it no term is computed again."""
+    """Gradients by x and, if it is asked for, by the kernel; without it no term is computed again.
+
+    Kept are the first terms of each part of the batch, part by part.
+    """
     kernels = [kernel / order for order in range(1, degree + 1)]
     transposed = [transpose_kernel(one) for one in kernels]
     dx, dkernel = torch.empty_like(x), torch.zeros_like(kernel)
-    for part in _parts(x):
-        terms = [x[part]]
-        for one in kernels[:-1] if of_kernel else ():
+    parts = list(_parts(x))
+    count = len(kept) // max(1, len(parts))
+    for index, part in enumerate(parts):
+        terms = [x[part], *kept[index * count : (index + 1) * count]]
+        for one in kernels[count:-1] if of_kernel else ():
             terms.append(convolve(terms[-1], one, None, padding))
         gradient = dy[part]
         for order in range(degree, 0, -1):
