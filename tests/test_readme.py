@@ -8,6 +8,9 @@ import pytest
 from typer.testing import CliRunner
 
 from onelip import METHODS
+from onelip.bench import overhead
+from onelip.bench.overhead import OverheadRecord
+from onelip.bench.report import growth
 from onelip.bench.report.build import build_report
 from onelip.cli import app
 
@@ -60,13 +63,31 @@ def test_no_method_is_named_outside_its_own_file():
             assert not re.search(rf"""["']{name}["']""", code), f"{relative} names {name}"
 
 
-def test_the_results_are_those_of_the_records(tmp_path):
-    """The table in the README, and the committed pages, are what the committed records give."""
-    shutil.copytree(ROOT / "results" / "cifar10", tmp_path / "cifar10")
-    build_report(tmp_path / "cifar10")
-    for name in ("report.html", "report.md", "report-radar.svg"):
-        assert (tmp_path / "cifar10" / name).read_bytes() == (ROOT / "results" / "cifar10" / name).read_bytes()
-    block = re.search(r"<!-- results: .*? -->\n(.*?)<!-- end of results -->", README, re.DOTALL).group(1)
-    report = (tmp_path / "cifar10" / "report.md").read_text()
+@pytest.mark.parametrize(("folder", "document"), [("cifar10", "README.md"), ("speed", "docs/speed.md")])
+def test_the_results_are_those_of_the_records(folder, document, tmp_path):
+    """The tables in the documents, and the committed pages, are what the committed records give."""
+    committed, rebuilt = ROOT / "results" / folder, tmp_path / folder
+    shutil.copytree(committed, rebuilt)
+    build_report(rebuilt)
+    pages = sorted(path.name for path in committed.glob("report*"))
+    assert {"report.html", "report.md"} <= set(pages)
+    for name in pages:
+        assert (rebuilt / name).read_bytes() == (committed / name).read_bytes()
+    marks = rf"<!-- results: onelip report results/{folder} -->\n(.*?)<!-- end of results -->"
+    block = re.search(marks, (ROOT / document).read_text(), re.DOTALL).group(1)
+    report = (rebuilt / "report.md").read_text()
     for paragraph in block.strip().split("\n\n"):
         assert paragraph in report
+
+
+def test_the_overhead_of_the_loop_is_that_of_the_record():
+    record = OverheadRecord.model_validate_json((ROOT / "results" / "loop" / "loop.json").read_text())
+    table = (ROOT / "results" / "loop" / "loop.md").read_text()
+    assert table == overhead.markdown(record)
+    assert table in (ROOT / "docs" / "speed.md").read_text()
+
+
+def test_the_growth_of_costs_is_that_of_the_record():
+    record = growth.GrowthRecord.model_validate_json((ROOT / "results" / "growth" / "growth.json").read_text())
+    assert (ROOT / "results" / "growth" / "growth.md").read_text() == growth.markdown(record)
+    assert (ROOT / "results" / "growth" / "growth.svg").read_text() == growth.svg(record)

@@ -88,14 +88,16 @@ class _Polar(torch.autograd.Function):
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(matrices: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def forward(matrices: Tensor) -> tuple[Tensor, ...]:
         left, singular, right = _singular_values(matrices)
-        return left @ right, left, singular, right
+        # Nothing at all, but a function of the matrices: by it their derivative is one, too.
+        trace = matrices.new_empty(0)
+        return left @ right, trace, left, singular, right
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor], output: tuple[Tensor, ...]) -> None:
-        ctx.mark_non_differentiable(*output[1:])
-        ctx.save_for_backward(inputs[0], *output[1:])
+        ctx.mark_non_differentiable(*output[2:])
+        ctx.save_for_backward(*output[1:])
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
@@ -110,7 +112,7 @@ class _PolarDerivative(torch.autograd.Function):
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(gradient: Tensor, _matrices: Tensor, left: Tensor, singular: Tensor, right: Tensor) -> Tensor:
+    def forward(gradient: Tensor, _trace: Tensor, left: Tensor, singular: Tensor, right: Tensor) -> Tensor:
         floor = torch.finfo(singular.dtype).eps * singular.amax(-1, keepdim=True)
         singular = singular.clamp(min=SMALLEST).maximum(floor)
         inner = left.mH @ gradient @ right.mH
