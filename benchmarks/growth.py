@@ -19,13 +19,14 @@ from onelip.cli import options
 from onelip.cli.errors import clear_errors
 
 ALL_FAILED = 1
+ROUNDS = 8
 
 
 def main(
     *,
     methods: Annotated[str | None, typer.Option(help="Names, separated by commas.")] = None,
-    device: options.Device = "cpu",
-    rounds: Annotated[int, typer.Option(help="Samples of each point.", min=1)] = 8,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda or cuda:N; cpu by default.")] = None,
+    rounds: Annotated[int | None, typer.Option(help="Samples of each point; 8 by default.", min=1)] = None,
     small: Annotated[bool, typer.Option("--small", help="Two small values of each variable, for a trial.")] = False,
     again: Annotated[bool, typer.Option("--again", help="Measure nothing; table and figure from growth.json.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace the growth.json that is there.")] = False,
@@ -48,7 +49,7 @@ def main(
         from onelip.files import write_text
 
         file = out / "growth.json"
-        if again and (methods is not None or small or force):
+        if again and (small or force or (methods, device, rounds) != (None, None, None)):
             raise OnelipError("--again takes what growth.json has, and no other option than --out")
         if again and not file.exists():
             raise RecordError(f"{file} is not there; measure first, without --again")
@@ -58,9 +59,11 @@ def main(
             if again:
                 record = read_as(GrowthRecord, file)
             else:
-                asked, found = find_methods(options.method_names(methods, None)), find_device(device)
+                asked, found = find_methods(options.method_names(methods, None)), find_device(device or "cpu")
                 ranges = SMALL if small else RANGES
-                record = measure_growth(asked, found, base=BASE, ranges=ranges, rounds=rounds, note=typer.echo)
+                record = measure_growth(
+                    asked, found, base=BASE, ranges=ranges, rounds=rounds or ROUNDS, note=typer.echo
+                )
             Console().print(Markdown(markdown(record)))
             if not record.points:
                 raise typer.Exit(ALL_FAILED)

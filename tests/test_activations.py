@@ -50,6 +50,10 @@ def test_maxmin_has_derivatives_in_forward_mode():
     for found, expected in zip(*(torch.func.jvp(way, (x,), (tangent,)) for way in (MaxMin(), reference)), strict=True):
         torch.testing.assert_close(found, expected)
     torch.testing.assert_close(*(torch.func.jacfwd(way)(x) for way in (MaxMin(), reference)))
+    ties, one = torch.zeros(1, 2), torch.tensor([[1.0, 3.0]])
+    assert torch.equal(torch.func.jvp(MaxMin(), (ties,), (one,))[1], one), "as its transpose, which exchanges nothing"
+    assert torch.equal(torch.func.vjp(MaxMin(), ties)[1](one)[0], one)
+    assert torch.func.jvp(MaxMin(), (torch.full((1, 2), float("nan")),), (one,))[0].isnan().all()
     x.requires_grad_()
     assert torch.autograd.gradcheck(MaxMin(), (x,), check_forward_ad=True)
 

@@ -111,7 +111,7 @@ def test_the_command_writes_and_rebuilds_its_files(tmp_path):
     cut = run("--again")
     assert cut.returncode == 2
     assert "is cut, or not what this command writes" in " ".join(cut.stderr.split())
-    for arguments, said in ((("--small",), "--force measures anew"), (("--again", "--small"), "no other option")):
+    for arguments, said in ((("--small",), "--force measures anew"), (("--again", "--rounds", "3"), "no other option")):
         refused = run(*arguments)
         assert refused.returncode == 2
         assert said in " ".join(refused.stderr.split())

@@ -145,6 +145,10 @@ def test_polar_has_no_second_derivative_and_says_so():
     (gradient,) = torch.autograd.grad(loss, matrix, create_graph=True)
     with pytest.raises(RuntimeError, match="have no second derivative"):
         gradient.sum().backward()
+    batch = torch.randn(2, 4, 3, dtype=torch.float64)
+    torch.autograd.grad(polar(matrix), matrix, batch, is_grads_batched=True)
+    with pytest.raises(RuntimeError, match="have no second derivative"):
+        torch.autograd.grad(polar(matrix), matrix, batch, is_grads_batched=True, create_graph=True)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.complex64])

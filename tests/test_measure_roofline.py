@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from onelip.bench.measure.graphs import answers, captured
+from onelip.bench.measure import graphs
+from onelip.bench.measure.graphs import SPARE, captured, held_bytes, recovers
 from onelip.bench.measure.roofline import Operation, Peaks, measured_peaks, operations_of
 from onelip.errors import UnsupportedOperationError
 
@@ -74,8 +75,17 @@ def test_measured_peaks_are_rates():
     assert peaks.bytes < 1e15
 
 
-def test_a_device_answers():
-    assert answers(CPU)
+def test_a_device_recovers_if_it_computes_and_gives_its_memory_back(monkeypatch):
+    assert recovers(CPU, held=held_bytes(CPU))
+    monkeypatch.setattr(graphs, "held_bytes", lambda device: SPARE + 1)
+    assert recovers(CPU, held=1)
+    assert not recovers(CPU, held=0)
+
+    def dead(device):
+        raise RuntimeError("an illegal memory access was encountered")
+
+    monkeypatch.setattr(graphs, "let_go", dead)
+    assert not recovers(CPU, held=1)
 
 
 def test_graphs_are_for_gpus():

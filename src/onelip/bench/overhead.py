@@ -155,15 +155,15 @@ class _Turns:
 
 
 def markdown(record: OverheadRecord) -> str:
-    """The table: images per second in the loop and bare, and their ratio with its quartiles over the pairs."""
+    """The table: images per second in the loop and bare, over all samples; their ratio, and those of the pairs."""
     cell = record.overheads[0].cell
     lines = [
         f"Training on {record.data}, size {cell.size}, batch {cell.recipe.batch_size}, {cell.budget} per method; "
         f"{record.machine.device_name}, {record.machine.threads} threads, torch {record.machine.torch}, "
         f"onelip {software(record.machine)}.",
         "",
-        "| | images/s in the loop | images/s in bare steps | loop / bare (quartiles of the pairs) | pairs |",
-        "|---|---:|---:|---:|---:|",
+        "| | images/s in the loop | images/s in bare steps | ratio | of pairs: median (quartiles) | pairs |",
+        "|---|---:|---:|---:|---:|---:|",
         *(_row(one) for one in record.overheads if one.loop),
     ]
     failed = [f"- {one.method.title}: {plain(one.message)}" for one in record.overheads if not one.loop]
@@ -172,6 +172,8 @@ def markdown(record: OverheadRecord) -> str:
 
 def _row(one: Overhead) -> str:
     loop, bare = fmean(one.loop), fmean(one.bare)
-    low, _, high = quantiles((b / a for a, b in zip(one.loop, one.bare, strict=True)), n=4, method="inclusive")
+    ratios = (b / a for a, b in zip(one.loop, one.bare, strict=True))
+    low, middle, high = quantiles(ratios, n=4, method="inclusive")
     speeds = " | ".join(f"{one.cell.recipe.batch_size / seconds:,.0f}" for seconds in (loop, bare))
-    return f"| {one.method.title} | {speeds} | {bare / loop:.3f} ({low:.3f}\u2013{high:.3f}) | {len(one.loop)} |"
+    pairs = f"{middle:.3f} ({low:.3f}\u2013{high:.3f}) | {len(one.loop)}"
+    return f"| {one.method.title} | {speeds} | {bare / loop:.3f} | {pairs} |"

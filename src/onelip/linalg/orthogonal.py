@@ -20,6 +20,7 @@ LARGEST_INVERTED = 64
 is wrong where several threads share the work, or never ends (pytorch issues 141358, 142815)."""
 LARGE, CONDITION = 64, 1e3
 """Sides and condition numbers of matrices whose singular vectors are found by their Gram matrices."""
+NO_SECOND_DERIVATIVE = "polar factors by decompositions, of which BCOP and LOT are made, have no second derivative"
 SQUARES = 1e-280
 """Below it squares of singular values lose digits to underflow."""
 
@@ -101,6 +102,8 @@ class _Polar(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        if torch.is_grad_enabled() and torch._C._functorch.is_legacy_batchedtensor(gradients[0]):
+            raise RuntimeError(NO_SECOND_DERIVATIVE)  # functions of such batches are not recorded
         with without_autocast(gradients[0].device):
             derivative: Tensor = _PolarDerivative.apply(gradients[0], *ctx.saved_tensors)  # type: ignore[no-untyped-call]
             return derivative
@@ -131,7 +134,7 @@ class _PolarDerivative(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
-        raise RuntimeError("polar factors by decompositions, of which BCOP and LOT are made, have no second derivative")
+        raise RuntimeError(NO_SECOND_DERIVATIVE)
 
 
 def polar(matrices: Tensor) -> Tensor:

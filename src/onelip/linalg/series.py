@@ -111,7 +111,7 @@ class _Series(torch.autograd.Function):
         ctx.degree, ctx.padding = degree, padding
         kernels = [kernel / order for order in range(1, degree + 1)]
         result, kept = torch.empty_like(x), []
-        count = min(degree - 1, KEPT // x[0, 0].numel()) if ctx.needs_input_grad[1] and len(x) else 0
+        count = min(degree - 1, KEPT // max(1, x.shape[2] * x.shape[3])) if ctx.needs_input_grad[1] and len(x) else 0
         for part in _parts(x):
             term, total = x[part], result[part].copy_(x[part])
             for order, one in enumerate(kernels, start=1):

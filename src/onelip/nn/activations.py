@@ -113,8 +113,9 @@ class MaxMin(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Tensor of the same shape (B, C, ...)."""
         if in_forward_mode():
-            pair = _pairs(x)
-            return _side_by_side(x, torch.maximum(*pair), torch.minimum(*pair))
+            first, second = _pairs(x)
+            keep = (first >= second) | first.isnan()  # of a tie, and of what is no number, nothing is exchanged
+            return _side_by_side(x, torch.where(keep, first, second), torch.where(keep, second, first))
         result: Tensor = _SortPairs.apply(x)  # type: ignore[no-untyped-call]
         return result
 
