@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.autograd import forward_ad
 
-from onelip.linalg.convolve import convolve
+from onelip.linalg.convolve import circular_pad, convolve
 from onelip.linalg.correlation import absolute_correlation
 from onelip.linalg.series import convolution_series
 from onelip.linalg.spectral import apply_spectral
@@ -19,7 +19,10 @@ BY_HAND = {
     "series": (lambda x, kernel: convolution_series(x, kernel, 4, "zeros"), (X, KERNEL)),
     "spectral convolution": (lambda x, planes: apply_spectral(x, planes, (5, 6)), (X, (2, 20, 4, 4))),
     "activation": (MaxMin(), (X,)),
+    "padding": (lambda x: circular_pad(x, 1), (X,)),
 }
+TWICE = [name for name in BY_HAND if name != "spectral convolution"]
+"""What has third derivatives by forward mode over recorded gradients; torch refuses those of others."""
 CASES = [
     (name, wanted)
     for name, (_, shapes) in BY_HAND.items()
@@ -58,14 +61,40 @@ def test_gradients_in_batches_and_recorded_ones(name, wanted, form, dtype):
         assert close(one, other)
 
 
+@pytest.mark.parametrize(("name", "wanted"), CASES)
+def test_recorded_gradients_in_batches_can_be_differentiated(name, wanted):
+    """`torch.autograd.functional.hessian(vectorize=True)` and its like; squares, so that linear functions count."""
+    function, shapes = BY_HAND[name]
+    generator = torch.Generator().manual_seed(0)
+    tensors = [torch.randn(*shape, dtype=torch.float64, generator=generator) for shape in shapes]
+    asked = [tensors[index].requires_grad_() for index in wanted]
+    y = function(*tensors).square()
+    directions = torch.randn(3, *y.shape, dtype=torch.float64, generator=generator)
+
+    def gradients(direction, **options):
+        return torch.autograd.grad(y, asked, direction, retain_graph=True, create_graph=True, **options)
+
+    def derivatives(batches):
+        return torch.autograd.grad(sum(batch.sin().sum() for batch in batches), asked, retain_graph=True)
+
+    one_by_one = [torch.stack(those) for those in zip(*map(gradients, directions), strict=True)]
+    expected, found = derivatives(one_by_one), derivatives(gradients(directions, is_grads_batched=True))
+    for one, other in zip(found, expected, strict=True):
+        assert close(one, other)
+
+
 @pytest.mark.filterwarnings("ignore:`torch.jit.* is deprecated")
-@pytest.mark.parametrize("name", [name for name in BY_HAND if name != "sums of a correlation"])
-def test_gradients_along_a_tangent(name):
+@pytest.mark.parametrize(("name", "order"), [*((name, 1) for name in BY_HAND), *((name, 2) for name in TWICE)])
+def test_gradients_along_a_tangent(name, order):
     """Of a graph that was made outside of the forward mode: they are linear in the direction."""
     function, shapes = BY_HAND[name]
     generator = torch.Generator().manual_seed(0)
     tensors = [torch.randn(*shape, dtype=torch.float64, generator=generator, requires_grad=True) for shape in shapes]
     y = function(*tensors)
+    if order == 2:
+        y = y.square()
+        gradients = torch.autograd.grad(y, tensors, torch.ones_like(y), create_graph=True)
+        y = torch.cat([gradient.sin().flatten() for gradient in gradients])
     direction, tangent = (torch.randn(y.shape, dtype=torch.float64, generator=generator) for _ in range(2))
     expected = torch.autograd.grad(y, tensors, tangent, retain_graph=True)
     with forward_ad.dual_level():

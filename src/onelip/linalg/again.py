@@ -46,6 +46,20 @@ def in_forward_mode() -> bool:
     return not torch.compiler.is_compiling() and forward_ad._current_level >= 0
 
 
+def hides_history(gradient: Tensor) -> bool:
+    """Whether a gradient is recorded and a batch of the older kind, of which functions by hand record nothing."""
+    hidden = torch.compiler.is_compiling() or not torch.is_grad_enabled()
+    return not hidden and torch._C._functorch.is_legacy_batchedtensor(gradient)
+
+
+def loses_derivatives(tensor: Tensor) -> bool:
+    """Whether a function by hand, itself differentiated by another one, would lose its derivative here.
+
+    In forward mode it has none: compilers do not know functions that do.
+    """
+    return in_forward_mode() or hides_history(tensor)
+
+
 def needs_torch(gradient: Tensor) -> bool:
     """Whether a backward pass by hand must leave its work to torch.
 

@@ -13,7 +13,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 from torch.nn.grad import conv2d_weight
 
-from .again import gradients_by_torch, in_forward_mode, is_plain, needs_torch
+from .again import gradients_by_torch, is_plain, loses_derivatives, needs_torch
 from .autocast import autocast_to, lowered, without_autocast
 from .conv import Padding, transpose_kernel
 from .images import empty_images, is_channels_last
@@ -42,7 +42,7 @@ class _CircularPad(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        return _CircularFold.apply(gradients[0], ctx.padding), None  # type: ignore[no-untyped-call]
+        return _circular_fold(gradients[0], ctx.padding), None
 
 
 class _CircularFold(torch.autograd.Function):
@@ -67,7 +67,7 @@ class _CircularFold(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        return _CircularPad.apply(gradients[0], ctx.padding), None  # type: ignore[no-untyped-call]
+        return circular_pad(gradients[0], ctx.padding), None
 
 
 def circular_pad(x_BIHW: Tensor, padding: int) -> Tensor:
@@ -75,12 +75,27 @@ def circular_pad(x_BIHW: Tensor, padding: int) -> Tensor:
     if padding == 0:
         return x_BIHW
     height, width = x_BIHW.shape[-2:]
-    if padding <= min(height, width) and not in_forward_mode():
-        result: Tensor = _CircularPad.apply(x_BIHW, padding)  # type: ignore[no-untyped-call]
+    if padding > min(height, width):
+        rows = torch.arange(-padding, height + padding, device=x_BIHW.device) % height
+        columns = torch.arange(-padding, width + padding, device=x_BIHW.device) % width
+        return x_BIHW.index_select(-2, rows).index_select(-1, columns)
+    if loses_derivatives(x_BIHW):
+        return F.pad(x_BIHW, (padding,) * 4, mode="circular")
+    result: Tensor = _CircularPad.apply(x_BIHW, padding)  # type: ignore[no-untyped-call]
+    return result
+
+
+def _circular_fold(x_BIHW: Tensor, padding: int) -> Tensor:
+    """Adjoint of `circular_pad` for margins no wider than a side."""
+    if not loses_derivatives(x_BIHW):
+        result: Tensor = _CircularFold.apply(x_BIHW, padding)  # type: ignore[no-untyped-call]
         return result
-    rows = torch.arange(-padding, height + padding, device=x_BIHW.device) % height
-    columns = torch.arange(-padding, width + padding, device=x_BIHW.device) % width
-    return x_BIHW.index_select(-2, rows).index_select(-1, columns)
+    for dim in (-2, -1):
+        side = x_BIHW.shape[dim] - 2 * padding
+        before, inner, after = x_BIHW.split((padding, side, padding), dim)
+        zeros = torch.zeros_like(inner).narrow(dim, 0, side - padding)
+        x_BIHW = inner + torch.cat((zeros, before), dim) + torch.cat((after, zeros), dim)
+    return x_BIHW
 
 
 def convolve(x_BIHW: Tensor, kernel_OIKK: Tensor, bias_O: Tensor | None, padding: Padding) -> Tensor:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .again import hides_history
 from .autocast import without_autocast
 from .polynomials import SMALLEST, polar_by_products
 from .stacks import in_parts
@@ -102,8 +103,8 @@ class _Polar(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        if torch.is_grad_enabled() and torch._C._functorch.is_legacy_batchedtensor(gradients[0]):
-            raise RuntimeError(NO_SECOND_DERIVATIVE)  # functions of such batches are not recorded
+        if hides_history(gradients[0]):
+            raise RuntimeError(NO_SECOND_DERIVATIVE)
         with without_autocast(gradients[0].device):
             derivative: Tensor = _PolarDerivative.apply(gradients[0], *ctx.saved_tensors)  # type: ignore[no-untyped-call]
             return derivative

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import UnsupportedShapeError
-from ..linalg.again import in_forward_mode, is_transformed
+from ..linalg.again import in_forward_mode, is_transformed, loses_derivatives
 from ..linalg.images import is_channels_last
 
 
@@ -36,7 +36,7 @@ class _SwapPairs(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         (swap,) = ctx.saved_tensors
-        return _SwapPairs.apply(gradients[0], swap), None  # type: ignore[no-untyped-call]
+        return _swap_pairs(gradients[0], swap), None
 
 
 class _SortPairs(torch.autograd.Function):
@@ -58,14 +58,19 @@ class _SortPairs(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
         (swap,), (gradient,) = ctx.saved_tensors, gradients
-        if in_forward_mode():
-            first, second = _pairs(gradient)
-            return _side_by_side(gradient, torch.where(swap, second, first), torch.where(swap, first, second))
         if _takes_results(swap) and _takes_results(gradient) and swap.dim() == 4 and is_channels_last(swap):
             # One that comes from vectors has planes, and residual sums would hand that on to all layers before.
             gradient = gradient.contiguous(memory_format=torch.channels_last)
-        result: Tensor = _SwapPairs.apply(gradient, swap)  # type: ignore[no-untyped-call]
-        return result
+        return _swap_pairs(gradient, swap)
+
+
+def _swap_pairs(x: Tensor, swap: Tensor) -> Tensor:
+    """Exchanges the channels (2i, 2i + 1) where told."""
+    if loses_derivatives(x):
+        first, second = _pairs(x)
+        return _side_by_side(x, torch.where(swap, second, first), torch.where(swap, first, second))
+    result: Tensor = _SwapPairs.apply(x, swap)  # type: ignore[no-untyped-call]
+    return result
 
 
 def _pairs(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -93,7 +98,8 @@ def _interleaved(x: Tensor, first: Callable[..., Tensor], second: Callable[..., 
 
 def _side_by_side(x: Tensor, first: Tensor, second: Tensor) -> Tensor:
     """The same of results that are there, differentiated by torch."""
-    return torch.cat([torch.stack([first, second], dim=2).flatten(1, 2), x[:, 2 * first.shape[1] :]], dim=1)
+    pairs = (first.shape[0], 2 * first.shape[1], *first.shape[2:])
+    return torch.cat([torch.stack([first, second], dim=2).reshape(pairs), x[:, 2 * first.shape[1] :]], dim=1)
 
 
 def _takes_results(x: Tensor) -> bool:
