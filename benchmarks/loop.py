@@ -3,9 +3,9 @@
     python benchmarks/loop.py --data cifar10 --data-dir DIR --out results/loop      # about seven minutes on two cores
     python benchmarks/loop.py --methods aol,soc --size 8 --budget 5s                # embedded digits, for a trial
 
-The loop is that of `onelip train` and `onelip compare`: augmented images, schedule, metrics, display, checkpoints. Its
-clock stands still while bare steps of a second network of the same kind are taken, in turn with those of the loop.
-Writes loop.json (every sample) and loop.md (the table).
+The loop is that of `onelip train` and `onelip compare`: augmented images, schedule, metrics, reports; checkpoints,
+where the budget is of more than an epoch and 30 s. Its clock stands still while bare steps of a second network of the
+same kind are taken, in turn with those of the loop. Writes loop.json (every sample) and loop.md (the table).
 """
 
 from __future__ import annotations

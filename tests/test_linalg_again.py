@@ -21,8 +21,6 @@ BY_HAND = {
     "activation": (MaxMin(), (X,)),
     "padding": (lambda x: circular_pad(x, 1), (X,)),
 }
-TWICE = [name for name in BY_HAND if name != "spectral convolution"]
-"""What has third derivatives by forward mode over recorded gradients; torch refuses those of others."""
 CASES = [
     (name, wanted)
     for name, (_, shapes) in BY_HAND.items()
@@ -63,7 +61,7 @@ def test_gradients_in_batches_and_recorded_ones(name, wanted, form, dtype):
 
 @pytest.mark.parametrize(("name", "wanted"), CASES)
 def test_recorded_gradients_in_batches_can_be_differentiated(name, wanted):
-    """`torch.autograd.functional.hessian(vectorize=True)` and its like; squares, so that linear functions count."""
+    """Squares, so that linear functions count."""
     function, shapes = BY_HAND[name]
     generator = torch.Generator().manual_seed(0)
     tensors = [torch.randn(*shape, dtype=torch.float64, generator=generator) for shape in shapes]
@@ -84,7 +82,39 @@ def test_recorded_gradients_in_batches_can_be_differentiated(name, wanted):
 
 
 @pytest.mark.filterwarnings("ignore:`torch.jit.* is deprecated")
-@pytest.mark.parametrize(("name", "order"), [*((name, 1) for name in BY_HAND), *((name, 2) for name in TWICE)])
+@pytest.mark.parametrize(("name", "wanted"), CASES)
+def test_all_ways_to_second_derivatives_agree(name, wanted):
+    """Recorded gradients, one by one and in batches of both kinds, and the forward mode, also of itself."""
+    function, shapes = BY_HAND[name]
+    generator = torch.Generator().manual_seed(0)
+    tensors = [torch.randn(*shape, dtype=torch.float64, generator=generator) for shape in shapes]
+    asked = tuple(tensors[index] for index in wanted)
+    along = tuple(torch.randn(one.shape, dtype=torch.float64, generator=generator) for one in asked)
+
+    def energy(*asked):
+        given = [*tensors]
+        for index, one in zip(wanted, asked, strict=True):
+            given[index] = one
+        return function(*given).sin().sum()
+
+    def derivative(*at):
+        return torch.func.jvp(energy, at, along)[1]
+
+    hessian = torch.autograd.functional.hessian(energy, asked)
+    product = torch.autograd.functional.hvp(energy, asked, along)[1]
+    for options in ({}, {"outer_jacobian_strategy": "forward-mode"}):
+        found = torch.autograd.functional.hessian(energy, asked, vectorize=True, **options)
+        for rows, expected in zip(found, hessian, strict=True):
+            assert all(close(*pair) for pair in zip(rows, expected, strict=True))
+    expected = sum((one * other).sum() for one, other in zip(product, along, strict=True))
+    assert close(torch.func.jvp(derivative, asked, along)[1], expected)
+    for found, expected in zip(torch.func.grad(derivative, tuple(range(len(asked))))(*asked), product, strict=True):
+        assert close(found, expected)
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.* is deprecated")
+@pytest.mark.parametrize("order", [1, 2])
+@pytest.mark.parametrize("name", BY_HAND)
 def test_gradients_along_a_tangent(name, order):
     """Of a graph that was made outside of the forward mode: they are linear in the direction."""
     function, shapes = BY_HAND[name]

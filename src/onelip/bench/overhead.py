@@ -1,4 +1,4 @@
-"""What the training loop costs beside its bare steps: images, schedule, metrics, display and checkpoints."""
+"""What the training loop costs beside its bare steps: images, schedule, metrics, reports."""
 
 from __future__ import annotations
 

@@ -46,6 +46,12 @@ def in_forward_mode() -> bool:
     return not torch.compiler.is_compiling() and forward_ad._current_level >= 0
 
 
+def in_nested_forward_mode() -> bool:
+    """Whether derivatives along tangents are taken of such, of which functions with a rule for tangents lose a part."""
+    levels = torch._C._functorch.get_interpreter_stack() or []
+    return sum(level.key() == torch._C._functorch.TransformType.Jvp for level in levels) > 1
+
+
 def hides_history(gradient: Tensor) -> bool:
     """Whether a gradient is recorded and a batch of the older kind, of which functions by hand record nothing."""
     hidden = torch.compiler.is_compiling() or not torch.is_grad_enabled()

@@ -11,15 +11,18 @@ Rows times a matrix whose rows lie together in memory run at the speed of the me
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from .again import in_nested_forward_mode
 from .conv import Image, Padding, phases, spectral_matrices_at, torus
 
 SQUARINGS = 8
 """Of T."""
+
+NO_SECOND_DERIVATIVE = "the norm that a layer of CPL or SOC is divided by has no second derivative"
 
 
 def start_vector(size: int, like: Tensor) -> Tensor:
@@ -134,7 +137,7 @@ def norm_estimate(matrices: Tensor, *, steps: int = 12) -> Tensor:
         back = _to_unit_scale(matrices.detach(), (-2, -1))
         start = start_vector(back.shape[-1], back).mT.expand(*back.shape[:-2], -1, -1)
         rows = leading_vector(_Stack(back.mT.contiguous(), back), start, steps)
-    return torch.linalg.vector_norm(matrices @ rows.mT, dim=(-2, -1))
+    return _norm_along(matrices, rows.mT)
 
 
 def conv_norm_estimate(
@@ -162,7 +165,65 @@ def conv_norm_estimate(
         peak, start = _peak(spectrum, steps)
         rows = leading_vector(_Stack(*(_at(stack, peak) for stack in spectrum)), start, refining)
         vector = torch.complex(*rows.unbind(-2))
-    return torch.linalg.vector_norm(spectral_matrices_at(kernel_OIKK, around, peak) @ vector[..., None], dim=(-2, -1))
+    return _norm_along(spectral_matrices_at(kernel_OIKK, around, peak), vector[..., None])
+
+
+def _norm_along(matrices: Tensor, unit_vectors: Tensor) -> Tensor:
+    """Norms of A v, where v is of length 1 and near that of the largest, the norm of A."""
+    if torch.compiler.is_compiling():  # compilers refuse second derivatives themselves
+        return torch.linalg.vector_norm(matrices @ unit_vectors, dim=(-2, -1))
+    if in_nested_forward_mode():
+        raise RuntimeError(NO_SECOND_DERIVATIVE)
+    norms: Tensor = _NormAlong.apply(matrices, unit_vectors)  # type: ignore[no-untyped-call]
+    return norms
+
+
+class _NormAlong(torch.autograd.Function):
+    """`_norm_along`, of which the derivative needs no motion of v, as no vector has a larger norm.
+
+    A second derivative does. To be silent would drop that part: it is refused.
+    """
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(matrices: Tensor, unit_vectors: Tensor) -> Tensor:
+        return torch.linalg.vector_norm(matrices @ unit_vectors, dim=(-2, -1))
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs)
+        ctx.save_for_forward(*inputs)
+
+    @staticmethod
+    def jvp(ctx: Any, tangents: Tensor, _: None) -> Tensor:
+        direction: Tensor = _NormDirection.apply(*ctx.saved_tensors)  # type: ignore[no-untyped-call]
+        return (direction.conj() * tangents).real.sum((-2, -1))
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        direction: Tensor = _NormDirection.apply(*ctx.saved_tensors)  # type: ignore[no-untyped-call]
+        return gradients[0][..., None, None] * direction, None
+
+
+class _NormDirection(torch.autograd.Function):
+    """u v^H for A v = s u: the derivative of `_NormAlong`, which refuses to be differentiated."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(matrices: Tensor, unit_vectors: Tensor) -> Tensor:
+        images = matrices @ unit_vectors
+        norms = torch.linalg.vector_norm(images, dim=(-2, -1), keepdim=True)
+        return torch.where(norms > 0, images / norms, 0) @ unit_vectors.mH
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+        pass
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Any:
+        raise RuntimeError(NO_SECOND_DERIVATIVE)
 
 
 def peak_frequency(kernel_OIKK: Tensor, image: Image, *, steps: int) -> Tensor:

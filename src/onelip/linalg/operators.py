@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from .conv import Image, Padding, phases, spectral_matrices_at, torus
-from .estimates import peak_frequency, start_vector
+from .estimates import NO_SECOND_DERIVATIVE, peak_frequency, start_vector
 from .proof import conv_largest_norm_bound
 
 KRYLOV_STEPS, SQUARINGS = 20, 20
@@ -126,6 +126,4 @@ class _NormDerivative(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
-        raise RuntimeError(
-            "the norm that a layer is divided by in eval mode has no second derivative; take it in training mode"
-        )
+        raise RuntimeError(NO_SECOND_DERIVATIVE)

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from .again import gradients_by_torch, is_plain, needs_torch
+from .again import gradients_by_torch, in_forward_mode, is_plain, needs_torch
 from .autocast import without_autocast
 from .conv import Image
 from .fourier import frequency_weights
@@ -47,7 +47,7 @@ def apply_spectral(x_BIHW: Tensor, planes_cFOI: Tensor, around: Image) -> Tensor
     """
     traced = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
     kinds = {type(x_BIHW), type(planes_cFOI)} - {Tensor, nn.Parameter}
-    plain = not kinds and x_BIHW.device.type != "meta" and not traced
+    plain = not kinds and x_BIHW.device.type != "meta" and not traced and not _by_library(x_BIHW, planes_cFOI)
     if plain and (x_BIHW.dtype == torch.float64 or max(around) <= LARGEST):
         if torch.is_grad_enabled() and planes_cFOI.requires_grad and len(x_BIHW) and is_plain(x_BIHW, planes_cFOI):
             kept: tuple[Tensor, ...] = _ApplyAndKeep.apply(x_BIHW, planes_cFOI, *around)  # type: ignore[no-untyped-call]
@@ -59,18 +59,19 @@ def apply_spectral(x_BIHW: Tensor, planes_cFOI: Tensor, around: Image) -> Tensor
 
 def apply_by_library(x_BIHW: Tensor, planes_cFOI: Tensor, around: Image) -> Tensor:
     """The same by `rfft2` and `irfft2`, differentiated by torch: plain, and slower on small images."""
-    height, width = x_BIHW.shape[-2:]
-    if x_BIHW.shape[0] == 0:
+    (batch, channels, height, width), half = x_BIHW.shape, around[1] // 2 + 1
+    if batch == 0:
         nothing = x_BIHW.new_zeros(0, planes_cFOI.shape[-2], height, width)
         return nothing * (x_BIHW.sum() + planes_cFOI.sum())  # a function of both, so that both have a gradient
+    # Batches of the older kind know `reshape` and `narrow`, and neither `flatten` nor slices.
     x_BIPQ = F.pad(x_BIHW, (0, around[1] - width, 0, around[0] - height))
-    spectrum_FBcI = torch.view_as_real(torch.fft.rfft2(x_BIPQ).flatten(-2)).permute(2, 0, 3, 1)
+    spectrum_BIFc = torch.view_as_real(torch.fft.rfft2(x_BIPQ)).reshape(batch, channels, -1, 2)
     real, imaginary = planes_cFOI.mT
     blocks = torch.cat([torch.cat([real, imaginary], dim=-1), torch.cat([-imaginary, real], dim=-1)], dim=-2)
-    product_FBcO = (spectrum_FBcI.flatten(-2) @ blocks).unflatten(-1, (2, -1))
-    product_BOPG = torch.view_as_complex(product_FBcO.permute(1, 3, 0, 2).contiguous()).unflatten(-1, (around[0], -1))
-    y_BOPQ = torch.fft.irfft2(product_BOPG, s=around)
-    y_BOHW = y_BOPQ[..., :height, :width]
+    product_FBcO = spectrum_BIFc.permute(2, 0, 3, 1).reshape(-1, batch, 2 * channels) @ blocks
+    product_BOFc = product_FBcO.reshape(-1, batch, 2, blocks.shape[-1] // 2).permute(1, 3, 0, 2).contiguous()
+    product_BOPG = torch.view_as_complex(product_BOFc).reshape(batch, -1, around[0], half)
+    y_BOHW = torch.fft.irfft2(product_BOPG, s=around).narrow(-2, 0, height).narrow(-1, 0, width)
     return y_BOHW * 1 if STRIDES_OF_ZERO_FAIL else y_BOHW
 
 
@@ -93,7 +94,6 @@ class _Bilinear(torch.autograd.Function):
         ctx.save_for_backward(
             *(factor if ctx.needs_input_grad[1 - at] else None for at, factor in enumerate(inputs[:2]))
         )
-        ctx.save_for_forward(inputs[0], inputs[1])
         ctx.channels_last = is_channels_last(inputs[0])
         ctx.around = inputs[2:]
 
@@ -113,11 +113,6 @@ class _Apply(_Bilinear):
         for part in chunks(x, planes):
             y[part] = images_of(product(spectrum_of(x[part], around), planes), image, around)
         return y
-
-    @staticmethod
-    def jvp(ctx: Any, *tangents: Tensor | None) -> Tensor:
-        (x, planes), (x_dot, planes_dot) = ctx.saved_tensors, tangents[:2]
-        return _bilinear_jvp(_Apply, (x, planes), (x_dot, planes_dot), ctx.around)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
@@ -164,7 +159,7 @@ class _ApplyAndKeep(torch.autograd.Function):
         with without_autocast(planes.device):
             if dy is not None and needs_torch(dy):
                 back = partial(images_of, image=image, around=around)
-                x = torch.cat([_Linear.apply(back, spectrum) for spectrum in spectra])  # type: ignore[no-untyped-call]
+                x = torch.cat([_linear(back, spectrum) for spectrum in spectra])
                 dx, dplanes = _gradients(x if wanted[1] else None, planes if wanted[0] else None, dy, around)
             elif dy is not None:
                 if ctx.channels_last:
@@ -173,7 +168,7 @@ class _ApplyAndKeep(torch.autograd.Function):
             if wanted[0] and any(one is not None for one in dspectra):
                 all_ = (torch.zeros_like(s) if d is None else d for d, s in zip(dspectra, spectra, strict=True))
                 to_images = partial(adjoint_images, image=image, around=around)
-                more = torch.cat([_Linear.apply(to_images, one) for one in all_])  # type: ignore[no-untyped-call]
+                more = torch.cat([_linear(to_images, one) for one in all_])
                 dx = more if dx is None else dx + more
             return dx, dplanes, None, None
 
@@ -198,6 +193,13 @@ class _Linear(torch.autograd.Function):
             return None, *gradients_by_torch(ctx.function, ctx.saved_tensors, (True,), gradients[0])
 
 
+def _linear(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    if _by_library(x):
+        return function(x)
+    y: Tensor = _Linear.apply(function, x)  # type: ignore[no-untyped-call]
+    return y
+
+
 class _Weigh(_Bilinear):
     """The derivative of `_Apply` by its matrices: bilinear in x and dy, with values in matrices."""
 
@@ -210,30 +212,16 @@ class _Weigh(_Bilinear):
         return result.mul_(frequency_weights(around, x)[:, None, None])
 
     @staticmethod
-    def jvp(ctx: Any, *tangents: Tensor | None) -> Tensor:
-        (x, dy), (x_dot, dy_dot) = ctx.saved_tensors, tangents[:2]
-        return _bilinear_jvp(_Weigh, (x, dy), (x_dot, dy_dot), ctx.around)
-
-    @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         (x, dy), (weights,) = ctx.saved_tensors, gradients
         with without_autocast(weights.device):
-            dx = None if dy is None else _Apply.apply(dy, adjoint(weights), *ctx.around)  # type: ignore[no-untyped-call]
-            ddy = None if x is None else _Apply.apply(x, weights, *ctx.around)  # type: ignore[no-untyped-call]
+            dx = None if dy is None else _apply(dy, adjoint(weights), ctx.around)
+            ddy = None if x is None else _apply(x, weights, ctx.around)
             return dx, ddy, None, None
 
     @staticmethod
     def vmap(info: Any, dims: tuple[int | None, ...], *arguments: Any) -> tuple[Tensor, int]:
         return _one_by_one(_Weigh, info, dims, arguments)
-
-
-def _bilinear_jvp(
-    function: Any, factors: tuple[Tensor, Tensor], tangents: tuple[Tensor | None, ...], around: Image
-) -> Tensor:
-    """The derivative along tangents of a function that is linear in each of two factors."""
-    (a, b), (a_dot, b_dot) = factors, tangents
-    terms = [(a_dot, b)] * (a_dot is not None) + [(a, b_dot)] * (b_dot is not None)
-    return sum(function.apply(*term, *around) for term in terms)
 
 
 def _one_by_one(
@@ -247,29 +235,32 @@ def _one_by_one(
     return torch.stack([function.apply(*call) for call in calls]), 0
 
 
+def _by_library(*tensors: Tensor) -> bool:
+    """Whether functions by hand would lose a derivative, or meet batches of the older kind, of which they cannot be."""
+    return in_forward_mode() or any(torch._C._functorch.is_legacy_batchedtensor(tensor) for tensor in tensors)
+
+
+def _apply(x: Tensor, planes: Tensor, around: Image) -> Tensor:
+    """`_Apply`, in a derivative of it or of `_Weigh`."""
+    if _by_library(x, planes):
+        return apply_by_library(x, planes, around)
+    y: Tensor = _Apply.apply(x, planes, *around)  # type: ignore[no-untyped-call]
+    return y
+
+
 def _gradients(x: Tensor | None, planes: Tensor | None, dy: Tensor, around: Image) -> tuple[Tensor | None, ...]:
     """What `_Apply.backward` gives, to be differentiated again and for batches of dy too.
 
     The derivative by one factor is made of the other: what is not given is not needed.
     """
-    if torch._C._functorch.is_legacy_batchedtensor(dy):
-        return _gradients_by_library(x, planes, dy, around)
-    dx = None if planes is None else _Apply.apply(dy, adjoint(planes), *around)  # type: ignore[no-untyped-call]
-    dplanes = None if x is None else _Weigh.apply(x, dy, *around)  # type: ignore[no-untyped-call]
-    return dx, dplanes
-
-
-def _gradients_by_library(
-    x: Tensor | None, planes: Tensor | None, dy: Tensor, around: Image
-) -> tuple[Tensor | None, ...]:
-    """The same; a map that is linear in each factor has the same derivative by one wherever that is."""
-    wanted, height = (planes is not None, x is not None), around[0]
-    if planes is None:
-        assert x is not None
-        planes = x.new_zeros(2, height * (around[1] // 2 + 1), dy.shape[1], x.shape[1])
-    elif x is None:
-        x = planes.new_zeros(dy.shape[0], planes.shape[-1], dy.shape[2], dy.shape[3])
-    return gradients_by_torch(partial(apply_by_library, around=around), (x, planes), wanted, dy)
+    dx = None if planes is None else _apply(dy, adjoint(planes), around)
+    if x is None:
+        return dx, None
+    if not _by_library(x, dy):
+        return dx, _Weigh.apply(x, dy, *around)  # type: ignore[no-untyped-call]
+    anywhere = x.new_zeros(2, around[0] * (around[1] // 2 + 1), dy.shape[1], x.shape[1])  # the map is linear in planes
+    of_planes = partial(apply_by_library, around=around)
+    return dx, gradients_by_torch(of_planes, (x, anywhere), (False, True), dy)[1]
 
 
 def _kept_gradients(

@@ -35,19 +35,22 @@ def chunks(x: Tensor, planes: Tensor) -> Iterator[slice]:
 def spectrum_of(x_BCHW: Tensor, around: Image) -> Tensor:
     """The half spectrum of images, shape (2, F, B, C)."""
     batch, channels, height, width = x_BCHW.shape
-    return transform(x_BCHW.permute(2, 3, 0, 1).reshape(height, width, -1), around).unflatten(-1, (batch, channels))
+    spectrum = transform(x_BCHW.permute(2, 3, 0, 1).reshape(height, width, -1), around)
+    return spectrum.reshape(2, spectrum.shape[1], batch, channels)  # batches of the older kind do not know `unflatten`
 
 
 def images_of(spectrum_cFBC: Tensor, image: Image, around: Image) -> Tensor:
     """The images (B, C, H, W) of a half spectrum."""
-    x_HWBC = transform_back(spectrum_cFBC.flatten(-2), image, around).unflatten(-1, spectrum_cFBC.shape[-2:])
-    return x_HWBC.permute(2, 3, 0, 1)
+    _, frequencies, batch, channels = spectrum_cFBC.shape
+    x_HWBC = transform_back(spectrum_cFBC.reshape(2, frequencies, batch * channels), image, around)
+    return x_HWBC.reshape(*image, batch, channels).permute(2, 3, 0, 1)
 
 
 def adjoint_images(spectrum_cFBC: Tensor, image: Image, around: Image) -> Tensor:
     """The adjoint of `spectrum_of`."""
-    x_HWBC = transform_adjoint(spectrum_cFBC.flatten(-2), image, around).unflatten(-1, spectrum_cFBC.shape[-2:])
-    return x_HWBC.permute(2, 3, 0, 1)
+    _, frequencies, batch, channels = spectrum_cFBC.shape
+    x_HWBC = transform_adjoint(spectrum_cFBC.reshape(2, frequencies, batch * channels), image, around)
+    return x_HWBC.reshape(*image, batch, channels).permute(2, 3, 0, 1)
 
 
 def product(spectrum_cFBI: Tensor, planes_cFOI: Tensor) -> Tensor:
