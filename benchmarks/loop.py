@@ -24,7 +24,7 @@ ALL_FAILED = 1
 
 def main(
     *,
-    data: Annotated[str, typer.Option(help="digits, cifar10 (see --data-dir), or a folder of pictures.")] = "digits",
+    data: Annotated[str, typer.Option(help=f"{options.DATA_SETS}, or a folder of pictures.")] = "digits",
     data_dir: options.DataDir = None,
     methods: options.Methods = None,
     size: Annotated[str, typer.Option(help="XS, S, M, L or a width as a number.")] = "XS",

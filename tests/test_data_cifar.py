@@ -2,19 +2,28 @@ import hashlib
 import os
 import pickle
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from onelip.bench.data.cifar import FOLDER, PUBLISHED_MD5, load_cifar10
+from onelip.bench.data.base import ImageData
+from onelip.bench.data.cifar import HUNDRED, TEN
 from onelip.bench.data.unpickle import read_pickle
 from onelip.errors import DataError
 
 BATCHES = [*(f"data_batch_{number}" for number in range(1, 6)), "test_batch"]
 CLASSES = [f"class {number}" for number in range(10)]
+
+
+FOLDER = TEN.folder
+
+
+def load_cifar10(folder: Path | None, md5: Mapping[str, str] = TEN.md5) -> ImageData:
+    return replace(TEN, md5=md5).load(folder)
 
 
 class Python2Pickle:
@@ -278,5 +287,51 @@ def test_the_published_data_set() -> None:
     assert data.digest == "635df9807696dd2e754a021f99fefc3b4312b99301586f01f1f6684486ba6954"
 
 
-def test_a_digest_is_published_for_every_file() -> None:
-    assert sorted(PUBLISHED_MD5) == sorted([*BATCHES, "batches.meta"])
+@pytest.mark.parametrize("cifar", [TEN, HUNDRED])
+def test_a_digest_is_published_for_every_file(cifar) -> None:
+    assert sorted(cifar.md5) == sorted([*cifar.train, cifar.test, cifar.meta])
+    assert all(len(digest) == 32 for digest in cifar.md5.values())
+
+
+def write_cifar100(folder: Path, **replaced: dict) -> dict[str, str]:
+    """The three files of CIFAR-100, some keys replaced, and their digests."""
+    contents = {
+        "meta": {"fine_label_names": [f"fine {n}" for n in range(100)], "coarse_label_names": ["coarse"] * 20},
+        "train": {"data": rows(0, 4), "fine_labels": [0, 99, 7, 7], "coarse_labels": [0, 19, 1, 1]},
+        "test": {"data": rows(1, 2), "fine_labels": [98, 3], "coarse_labels": [19, 0]},
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in contents.items():
+        (folder / name).write_bytes(python2({**content, **replaced.get(name, {})}))
+    return {name: hashlib.md5((folder / name).read_bytes()).hexdigest() for name in contents}
+
+
+def test_cifar100_has_its_fine_labels(tmp_path: Path) -> None:
+    data = replace(HUNDRED, md5=write_cifar100(tmp_path / HUNDRED.folder)).load(tmp_path)
+    assert torch.equal(data.train_images, torch.tensor(rows(0, 4)).view(4, 3, 32, 32))
+    assert torch.equal(data.test_images, torch.tensor(rows(1, 2)).view(2, 3, 32, 32))
+    assert (data.train_labels.tolist(), data.test_labels.tolist()) == ([0, 99, 7, 7], [98, 3])
+    assert (data.name, data.title, data.classes, data.class_names[99]) == ("cifar100", "CIFAR-100", 100, "fine 99")
+    assert (data.crop_padding, data.flip) == (4, True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"train": {"fine_labels": [0, 1, 2, 100]}}, "train: expected labels between 0 and 99 under 'fine_labels'"),
+        ({"test": {"fine_labels": [1]}}, "test: expected a list of 2 labels under 'fine_labels'"),
+        ({"meta": {"fine_label_names": []}}, "meta: expected a list of class names under 'fine_label_names'"),
+    ],
+)
+def test_a_malformed_cifar100(tmp_path: Path, changes: dict, message: str) -> None:
+    cifar100 = replace(HUNDRED, md5=write_cifar100(tmp_path, **changes))
+    with pytest.raises(DataError, match=message):
+        cifar100.load(tmp_path)
+
+
+def test_cifar100_of_another_origin_is_refused(tmp_path: Path) -> None:
+    write_cifar100(tmp_path)
+    with pytest.raises(
+        DataError, match=r"meta: cut or foreign; .*7973b15100ade9c7d40fb424638fde48.*CIFAR-100 from https"
+    ):
+        HUNDRED.load(tmp_path)

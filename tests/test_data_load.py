@@ -24,6 +24,9 @@ def test_the_table_holds_what_it_says() -> None:
     assert [(name, source.name, source.needs_folder) for name, source in DATASETS.items()] == [
         ("digits", "digits", False),
         ("cifar10", "cifar10", True),
+        ("cifar100", "cifar100", True),
+        ("tiny_imagenet", "tiny_imagenet", True),
+        ("imagenette", "imagenette", True),
     ]
     assert all(source.homepage.startswith("https://") and source.title for source in DATASETS.values())
 
@@ -73,20 +76,21 @@ def test_a_folder_does_not_hide_a_data_set(pictures: Path) -> None:
 
 
 def test_named_data_sets_are_not_resized() -> None:
-    with pytest.raises(DataError, match=r"resize: digits has one size; .* not to 16"):
-        load("digits", resize=16)
+    for named in ({"name": "digits", "resize": 16}, {"name": "digits@16"}, {"name": "cifar100@16"}):
+        with pytest.raises(DataError, match=r"resize: the images of (digits|cifar100) have one size .* to 16"):
+            load(**named)
 
 
 @pytest.mark.parametrize(
     ("name", "hint"),
-    [("digit", "; did you mean digits?"), ("CIFAR-10", "; did you mean cifar10?"), ("imagenet21k", ""), ("", "")],
+    [("digit", "; did you mean digits?"), ("CIFAR-10", "; did you mean cifar10?"), ("svhn", ""), ("", "")],
 )
 def test_unknown_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, hint: str) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UnknownNameError) as error:
         load(name)
     assert str(error.value) == (
-        f"data: {name!r} is unknown; valid are digits, cifar10 and the path of a folder of pictures{hint}"
+        f"data: {name!r} is unknown; valid are {', '.join(DATASETS)} and the path of a folder of pictures{hint}"
     )
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from onelip.cli import options
-from onelip.cli.display import live_notes, note_unused_gpu, say
+from onelip.cli.display import live_notes, note_unused_gpu, say, show_pictures
 from onelip.cli.errors import clear_errors
 from onelip.cli.report import print_report
 from onelip.errors import OnelipError, RecordError
@@ -112,12 +112,12 @@ def _scan(rates: str | None, budget: str | None) -> Scan | None:
 
 
 def _load(names: list[str], data_dir: Path | None, resize: int | None) -> tuple[ImageData, ...]:
-    from onelip.bench.data import load
+    from onelip.bench.data import DATASETS, load
 
     separate = [part for name in names for part in ([name] if Path(name).is_dir() else options.listed(name))]
     if not separate:
-        raise OnelipError("--data names no data set; give digits, cifar10, or the path of a folder of pictures")
-    return tuple(load(name, data_dir, resize=resize) for name in dict.fromkeys(separate))
+        raise OnelipError(f"--data names no data set; give {', '.join(DATASETS)}, or the path of a folder of pictures")
+    return tuple(load(name, data_dir, resize=resize, track=show_pictures) for name in dict.fromkeys(separate))
 
 
 def _announce(asked: Comparison, run: ComparisonRun, out: Path) -> None:

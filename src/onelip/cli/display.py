@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from onelip.bench.attacked import Siege
     from onelip.bench.costs import Note
+    from onelip.bench.data.pictures import Pixels
     from onelip.bench.records import Evaluation, TrainRecord
 
 
@@ -36,6 +37,15 @@ def live_notes(title: str) -> Iterator[Note]:
     # Nothing is drawn between the notes: a thread that turns a wheel would run while times are taken.
     with Live(Text(title), console=console, auto_refresh=False, transient=True) as live:
         yield lambda note: live.update(Text(f"{title}: {note}"), refresh=True)
+
+
+def show_pictures(pictures: Iterable[Pixels], title: str, count: int) -> Iterable[Pixels]:
+    """Shows on a terminal how many pictures have been read; elsewhere nothing."""
+    from rich.console import Console
+    from rich.progress import track
+
+    console = Console(stderr=True)
+    return track(pictures, title, count, console=console, transient=True, disable=not console.is_terminal)
 
 
 def note_unused_gpu(device: torch.device) -> None:

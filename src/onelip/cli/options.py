@@ -20,12 +20,13 @@ T = TypeVar("T")
 WHAT, HOW = "What", "How"
 """The panels of the help pages."""
 
+DATA_SETS = "digits (comes with onelip), cifar10, cifar100, tiny_imagenet or imagenette (see --data-dir)"
 DataSets = Annotated[
     list[str] | None,
     typer.Option(
         "--data",
-        help="digits (comes with onelip), cifar10 (see --data-dir), or a folder of pictures, train/CLASS/*.png and "
-        "test/CLASS/*.png. Repeatable. [dim]Default: digits.[/dim]",
+        help=f"{DATA_SETS}, or a folder of pictures, train/CLASS/*.png and test/CLASS/*.png. Repeatable. "
+        "[dim]Default: digits.[/dim]",
         rich_help_panel=WHAT,
         show_default=False,
     ),
@@ -33,7 +34,7 @@ DataSets = Annotated[
 DataDir = Annotated[
     Path | None,
     typer.Option(
-        help="Folder of a downloaded data set (cifar10); the environment variable ONELIP_DATA stands in for it.",
+        help="Folder of the downloaded data sets, or of one; the environment variable ONELIP_DATA stands in for it.",
         rich_help_panel=WHAT,
         show_default=False,
     ),
@@ -50,7 +51,7 @@ MovedMethod = Annotated[
 Resize = Annotated[
     int | None,
     typer.Option(
-        help="For a folder of pictures: scale and crop them to squares of this side, such as 32.",
+        help="Scale and crop pictures to squares of this side, such as 32 (tiny_imagenet, imagenette, a folder).",
         rich_help_panel=WHAT,
         show_default=False,
         min=1,

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from onelip.cli import options
-from onelip.cli.display import note_unused_gpu, print_evaluation, say
+from onelip.cli.display import note_unused_gpu, print_evaluation, say, show_pictures
 from onelip.cli.errors import clear_errors
 from onelip.cli.options import WHAT
 
@@ -23,7 +23,7 @@ def train(
         str, typer.Option(help="A name from onelip methods, or package.module:NAME of your own.", rich_help_panel=WHAT)
     ],
     data: Annotated[
-        str, typer.Option(help="digits, cifar10 (see --data-dir), or a folder of pictures.", rich_help_panel=WHAT)
+        str, typer.Option(help=f"{options.DATA_SETS}, or a folder of pictures.", rich_help_panel=WHAT)
     ] = "digits",
     data_dir: options.DataDir = None,
     resize: options.Resize = None,
@@ -63,7 +63,7 @@ def train(
             recipe=recipe,
             device=find_device(device),
             methods=(find_method(method),),
-            data=(load(data, data_dir, resize=resize),),
+            data=(load(data, data_dir, resize=resize, track=show_pictures),),
         )
         asked.check()
         (job,) = asked.finals({})

@@ -9,26 +9,32 @@ from pathlib import Path
 from types import MappingProxyType
 
 from onelip.bench.data.augment import crop_and_flip as crop_and_flip
-from onelip.bench.data.base import DataSource as DataSource
 from onelip.bench.data.base import ImageData as ImageData
-from onelip.bench.data.cifar import CIFAR10
+from onelip.bench.data.cifar import CIFAR10, CIFAR100
 from onelip.bench.data.digits import DIGITS
 from onelip.bench.data.image_folder import load_image_folder
+from onelip.bench.data.imagenette import IMAGENETTE
+from onelip.bench.data.pictures import Track, untracked
+from onelip.bench.data.source import DataSource as DataSource
+from onelip.bench.data.tiny_imagenet import TINY_IMAGENET
 from onelip.errors import DataError, UnknownNameError
 
-DATASETS: Mapping[str, DataSource] = MappingProxyType({source.name: source for source in (DIGITS, CIFAR10)})
+DATASETS: Mapping[str, DataSource] = MappingProxyType(
+    {source.name: source for source in (DIGITS, CIFAR10, CIFAR100, TINY_IMAGENET, IMAGENETTE)}
+)
 """The data sets that are known by name, by that name."""
 
 
-def load(name: str, data_dir: Path | None = None, *, resize: int | None = None) -> ImageData:
+def load(name: str, data_dir: Path | None = None, *, resize: int | None = None, track: Track = untracked) -> ImageData:
     """Load a data set; `load(data.name, data_dir)` loads the same one again.
 
     Args:
-        name: A key of `DATASETS`, or the path of a folder of pictures (train/CLASS/*, test/CLASS/*), which may end in
-            "@32" to have every picture resized to 32x32. A folder whose name is a key is written with a separator:
-            "./digits".
+        name: A key of `DATASETS`, or the path of a folder of pictures (train/CLASS/*, test/CLASS/*). Where the images
+            are pictures in files, it may end in "@32" to have every one resized to 32x32. A folder whose name is a key
+            is written with a separator: "./digits".
         data_dir: Where the files of a named data set lie; None: where the environment variable ONELIP_DATA says.
-        resize: For a folder of pictures, another way to write "@32".
+        resize: Another way to write "@32".
+        track: Shows how far the reading of many pictures is.
 
     Raises:
         UnknownNameError: There is neither a data set nor a folder of this name.
@@ -37,17 +43,18 @@ def load(name: str, data_dir: Path | None = None, *, resize: int | None = None) 
     >>> load("digits").info().train
     1297
     """
-    source = DATASETS.get(name)
-    if source is not None:
-        if resize is not None:
-            raise DataError(f"resize: {name} has one size; only a folder of pictures can be resized, not to {resize}")
-        return source.loader(data_dir)
-    folder, side = _split_side(name)
-    if not name or not (Path(folder).is_dir() or re.search(r"[/\\]", folder)):
-        raise _unknown(name)
+    whole, side = _split_side(name)
     if side is not None and resize is not None:
         raise DataError(f"resize: {name!r} asks for a side already; give it once, not also as {resize}")
-    return load_image_folder(folder, resize=resize if side is None else side)
+    side = resize if side is None else side
+    source = DATASETS.get(whole)
+    if source is None:
+        if not name or not (Path(whole).is_dir() or re.search(r"[/\\]", whole)):
+            raise _unknown(name)
+        return load_image_folder(whole, resize=side, track=track)
+    if side is not None and not source.resizable:
+        raise DataError(f"resize: the images of {whole} have one size and cannot be resized to {side}")
+    return source.loader(data_dir, side=side, track=track)
 
 
 def _split_side(name: str) -> tuple[str, int | None]:

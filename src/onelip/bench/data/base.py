@@ -9,7 +9,7 @@ import dataclasses
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -138,25 +138,6 @@ class ImageData:
             raise DataError(f"{self.name}: {split} labels must lie between 0 and {self.classes - 1}; found {found}")
         if images.max() > self.pixel_max:
             raise DataError(f"{self.name}: {split} pixels must be at most {self.pixel_max}; found {int(images.max())}")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DataSource:
-    """A data set that is known by name.
-
-    Attributes:
-        name: Its name on the command line and in records.
-        title: Its name in tables.
-        loader: Loads it; takes the folder that the user named, or None.
-        needs_folder: Whether the images lie in a folder that the user provides.
-        homepage: Where the images come from.
-    """
-
-    name: str
-    title: str
-    loader: Callable[[Path | None], ImageData]
-    needs_folder: bool
-    homepage: str
 
 
 def hold_out(labels: Tensor, count: int, *, salt: str) -> tuple[Tensor, Tensor]:

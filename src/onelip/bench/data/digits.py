@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import torch
 
-from onelip.bench.data.base import DataSource, ImageData, hold_out, missing_package
+from onelip.bench.data.base import ImageData, hold_out, missing_package
+from onelip.bench.data.source import DataSource
 
 TEST_IMAGES = 500
 
@@ -41,7 +42,7 @@ def load_digits() -> ImageData:
 DIGITS = DataSource(
     name="digits",
     title="Digits",
-    loader=lambda _: load_digits(),
+    loader=lambda *_, **__: load_digits(),
     needs_folder=False,
     homepage="https://archive.ics.uci.edu/dataset/80/optical+recognition+of+handwritten+digits",
 )

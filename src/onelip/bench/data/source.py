@@ -1,0 +1,56 @@
+"""What is known of a data set by its name, before any of its images is read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from onelip.bench.data.base import ImageData
+from onelip.bench.data.pictures import Track
+
+
+class Loader(Protocol):
+    """Reads a data set."""
+
+    def __call__(self, data_dir: Path | None, *, side: int | None, track: Track) -> ImageData:
+        """The images.
+
+        Args:
+            data_dir: The folder that the user named.
+            side: Of the square images; None: the data set's own.
+            track: Shows how far the reading is.
+        """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataSource:
+    """A data set that is known by name.
+
+    Attributes:
+        name: Its name on the command line and in records.
+        title: Its name in tables.
+        loader: Reads it.
+        needs_folder: Whether the images lie in a folder that the user provides.
+        homepage: Where the images come from.
+        resizable: Whether its pictures can be scaled to another side.
+    """
+
+    name: str
+    title: str
+    loader: Loader
+    needs_folder: bool
+    homepage: str
+    resizable: bool = False
+
+
+def part_of(title: str, found: tuple[int, int], whole: tuple[int, int]) -> str:
+    """The title of a data set of which so many training and test images are there: a part is called one.
+
+    >>> part_of("Tiny ImageNet", (20_000, 10_000), (100_000, 10_000))
+    'Tiny ImageNet (20,000 of 100,000 and 10,000 of 10,000 images)'
+    """
+    if found == whole:
+        return title
+    train, test = (f"{count:,} of {all_:,}" for count, all_ in zip(found, whole, strict=True))
+    return f"{title} ({train} and {test} images)"
