@@ -16,7 +16,7 @@ from onelip.__main__ import main
 main()
 """
 
-COMMANDS = ("compare", "methods", "train", "certify", "diagnose", "measure", "report")
+COMMANDS = ("compare", "methods", "data", "train", "certify", "verify", "diagnose", "measure", "report")
 
 
 def without(packages, *arguments, folder=None):

@@ -19,7 +19,7 @@ BATCHES = [*(f"data_batch_{number}" for number in range(1, 6)), "test_batch"]
 CLASSES = [f"class {number}" for number in range(10)]
 
 
-FOLDER = TEN.folder
+FOLDER = TEN.archive.folder
 
 
 def load_cifar10(folder: Path | None, md5: Mapping[str, str] = TEN.md5) -> ImageData:
@@ -307,7 +307,7 @@ def write_cifar100(folder: Path, **replaced: dict) -> dict[str, str]:
 
 
 def test_cifar100_has_its_fine_labels(tmp_path: Path) -> None:
-    data = replace(HUNDRED, md5=write_cifar100(tmp_path / HUNDRED.folder)).load(tmp_path)
+    data = replace(HUNDRED, md5=write_cifar100(tmp_path / HUNDRED.archive.folder)).load(tmp_path)
     assert torch.equal(data.train_images, torch.tensor(rows(0, 4)).view(4, 3, 32, 32))
     assert torch.equal(data.test_images, torch.tensor(rows(1, 2)).view(2, 3, 32, 32))
     assert (data.train_labels.tolist(), data.test_labels.tolist()) == ([0, 99, 7, 7], [98, 3])

@@ -15,13 +15,17 @@ LOCK_NAME = ".onelip.lock"
 
 
 @contextmanager
-def held(folder: Path) -> Iterator[None]:
+def held(folder: Path, option: str = "--out") -> Iterator[None]:
     """Makes a folder if there is none, and keeps other processes of onelip from writing into it meanwhile.
+
+    Args:
+        folder: To write into.
+        option: How the user named it.
 
     Raises:
         RecordError: It cannot be made or written, or another process holds it.
     """
-    _check_writable(folder)
+    _check_writable(folder, option)
     path = folder / LOCK_NAME
     try:
         with FileLock(path, timeout=0):
@@ -31,15 +35,17 @@ def held(folder: Path) -> Iterator[None]:
                 path.unlink(missing_ok=True)
     except Timeout as error:
         raise RecordError(
-            f"another process of onelip writes into {folder}; wait until it ends, or name another --out"
+            f"another process of onelip writes into {folder}; wait until it ends, or name another {option}"
         ) from error
 
 
-def _check_writable(folder: Path) -> None:
+def _check_writable(folder: Path, option: str) -> None:
     trial = folder / ".onelip-writable"
     try:
         write_text(trial, "")
         trial.unlink(missing_ok=True)
     except (RecordError, OSError) as error:
         reason = error.__cause__ if isinstance(error.__cause__, OSError) else error
-        raise RecordError(f"--out {folder} cannot be written: {getattr(reason, 'strerror', None) or reason}") from error
+        raise RecordError(
+            f"{option} {folder} cannot be written: {getattr(reason, 'strerror', None) or reason}"
+        ) from error

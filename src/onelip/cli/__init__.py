@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from onelip.cli import certify, compare, diagnose, measure, methods, report, train, verify
+from onelip.cli import certify, compare, data, diagnose, measure, methods, report, train, verify
 
 app = typer.Typer(
     name="onelip",
@@ -69,3 +69,4 @@ COMMANDS = (
 
 for command in COMMANDS:
     app.command(command.__name__, help=_flowing(command), epilog=EPILOGS.get(command.__name__))(command)
+app.add_typer(data.app, name="data")

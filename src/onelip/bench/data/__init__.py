@@ -57,6 +57,17 @@ def load(name: str, data_dir: Path | None = None, *, resize: int | None = None, 
     return source.loader(data_dir, side=side, track=track)
 
 
+def find_source(name: str) -> DataSource:
+    """A data set that is known by name.
+
+    Raises:
+        UnknownNameError: There is none of this name.
+    """
+    if name not in DATASETS:
+        raise _unknown(name)
+    return DATASETS[name]
+
+
 def _split_side(name: str) -> tuple[str, int | None]:
     """The folder and the side in "folder@32"; a folder that is really called so is left whole."""
     match = re.fullmatch(r"(.+)@(\d+)", name)

@@ -165,6 +165,12 @@ def hold_out(labels: Tensor, count: int, *, salt: str) -> tuple[Tensor, Tensor]:
     return torch.nonzero(~held).flatten(), torch.nonzero(held).flatten()
 
 
+def named_folder(data_dir: Path | None) -> Path | None:
+    """The folder of data sets: that of the command line, or that of the environment."""
+    named = data_dir or os.environ.get(FOLDER_VARIABLE)
+    return Path(named) if named else None
+
+
 def find_folder(data_dir: Path | None, inner: str, advice: str) -> Path:
     """The folder of a data set: the one that the user named, or the folder `inner` in it.
 
@@ -176,10 +182,9 @@ def find_folder(data_dir: Path | None, inner: str, advice: str) -> Path:
     Raises:
         DataError: No folder was named, or it does not exist.
     """
-    named = data_dir or os.environ.get(FOLDER_VARIABLE)
-    if not named:
+    folder = named_folder(data_dir)
+    if folder is None:
         raise DataError(f"{inner}: the folder of this data set was not named. {advice}")
-    folder = Path(named)
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder; expected {inner} or the folder that contains it. {advice}")
     return folder / inner if (folder / inner).is_dir() else folder

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from onelip.bench.data.base import FOLDER_VARIABLE, ImageData, find_folder
 from onelip.bench.data.pictures import Track, untracked
-from onelip.bench.data.source import DataSource
+from onelip.bench.data.source import Archive, DataSource
 from onelip.bench.data.unpickle import read_pickle
 from onelip.errors import DataError
 
@@ -31,28 +31,36 @@ class Cifar:
     Attributes:
         name: Its name on the command line and in records.
         title: Its name in tables.
-        folder: The folder in which it is distributed.
         meta: The file of the class names.
         names_key: Under which they stand there.
         train: The files of training images.
         test: The file of test images.
         labels_key: Under which the labels stand in these.
         md5: The published digest of each file. It tells a cut or foreign file; safety does not rest on it.
+        archive: What to download.
     """
 
     name: str
     title: str
-    folder: str
     meta: str
     names_key: str
     train: tuple[str, ...]
     test: str
     labels_key: str
     md5: Mapping[str, str]
+    archive: Archive
 
     def source(self) -> DataSource:
         """What the table of data sets says of it."""
-        return DataSource(name=self.name, title=self.title, loader=self.load, needs_folder=True, homepage=HOMEPAGE)
+        return DataSource(
+            name=self.name,
+            title=self.title,
+            loader=self.load,
+            needs_folder=True,
+            homepage=HOMEPAGE,
+            archive=self.archive,
+            folders=(self.archive.folder,),
+        )
 
     def load(self, data_dir: Path | None, *, side: int | None = None, track: Track = untracked) -> ImageData:
         """The images.
@@ -65,7 +73,7 @@ class Cifar:
         Raises:
             DataError: A file is missing, cut, foreign or malformed; the message says where to get it.
         """
-        folder = find_folder(data_dir, self.folder, self._advice())
+        folder = find_folder(data_dir, self.archive.folder, self._advice())
         class_names = self._class_names(folder / self.meta)
         train = [self._batch(folder / name, len(class_names)) for name in self.train]
         test_images, test_labels = self._batch(folder / self.test, len(class_names))
@@ -128,12 +136,18 @@ class Cifar:
 TEN = Cifar(
     name="cifar10",
     title="CIFAR-10",
-    folder="cifar-10-batches-py",
     meta="batches.meta",
     names_key="label_names",
     train=("data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5"),
     test="test_batch",
     labels_key="labels",
+    archive=Archive(
+        url="https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",
+        md5="c58f30108f718f92721af3b95e74349a",
+        bytes=170_498_071,
+        unpacked=186_000_000,
+        folder="cifar-10-batches-py",
+    ),
     md5=MappingProxyType(
         {
             "data_batch_1": "c99cafc152244af753f735de768cd75f",
@@ -150,12 +164,18 @@ TEN = Cifar(
 HUNDRED = Cifar(
     name="cifar100",
     title="CIFAR-100",
-    folder="cifar-100-python",
     meta="meta",
     names_key="fine_label_names",
     train=("train",),
     test="test",
     labels_key="fine_labels",
+    archive=Archive(
+        url="https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz",
+        md5="eb9058c3a382ffc7106e4002c42a8d85",
+        bytes=169_001_437,
+        unpacked=186_000_000,
+        folder="cifar-100-python",
+    ),
     md5=MappingProxyType(
         {
             "train": "16019d7e3df5f24257cddd939b257f8d",

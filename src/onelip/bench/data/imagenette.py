@@ -5,15 +5,14 @@ Source: J. Howard, Imagenette, https://github.com/fastai/imagenette.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from onelip.bench.data.base import FOLDER_VARIABLE, ImageData, find_folder
+from onelip.bench.data.base import FOLDER_VARIABLE, ImageData, find_folder, named_folder
 from onelip.bench.data.cache import load_pictures
 from onelip.bench.data.pictures import PictureFiles, Track, in_classes, untracked
-from onelip.bench.data.source import DataSource, part_of
+from onelip.bench.data.source import Archive, DataSource, part_of
 from onelip.errors import DataError
 
 FOLDERS = ("imagenette2", "imagenette2-320", "imagenette2-160")
@@ -75,8 +74,8 @@ def load_imagenette(data_dir: Path | None, *, side: int | None = None, track: Tr
 
 
 def _folder(data_dir: Path | None) -> Path:
-    named = data_dir or os.environ.get(FOLDER_VARIABLE)
-    there = [inner for inner in FOLDERS if named and (Path(named) / inner).is_dir()]
+    named = named_folder(data_dir)
+    there = [inner for inner in FOLDERS if named and (named / inner).is_dir()]
     return find_folder(data_dir, there[0] if there else FOLDERS[0], ADVICE)
 
 
@@ -93,4 +92,12 @@ IMAGENETTE = DataSource(
     needs_folder=True,
     homepage="https://github.com/fastai/imagenette",
     resizable=True,
+    folders=FOLDERS,
+    archive=Archive(
+        url="https://s3.amazonaws.com/fast-ai-imageclas/imagenette2-320.tgz",
+        md5="3df6f0d01a2c9592104656642f5e78a3",
+        bytes=342_000_000,
+        unpacked=345_000_000,
+        folder="imagenette2-320",
+    ),
 )

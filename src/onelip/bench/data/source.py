@@ -24,6 +24,30 @@ class Loader(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Archive:
+    """A data set as it is distributed.
+
+    Attributes:
+        url: Of one file, .tgz, .tar.gz or .zip.
+        md5: The published digest. It tells a cut or foreign file.
+        bytes: How large it is, about.
+        unpacked: How large its files are, about.
+        folder: The folder in it.
+    """
+
+    url: str
+    md5: str
+    bytes: int
+    unpacked: int
+    folder: str
+
+    @property
+    def name(self) -> str:
+        """The file's name."""
+        return self.url.rpartition("/")[2]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DataSource:
     """A data set that is known by name.
 
@@ -34,6 +58,8 @@ class DataSource:
         needs_folder: Whether the images lie in a folder that the user provides.
         homepage: Where the images come from.
         resizable: Whether its pictures can be scaled to another side.
+        archive: What to download; None: it comes with onelip.
+        folders: The folders in which it is distributed, the best first.
     """
 
     name: str
@@ -42,6 +68,15 @@ class DataSource:
     needs_folder: bool
     homepage: str
     resizable: bool = False
+    archive: Archive | None = None
+    folders: tuple[str, ...] = ()
+
+    def find(self, folder: Path) -> Path | None:
+        """Where in a folder of data sets this one lies; also the folder itself, if it is the one."""
+        if folder.name in self.folders and folder.is_dir():
+            return folder
+        there = [folder / name for name in self.folders if (folder / name).is_dir()]
+        return there[0] if there else None
 
 
 def part_of(title: str, found: tuple[int, int], whole: tuple[int, int]) -> str:

@@ -15,7 +15,7 @@ from torch import Tensor
 from onelip.bench.data.base import FOLDER_VARIABLE, ImageData, find_folder
 from onelip.bench.data.cache import load_pictures
 from onelip.bench.data.pictures import PictureFiles, Track, in_classes, untracked
-from onelip.bench.data.source import DataSource, part_of
+from onelip.bench.data.source import Archive, DataSource, part_of
 from onelip.errors import DataError
 
 FOLDER = "tiny-imagenet-200"
@@ -105,4 +105,12 @@ TINY_IMAGENET = DataSource(
     needs_folder=True,
     homepage="https://www.kaggle.com/c/tiny-imagenet",
     resizable=True,
+    folders=(FOLDER,),
+    archive=Archive(
+        url="http://cs231n.stanford.edu/tiny-imagenet-200.zip",
+        md5="90528d7ca1a48142e341f4ef8d21d0de",
+        bytes=248_100_043,
+        unpacked=260_000_000,
+        folder=FOLDER,
+    ),
 )
