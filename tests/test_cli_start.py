@@ -16,7 +16,9 @@ from onelip.__main__ import main
 main()
 """
 
-COMMANDS = ("compare", "methods", "data", "train", "certify", "verify", "diagnose", "measure", "report")
+COMMANDS = (
+    *("compare", "methods", "data", "train", "certify", "verify", "diagnose", "measure", "report", "reproduce"),
+)
 
 
 def without(packages, *arguments, folder=None):
@@ -62,6 +64,15 @@ def test_report_for_a_script_needs_no_torch(tmp_path, sample_records):
     assert {row["method"] for row in content["rows"]} >= {"aol", "cpl", "standard"}
     assert content["verdict"]
     assert content["html"] == str(tmp_path / "report.html")
+
+
+def test_published_numbers_need_no_torch(tmp_path, sample_records):
+    sample_records.study(tmp_path)
+    result = without("torch", "reproduce", tmp_path, "--json")
+    assert result.returncode == 0, result.stderr
+    assert {"not comparable", "nothing published"} == {cell["verdict"] for cell in json.loads(result.stdout)}
+    result = without("torch", "reproduce", ".", folder=tmp_path)
+    assert "published cells have no record" in result.stdout, result.stderr
 
 
 def test_a_command_that_needs_torch_says_so():

@@ -80,6 +80,13 @@ def test_the_results_are_those_of_the_records(folder, document, tmp_path):
         assert paragraph in report
 
 
+def test_the_published_numbers_beside_the_results_are_those_of_the_records():
+    marks = r"<!-- results: onelip reproduce results/cifar10 --markdown -->\n(.*?)<!-- end of results -->"
+    result = CliRunner().invoke(app, ["reproduce", str(ROOT / "results" / "cifar10"), "--markdown"])
+    assert result.exit_code == 0
+    assert re.search(marks, README, re.DOTALL).group(1) == result.stdout
+
+
 def test_the_overhead_of_the_loop_is_that_of_the_record():
     record = OverheadRecord.model_validate_json((ROOT / "results" / "loop" / "loop.json").read_text())
     table = (ROOT / "results" / "loop" / "loop.md").read_text()

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from onelip.cli import certify, compare, data, diagnose, measure, methods, report, train, verify
+from onelip.cli import certify, compare, data, diagnose, measure, methods, report, reproduce, train, verify
 
 app = typer.Typer(
     name="onelip",
@@ -65,6 +65,7 @@ COMMANDS = (
     diagnose.diagnose,
     measure.measure,
     report.report,
+    reproduce.reproduce,
 )
 
 for command in COMMANDS:

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
 from onelip.cli.errors import clear_errors
-from onelip.cli.options import AsJson, OwnMethods
+from onelip.cli.options import AsJson, AsMarkdown, OwnMethods
 
 if TYPE_CHECKING:
     from onelip.method import Method
 
 HEADINGS = ("Name", "Title", "Padding", "Guarantee", "How a layer is built")
-
-
-AsMarkdown = Annotated[bool, typer.Option("--markdown", help="Print a Markdown table, as in the README.")]
 
 
 def methods(own: OwnMethods = None, as_json: AsJson = False, as_markdown: AsMarkdown = False) -> None:

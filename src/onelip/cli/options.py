@@ -91,6 +91,7 @@ ScanBudget = Annotated[
 ]
 Costs = Annotated[bool, typer.Option("--costs/--no-costs", help="Measure time and memory too.", rich_help_panel=HOW)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a script instead of tables.")]
+AsMarkdown = Annotated[bool, typer.Option("--markdown", help="Print a Markdown table, as in the README.")]
 OwnMethods = Annotated[
     list[str] | None,
     typer.Option(

@@ -26,11 +26,11 @@ def to_markdown(page: Page, radar_file: str | None) -> str:
         parts.append("No verdict: there is no finished run on test images.")
     parts += ["## Learning rates"] * bool(page.scans)
     for scan in page.scans:
-        parts += [escaped(scan.table.caption), _table(scan.table), *map(escaped, scan.warnings)]
+        parts += [escaped(scan.table.caption), table_to_markdown(scan.table), *map(escaped, scan.warnings)]
     parts += ["## How to read it", _definitions(page.how_to_read)]
     for title, table in (("Records not used", page.set_aside), ("Machine and versions", page.machines)):
         if table is not None:
-            parts += [f"## {title}", _table(table)]
+            parts += [f"## {title}", table_to_markdown(table)]
     parts += ["## Rebuild", f"In the folder of the records: `{page.command}`"]
     return "\n\n".join(parts) + "\n"
 
@@ -44,28 +44,8 @@ def escaped(text: str) -> str:
     return _SPECIAL.sub(r"\\\1", text)
 
 
-def _section(section: Section, radar_file: str | None) -> Iterator[str]:
-    yield f"## {escaped(section.title)}"
-    yield f"**{escaped(section.verdict.headline)}** {escaped(' '.join(section.verdict.details))}".strip()
-    yield _table(section.main)
-    if radar_file is not None:
-        yield f"![Radar: scores of the six metrics; {DIRECTION}]({radar_file})"
-        yield escaped(section.radar_note)
-    if section.further is not None:
-        yield _table(section.further)
-    for table in (section.failures, section.costs, section.operations, section.runs):
-        if table is not None and table.lines:
-            yield f"### {escaped(table.caption)}"
-            yield _table(table)
-    yield "### Protocol"
-    yield _definitions(section.protocol)
-
-
-def _definitions(pairs: Iterable[tuple[str, str]]) -> str:
-    return "\n".join(f"- **{escaped(term)}**: {escaped(text)}" for term, text in pairs)
-
-
-def _table(table: Table) -> str:
+def table_to_markdown(table: Table) -> str:
+    """A table without its caption."""
     rule = ["---", *("---:" if column.numeric else "---" for column in table.columns)]
     lines = [
         _row([escaped(table.head), *(_heading(column) for column in table.columns)]),
@@ -73,6 +53,27 @@ def _table(table: Table) -> str:
         *(_row([escaped(line.head), *map(_entry, line.cells)]) for line in table.lines),
     ]
     return "\n".join(lines)
+
+
+def _section(section: Section, radar_file: str | None) -> Iterator[str]:
+    yield f"## {escaped(section.title)}"
+    yield f"**{escaped(section.verdict.headline)}** {escaped(' '.join(section.verdict.details))}".strip()
+    yield table_to_markdown(section.main)
+    if radar_file is not None:
+        yield f"![Radar: scores of the six metrics; {DIRECTION}]({radar_file})"
+        yield escaped(section.radar_note)
+    if section.further is not None:
+        yield table_to_markdown(section.further)
+    for table in (section.failures, section.costs, section.operations, section.runs):
+        if table is not None and table.lines:
+            yield f"### {escaped(table.caption)}"
+            yield table_to_markdown(table)
+    yield "### Protocol"
+    yield _definitions(section.protocol)
+
+
+def _definitions(pairs: Iterable[tuple[str, str]]) -> str:
+    return "\n".join(f"- **{escaped(term)}**: {escaped(text)}" for term, text in pairs)
 
 
 def _row(cells: Iterable[str]) -> str:

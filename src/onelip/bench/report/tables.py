@@ -58,18 +58,18 @@ def print_tables(records: Records, console: Console) -> None:
     if sessions:
         print_costs(sessions, console)
     for scan in scans(records):
-        _print_listing(scan.table, console)
+        print_listing(scan.table, console)
         for warning in scan.warnings:
             console.print(Text(warning, "yellow"))
     aside = sheets.set_aside(records, groups)
     if aside is not None:
-        _print_listing(aside, console)
+        print_listing(aside, console)
 
 
 def print_costs(sessions: Iterable[CostRecord], console: Console) -> None:
     """Print the costs of measuring sessions, and what failed in them."""
     for session in sessions:
-        _print_listing(costs(session), console)
+        print_listing(costs(session), console)
         for line in sheets.session_failures(session):
             what, became, message = (cell.text for cell in line.cells)
             console.print(Text(f"{line.head}, {what}: {became}. {message}", "yellow"))
@@ -149,7 +149,8 @@ def _gaps(group: Group) -> Iterator[str]:
             yield f"{line.head}, {what.text}: {message.text}"
 
 
-def _print_listing(table: Table, console: Console) -> None:
+def print_listing(table: Table, console: Console) -> None:
+    """Print a table with its caption."""
     listing = _frame(table.head)
     for column in table.columns:
         listing.add_column(

@@ -1,0 +1,41 @@
+"""The paper's results, found by what a run was. Imports no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from onelip.bench.published.rows import Accuracy, Curve, EpochBudget
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paper:
+    """The tables that training runs are laid beside.
+
+    Attributes:
+        accuracy: Accuracy and certified accuracy at 36/255 of all data sets, methods, sizes and budgets, 3x3 kernels.
+        curves: Certified accuracy at four radii, CIFAR-10 and 24 h.
+        budgets: What the budgets are in epochs.
+    """
+
+    accuracy: tuple[Accuracy, ...]
+    curves: tuple[Curve, ...]
+    budgets: tuple[EpochBudget, ...]
+
+    def results(self, method: str, size: str, data: str) -> tuple[Accuracy, ...]:
+        """The results of a network, one per budget."""
+        key = (method, size, data)
+        return tuple(row for row in self.accuracy if (row.method, row.size, row.data) == key)
+
+    def curve(self, result: Accuracy) -> Curve | None:
+        """The same run at four radii, where they were published."""
+        if (result.data, result.hours) != ("cifar10", 24):
+            return None
+        key = (result.method, result.size)
+        return next((curve for curve in self.curves if (curve.method, curve.size) == key), None)
+
+    def epochs(self, result: Accuracy) -> int | None:
+        """How many epochs a result was trained; None where it is not published."""
+        key = (result.method, result.size)
+        rows = (row for row in self.budgets if (row.method, row.size) == key and result.data in row.data)
+        row = next(rows, None)
+        return {2: row.epochs_2h, 10: row.epochs_10h, 24: row.epochs_24h}[result.hours] if row else None
