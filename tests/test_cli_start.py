@@ -17,7 +17,19 @@ main()
 """
 
 COMMANDS = (
-    *("compare", "methods", "data", "train", "certify", "verify", "diagnose", "measure", "report", "reproduce"),
+    *(
+        "compare",
+        "methods",
+        "data",
+        "train",
+        "certify",
+        "verify",
+        "diagnose",
+        "measure",
+        "budget",
+        "report",
+        "reproduce",
+    ),
 )
 
 

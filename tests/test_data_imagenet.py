@@ -9,7 +9,7 @@ from PIL import Image
 
 from onelip.bench.data import DATASETS, load
 from onelip.bench.data.imagenette import CLASSES, FOLDERS
-from onelip.bench.data.source import part_of
+from onelip.bench.data.source import Content, part_of
 from onelip.errors import DataError
 
 WNIDS = ["n03", "n01", "n02"]
@@ -144,8 +144,9 @@ def test_a_class_without_training_pictures(tmp_path):
 
 
 def test_a_whole_data_set_is_not_called_a_part():
-    assert part_of("Digits", (5, 3), (5, 3)) == "Digits"
-    assert part_of("Digits", (5, 2), (5, 3)) == "Digits (5 of 5 and 2 of 3 images)"
+    whole = Content(image=(1, 8, 8), classes=2, train=5, test=3)
+    assert part_of("Digits", 5, 3, whole) == "Digits"
+    assert part_of("Digits", 5, 2, whole) == "Digits (5 of 5 and 2 of 3 images)"
 
 
 def test_a_name_loads_the_same_images_again(tmp_path):
@@ -157,3 +158,12 @@ def test_a_name_loads_the_same_images_again(tmp_path):
 
 def test_what_can_be_resized_says_so():
     assert {name for name, source in DATASETS.items() if source.resizable} == {"tiny_imagenet", "imagenette"}
+
+
+def test_what_is_known_before_reading_is_what_is_read():
+    content, data = DATASETS["digits"].content, load("digits")
+    assert content == Content(
+        image=data.image, classes=data.classes, train=len(data.train_labels), test=len(data.test_labels)
+    )
+    for name, folder in (("tiny_imagenet", 200), ("imagenette", len(CLASSES))):
+        assert DATASETS[name].content.classes == folder

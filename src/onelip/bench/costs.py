@@ -55,6 +55,7 @@ def measure_costs(
     rounds: int,
     time_limit: float | None,
     others: Iterable[Other] = (),
+    phases: Iterable[str] = SHARES,
     note: Note = lambda _: None,
 ) -> CostRecord:
     """Measures times, memory and multiply-accumulates of networks in one session.
@@ -68,6 +69,7 @@ def measure_costs(
         rounds: Time samples of each kind.
         time_limit: Seconds for the timed rounds, shared by the kinds; some rounds of each are always taken.
         others: Layers that are not ours, to hold the methods against.
+        phases: What is timed, of the keys of `SHARES`.
         note: Is told what is measured next.
     """
     started, began, machine = datetime.now(timezone.utc), time.perf_counter(), describe_machine(workload.device)
@@ -76,7 +78,7 @@ def measure_costs(
     for entrant in entrants:
         note(f"memory and operations of {entrant.title}")
         costs[entrant] = _examined(entrant, workload)
-    costs = _timed(costs, workload, rounds, time_limit, note)
+    costs = _timed(costs, workload, rounds, {phase: _limit(phase, time_limit) for phase in phases}, note)
     return CostRecord(
         size=workload.size,
         width=width_of(workload.size, workload.image[1]),
@@ -91,6 +93,10 @@ def measure_costs(
     )
 
 
+def _limit(phase: str, time_limit: float | None) -> float | None:
+    return None if time_limit is None else SHARES[phase] * time_limit
+
+
 def _examined(entrant: Entrant, workload: Workload) -> Costs:
     try:
         return entrant.examined(workload)
@@ -99,14 +105,13 @@ def _examined(entrant: Entrant, workload: Workload) -> Costs:
 
 
 def _timed(
-    costs: Mapping[Entrant, Costs], workload: Workload, rounds: int, time_limit: float | None, note: Note
+    costs: Mapping[Entrant, Costs], workload: Workload, rounds: int, limits: Mapping[str, float | None], note: Note
 ) -> dict[Entrant, Costs]:
     """The costs with their times; a network that fails now becomes an entry that says so."""
     costs = dict(costs)
     networks = _networks(costs, workload)
-    for phase, share in SHARES.items():
+    for phase, limit in limits.items():
         note(f"time: {phase.replace('_', ' ')}")
-        limit = None if time_limit is None else share * time_limit
         samples = _phase(phase, networks, costs, device=workload.device, rounds=rounds, limit=limit)
         for entrant, taken in samples.items():
             costs[entrant] = costs[entrant].model_copy(update={phase: taken})

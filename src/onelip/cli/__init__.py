@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from onelip.cli import certify, compare, data, diagnose, measure, methods, report, reproduce, train, verify
+from onelip.cli import budget, certify, compare, data, diagnose, measure, methods, report, reproduce, train, verify
 
 app = typer.Typer(
     name="onelip",
@@ -64,6 +64,7 @@ COMMANDS = (
     verify.verify,
     diagnose.diagnose,
     measure.measure,
+    budget.budget,
     report.report,
     reproduce.reproduce,
 )

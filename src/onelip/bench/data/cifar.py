@@ -17,7 +17,7 @@ from torch import Tensor
 
 from onelip.bench.data.base import FOLDER_VARIABLE, ImageData, find_folder
 from onelip.bench.data.pictures import Track, untracked
-from onelip.bench.data.source import Archive, DataSource
+from onelip.bench.data.source import Archive, Content, DataSource
 from onelip.bench.data.unpickle import read_pickle
 from onelip.errors import DataError
 
@@ -31,6 +31,7 @@ class Cifar:
     Attributes:
         name: Its name on the command line and in records.
         title: Its name in tables.
+        classes: Their number.
         meta: The file of the class names.
         names_key: Under which they stand there.
         train: The files of training images.
@@ -42,6 +43,7 @@ class Cifar:
 
     name: str
     title: str
+    classes: int
     meta: str
     names_key: str
     train: tuple[str, ...]
@@ -58,6 +60,7 @@ class Cifar:
             loader=self.load,
             needs_folder=True,
             homepage=HOMEPAGE,
+            content=Content(image=(3, 32, 32), classes=self.classes, train=50_000, test=10_000),
             archive=self.archive,
             folders=(self.archive.folder,),
         )
@@ -136,6 +139,7 @@ class Cifar:
 TEN = Cifar(
     name="cifar10",
     title="CIFAR-10",
+    classes=10,
     meta="batches.meta",
     names_key="label_names",
     train=("data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5"),
@@ -164,6 +168,7 @@ TEN = Cifar(
 HUNDRED = Cifar(
     name="cifar100",
     title="CIFAR-100",
+    classes=100,
     meta="meta",
     names_key="fine_label_names",
     train=("train",),

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 
 from onelip.bench.data.base import ImageData, hold_out, missing_package
-from onelip.bench.data.source import DataSource
+from onelip.bench.data.source import Content, DataSource
 
 TEST_IMAGES = 500
 
@@ -44,5 +44,6 @@ DIGITS = DataSource(
     title="Digits",
     loader=lambda *_, **__: load_digits(),
     needs_folder=False,
+    content=Content(image=(1, 8, 8), classes=10, train=1_297, test=TEST_IMAGES),
     homepage="https://archive.ics.uci.edu/dataset/80/optical+recognition+of+handwritten+digits",
 )

@@ -12,14 +12,14 @@ from types import MappingProxyType
 from onelip.bench.data.base import FOLDER_VARIABLE, ImageData, find_folder, named_folder
 from onelip.bench.data.cache import load_pictures
 from onelip.bench.data.pictures import PictureFiles, Track, in_classes, untracked
-from onelip.bench.data.source import Archive, DataSource, part_of
+from onelip.bench.data.source import Archive, Content, DataSource, part_of
 from onelip.errors import DataError
 
 FOLDERS = ("imagenette2", "imagenette2-320", "imagenette2-160")
 """As distributed; of several the first is taken, whose pictures are largest."""
 
 SIDE = 256
-TRAIN, TEST = 9_469, 3_925
+CONTENT = Content(image=(3, SIDE, SIDE), classes=10, train=9_469, test=3_925)
 CLASSES: Mapping[str, str] = MappingProxyType(
     {
         "n01440764": "tench",
@@ -62,7 +62,7 @@ def load_imagenette(data_dir: Path | None, *, side: int | None = None, track: Tr
     images = load_pictures(files, track)
     return ImageData(
         name=IMAGENETTE.name if side in (None, SIDE) else f"{IMAGENETTE.name}@{side}",
-        title=part_of(IMAGENETTE.title, (len(train), len(test)), (TRAIN, TEST)),
+        title=part_of(IMAGENETTE.title, len(train), len(test), CONTENT),
         train_images=images[: len(train)],
         train_labels=train_labels,
         test_images=images[len(train) :],
@@ -91,6 +91,7 @@ IMAGENETTE = DataSource(
     loader=load_imagenette,
     needs_folder=True,
     homepage="https://github.com/fastai/imagenette",
+    content=CONTENT,
     resizable=True,
     folders=FOLDERS,
     archive=Archive(

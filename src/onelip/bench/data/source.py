@@ -24,6 +24,23 @@ class Loader(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Content:
+    """What a whole data set holds.
+
+    Attributes:
+        image: Channels, height and width.
+        classes: Their number.
+        train: Training images.
+        test: Images for evaluation.
+    """
+
+    image: tuple[int, int, int]
+    classes: int
+    train: int
+    test: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Archive:
     """A data set as it is distributed.
 
@@ -57,6 +74,7 @@ class DataSource:
         loader: Reads it.
         needs_folder: Whether the images lie in a folder that the user provides.
         homepage: Where the images come from.
+        content: What it holds, all of it and not resized.
         resizable: Whether its pictures can be scaled to another side.
         archive: What to download; None: it comes with onelip.
         folders: The folders in which it is distributed, the best first.
@@ -67,6 +85,7 @@ class DataSource:
     loader: Loader
     needs_folder: bool
     homepage: str
+    content: Content
     resizable: bool = False
     archive: Archive | None = None
     folders: tuple[str, ...] = ()
@@ -79,13 +98,12 @@ class DataSource:
         return there[0] if there else None
 
 
-def part_of(title: str, found: tuple[int, int], whole: tuple[int, int]) -> str:
+def part_of(title: str, train: int, test: int, whole: Content) -> str:
     """The title of a data set of which so many training and test images are there: a part is called one.
 
-    >>> part_of("Tiny ImageNet", (20_000, 10_000), (100_000, 10_000))
+    >>> part_of("Tiny ImageNet", 20_000, 10_000, Content(image=(3, 64, 64), classes=200, train=100_000, test=10_000))
     'Tiny ImageNet (20,000 of 100,000 and 10,000 of 10,000 images)'
     """
-    if found == whole:
+    if (train, test) == (whole.train, whole.test):
         return title
-    train, test = (f"{count:,} of {all_:,}" for count, all_ in zip(found, whole, strict=True))
-    return f"{title} ({train} and {test} images)"
+    return f"{title} ({train:,} of {whole.train:,} and {test:,} of {whole.test:,} images)"

@@ -15,12 +15,12 @@ from torch import Tensor
 from onelip.bench.data.base import FOLDER_VARIABLE, ImageData, find_folder
 from onelip.bench.data.cache import load_pictures
 from onelip.bench.data.pictures import PictureFiles, Track, in_classes, untracked
-from onelip.bench.data.source import Archive, DataSource, part_of
+from onelip.bench.data.source import Archive, Content, DataSource, part_of
 from onelip.errors import DataError
 
 FOLDER = "tiny-imagenet-200"
 SIDE = 64
-TRAIN, TEST = 100_000, 10_000
+CONTENT = Content(image=(3, SIDE, SIDE), classes=200, train=100_000, test=10_000)
 ADVICE = (
     "Get http://cs231n.stanford.edu/tiny-imagenet-200.zip, unpack it, and name its folder by "
     f"--data-dir or by the environment variable {FOLDER_VARIABLE}."
@@ -48,7 +48,7 @@ def load_tiny_imagenet(data_dir: Path | None, *, side: int | None = None, track:
     images = load_pictures(files, track)
     return ImageData(
         name=TINY_IMAGENET.name if side in (None, SIDE) else f"{TINY_IMAGENET.name}@{side}",
-        title=part_of(TINY_IMAGENET.title, (len(train), len(test)), (TRAIN, TEST)),
+        title=part_of(TINY_IMAGENET.title, len(train), len(test), CONTENT),
         train_images=images[: len(train)],
         train_labels=train_labels,
         test_images=images[len(train) :],
@@ -104,6 +104,7 @@ TINY_IMAGENET = DataSource(
     loader=load_tiny_imagenet,
     needs_folder=True,
     homepage="https://www.kaggle.com/c/tiny-imagenet",
+    content=CONTENT,
     resizable=True,
     folders=(FOLDER,),
     archive=Archive(
