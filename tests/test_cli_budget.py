@@ -39,6 +39,12 @@ def test_epochs_follow_from_the_median_step(session):
     assert half.epochs["2h"] == pytest.approx(2 * row.epochs["2h"])
 
 
+@pytest.mark.parametrize(("images", "steps"), [(499, 1), (500, 2), (749, 2), (100, 1)])
+def test_an_epoch_is_that_of_the_training_loop(session, images, steps):
+    (row,) = rows(session(0.5), images=images)
+    assert row.epochs["10m"] == pytest.approx(600 / (0.5 * steps))
+
+
 @pytest.mark.parametrize(
     ("data", "method", "size", "published"),
     [
@@ -76,7 +82,7 @@ def test_the_command_measures():
     assert [(row["title"], row["size"]) for row in found] == [("AOL", "8"), ("Standard", "8")]
     for row in found:
         assert row["epochs"]["1h"] == pytest.approx(6 * row["epochs"]["10m"])
-        assert row["epochs"]["1h"] == pytest.approx(3600 * row["images_per_second"] / 1297)
+        assert row["epochs"]["1h"] == pytest.approx(3600 * row["images_per_second"] / (5 * 256))
     assert "Epochs on Digits, size 8" in onelip(*asked).stdout
 
 

@@ -87,7 +87,7 @@ def _row(
     if not entry.train_step:
         return known.model_copy(update={"message": failure(entry)})
     lower, median, upper = quartiles(entry.train_step)
-    epoch = median * images / record.batch_size
+    epoch = median * max(1, images // record.batch_size)  # an epoch leaves out what does not fill a batch
     return known.model_copy(
         update={
             "step": (lower, median, upper),
