@@ -72,7 +72,7 @@ def test_few_are_decoded_anew_and_not_kept(files, decoded, tmp_path, monkeypatch
     assert not (tmp_path / "cache").exists()
 
 
-@pytest.mark.parametrize("change", ["content", "time", "name", "fewer"])
+@pytest.mark.parametrize("change", ["content", "time", "name", "fewer", "places"])
 def test_another_picture_has_all_of_them_decoded_anew(files, decoded, tmp_path, change):
     load_pictures(files, untracked)
     (before,) = kept(tmp_path)
@@ -81,6 +81,20 @@ def test_another_picture_has_all_of_them_decoded_anew(files, decoded, tmp_path, 
         Image.fromarray(pixels(9)).save(path)
     elif change == "time":
         os.utime(path, ns=(1, 1))
+    elif change == "places":
+        for name in files.paths:
+            os.utime(name, ns=(7, 7))
+        load_pictures(files, untracked)
+        decoded.clear()
+        decoded.append(5)
+        other = files.paths[0]
+        sizes = [one.stat().st_size for one in (path, other)]
+        path.rename(path.with_suffix(".old"))
+        other.rename(path)
+        path.with_suffix(".old").rename(other)
+        (before,) = kept(tmp_path)
+        assert [one.stat().st_mtime_ns for one in (path, other)] == [7, 7]
+        assert sorted(one.stat().st_size for one in (path, other)) == sorted(sizes)
     elif change == "name":
         path.rename(path.with_name("2b.png"))
     else:
@@ -90,6 +104,8 @@ def test_another_picture_has_all_of_them_decoded_anew(files, decoded, tmp_path, 
     assert decoded == [5, len(now.paths)]
     if change == "content":
         assert torch.equal(found[2], torch.tensor(pixels(9)).permute(2, 0, 1))
+    if change == "places":
+        assert torch.equal(found[2], torch.tensor(pixels(0)).permute(2, 0, 1))
     (after,) = kept(tmp_path)
     assert after != before, "the old file is removed"
 
@@ -124,7 +140,7 @@ def test_a_full_disk_is_an_error_that_leaves_nothing(files, tmp_path, monkeypatc
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(cache.os, "fsync", full)
-    with pytest.raises(DataError, match=r"cannot write 0 MB .*No space left.*make room, or name .*ONELIP_CACHE"):
+    with pytest.raises(DataError, match=r"cannot write 0\.0 MB .*No space left.*or name .*ONELIP_CACHE"):
         load_pictures(files, untracked)
     assert kept(tmp_path) == []
 
@@ -150,6 +166,50 @@ def test_the_folder_is_the_users_choice(monkeypatch, variables, folder):
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     assert cache.cache_folder() == Path(folder)
+
+
+def test_another_decoder_reads_anew(files, decoded, monkeypatch):
+    import PIL
+
+    load_pictures(files, untracked)
+    monkeypatch.setattr(PIL, "__version__", "0.0")
+    load_pictures(files, untracked)
+    assert decoded == [5, 5]
+
+
+def test_two_writers_do_not_meet(files, tmp_path, monkeypatch):
+    """Also where both are the same process, as in two containers that share a folder."""
+    names = []
+    monkeypatch.setattr(cache.os, "fsync", lambda _: names.extend((tmp_path / "cache").glob(".*.tmp")))
+    for _ in range(2):
+        load_pictures(files, untracked)
+        kept(tmp_path)[0].unlink()
+    assert len(set(names)) == 2
+
+
+def test_what_a_killed_process_left_is_removed_after_a_while(files, tmp_path):
+    load_pictures(files, untracked)
+    (file,) = kept(tmp_path)
+    left, young = (file.with_name(f".{file.name}.{name}.tmp") for name in ("left", "young"))
+    for path in (left, young):
+        path.write_bytes(b"half")
+    os.utime(left, (1, 1))
+    file.unlink()
+    load_pictures(files, untracked)
+    assert sorted(kept(tmp_path)) == sorted([file, young])
+
+
+def test_no_home_is_an_error_that_says_so(monkeypatch):
+    def homeless():
+        raise RuntimeError("Could not determine home directory.")
+
+    for name in ("ONELIP_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(cache.Path, "home", homeless)
+    with pytest.raises(DataError, match=r"no home folder .* ONELIP_CACHE"):
+        cache.cache_folder()
+    monkeypatch.setenv("ONELIP_CACHE", "/chosen")
+    assert cache.cache_folder() == Path("/chosen")
 
 
 def test_progress_counts_every_picture(files):

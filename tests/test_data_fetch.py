@@ -84,6 +84,8 @@ class Server:
             request.send_error(416)
             return
         request.send_response(206 if start else 200)
+        if start:
+            request.send_header("Content-Range", f"bytes {start}-{len(self.content) - 1}/{len(self.content)}")
         request.send_header("Content-Length", str(len(self.content) - start))
         request.end_headers()
         body = self.content[start:]
@@ -135,9 +137,25 @@ def test_it_is_there_and_nothing_else_is(server, tmp_path, name, pack):
 
 def test_what_is_there_is_not_fetched(server, tmp_path):
     (tmp_path / "things").mkdir()
+    (tmp_path / "things" / "a.txt").write_bytes(b"a")
     for folder in (tmp_path, tmp_path / "things"):
         assert fetch.fetch(source(server, tape(FILES)), folder, silent) == tmp_path / "things"
     assert server.asked == []
+
+
+def test_an_empty_folder_is_not_the_data_set(server, tmp_path):
+    (tmp_path / "things").mkdir()
+    fetch.fetch(source(server, tape(FILES)), tmp_path, silent)
+    assert unpacked(tmp_path) == FILES
+
+
+def test_what_is_there_of_the_archive_needs_no_room(server, tmp_path, monkeypatch):
+    wanted = source(server, tape(FILES))
+    (tmp_path / ".things.tar.gz.part").write_bytes(server.content[:-1])
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(fetch.shutil, "disk_usage", lambda _: usage._replace(free=14_001))
+    fetch.fetch(wanted, tmp_path, silent)
+    assert unpacked(tmp_path) == FILES
 
 
 def test_a_download_that_broke_off_goes_on(server, tmp_path, monkeypatch):
@@ -286,13 +304,17 @@ def onelip(*arguments: object):
 
 def test_list_says_what_is_here(tmp_path, monkeypatch):
     monkeypatch.delenv("ONELIP_DATA", raising=False)
-    (tmp_path / "imagenette2-160").mkdir()
+    (tmp_path / "imagenette2-160" / "train").mkdir(parents=True)
+    (tmp_path / "cifar-10-batches-py").mkdir()
     rows = json.loads(onelip("list", "--json", "--data-dir", tmp_path).stdout)
     assert [row["name"] for row in rows] == list(DATASETS)
     assert {row["name"]: row["here"] for row in rows if row["here"]} == {
         "digits": "comes with onelip",
         "imagenette": str(tmp_path / "imagenette2-160"),
     }
+    strange = tmp_path / "a[red]b[/x]"
+    (strange / "imagenette2-160" / "train").mkdir(parents=True)
+    assert onelip("list", "--data-dir", strange).exit_code == 0
     table = onelip("list").stdout
     assert all(name in table for name in DATASETS)
     assert "onelip data fetch imagenette" in table
@@ -308,6 +330,8 @@ def test_fetch_and_check(server, tmp_path, monkeypatch):
     assert f"CIFAR-10 is in {tmp_path / 'things'}" in result.stdout
     assert "Downloading things.tar.gz\nUnpacking things.tar.gz\n" in result.stderr
     assert unpacked(tmp_path) == FILES
+    again = onelip("fetch", "cifar10", "--data-dir", tmp_path)
+    assert f"{tmp_path / 'things'} is there already, and nothing was fetched" in again.stdout
 
 
 def test_check_says_what_a_data_set_holds():

@@ -128,7 +128,7 @@ def test_resize_to_the_same_side_changes_nothing(tmp_path: Path) -> None:
 
 
 def test_resize_must_be_positive(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"resize: .* 1 pixel or more, not 0"):
+    with pytest.raises(DataError, match=r"resize: .* 1 to 4096 pixels, not 0"):
         load_image_folder(make_folder(tmp_path), resize=0)
 
 

@@ -81,7 +81,7 @@ def test_sides(tmp_path, make):
     assert load(name, folder, resize=16).image == (3, 16, 16)
     assert load(name, folder, resize=16).name == f"{name}@16"
     assert load(f"{name}@{default}", folder).name == name, "one name for the same images"
-    with pytest.raises(DataError, match="1 pixel or more, not 0"):
+    with pytest.raises(DataError, match="1 to 4096 pixels, not 0"):
         load(f"{name}@0", folder)
     with pytest.raises(DataError, match="asks for a side already"):
         load(f"{name}@16", folder, resize=8)
@@ -140,6 +140,22 @@ def test_a_class_without_training_pictures(tmp_path):
     for path in (folder / "train" / "n02" / "images").iterdir():
         path.unlink()
     with pytest.raises(DataError, match=r"n02.images: holds no picture"):
+        load("tiny_imagenet", folder)
+
+
+def test_pictures_of_another_size_are_in_the_title(tmp_path):
+    folder = tiny(tmp_path)
+    for path in folder.rglob("*.JPEG"):
+        save(path, 1, (32, 32))
+    assert load("tiny_imagenet", folder).title.startswith("Tiny ImageNet of 32x32 pixels (6 of 100,000")
+
+
+def test_a_file_in_place_of_a_folder(tmp_path):
+    folder = tiny(tmp_path)
+    images = folder / "train" / "n02" / "images"
+    images.rename(tmp_path / "elsewhere")
+    images.write_text("a file")
+    with pytest.raises(DataError, match=r"images: cannot be looked into \(Not a directory\)"):
         load("tiny_imagenet", folder)
 
 

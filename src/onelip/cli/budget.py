@@ -56,8 +56,9 @@ def budget(
         source, seconds, found = find_source(data), _seconds(budgets), find_device(device)
         content = source.content
         cases = cases_of(find_methods(options.method_names(methods, own)), options.padding_choice(padding))
+        batch = min(batch_size, content.train)  # as a training takes it
         workloads = [
-            Workload(size=size, image=content.image, classes=content.classes, batch_size=batch_size, device=found)
+            Workload(size=size, image=content.image, classes=content.classes, batch_size=batch, device=found)
             for size in options.size_list(sizes)
         ]
         for workload in workloads:

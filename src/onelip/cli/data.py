@@ -57,9 +57,14 @@ def fetch(name: Name, data_dir: DataDir = None) -> None:
         source, folder = find_source(name), named_folder(data_dir)
         if folder is None:
             raise DataError("--data-dir says where to put it; or set the environment variable ONELIP_DATA")
+        there = source.find(folder)
+        look = f"Look at it with: onelip data check {name} --data-dir {folder}"
+        if there is not None:
+            say(f"{there} is there already, and nothing was fetched. {look}")
+            return
         with _bars() as meter:
             target = fetch_source(source, folder, meter)
-        say(f"{source.title} is in {target}. Look at it with: onelip data check {name} --data-dir {folder}")
+        say(f"{source.title} is in {target}. {look}")
 
 
 @app.command()
@@ -100,6 +105,7 @@ def _print(rows: list[dict[str, object]]) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=SIMPLE_HEAD)
     for heading in ("Name", "Title", "Download", "Here"):
@@ -108,7 +114,7 @@ def _print(rows: list[dict[str, object]]) -> None:
         size = row["download_bytes"]
         assert isinstance(size, int)
         here = row["here"] or f"no: onelip data fetch {row['name']}"
-        table.add_row(str(row["name"]), str(row["title"]), f"{size / 1e6:,.0f} MB" if size else "", str(here))
+        table.add_row(str(row["name"]), str(row["title"]), f"{size / 1e6:,.0f} MB" if size else "", Text(str(here)))
     Console().print(table)
 
 

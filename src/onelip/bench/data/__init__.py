@@ -64,7 +64,9 @@ def find_source(name: str) -> DataSource:
         UnknownNameError: There is none of this name.
     """
     if name not in DATASETS:
-        raise _unknown(name)
+        nearest = difflib.get_close_matches(name.lower(), DATASETS, n=1)
+        hint = f"; did you mean {nearest[0]}?" if nearest else ""
+        raise UnknownNameError(f"{name!r} is no data set that is known by name: {', '.join(DATASETS)}{hint}")
     return DATASETS[name]
 
 

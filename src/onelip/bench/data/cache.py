@@ -6,9 +6,12 @@ the old file is removed.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
+import secrets
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -26,15 +29,24 @@ FOLDER_VARIABLE = "ONELIP_CACHE"
 SMALL = 2**22
 """Bytes of files that are decoded anew every time: it takes a moment."""
 
+LEFT = 3600
+"""Seconds after its last byte that a file in the making is taken for one of a killed process."""
+
 REVISION = 1
 """Raised when the same files give other pixels."""
 
 
 def cache_folder() -> Path:
     """Where decoded pictures are kept: what ONELIP_CACHE says, else the user's folder for such files."""
-    named = os.environ.get(FOLDER_VARIABLE)
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(named) if named else Path(home) / "onelip"
+    named, shared = os.environ.get(FOLDER_VARIABLE), os.environ.get("XDG_CACHE_HOME")
+    if named:
+        return Path(named)
+    try:
+        return (Path(shared) if shared else Path.home() / ".cache") / "onelip"
+    except RuntimeError as error:
+        raise DataError(
+            f"there is no home folder for decoded pictures; name a folder by the environment variable {FOLDER_VARIABLE}"
+        ) from error
 
 
 def load_pictures(files: PictureFiles, track: Track) -> Tensor:
@@ -47,8 +59,9 @@ def load_pictures(files: PictureFiles, track: Track) -> Tensor:
     if sum(stat.st_size for stat in stats) < SMALL:
         return torch.from_numpy(np.stack(list(files.read(files.shape()[0], track))))
     place = _digest([REVISION, str(files.root.resolve()), files.side, files.channels])
+    # Pictures that changed places may have the same size and time, but are other files.
     content = [
-        (str(path.relative_to(files.root)), stat.st_size, stat.st_mtime_ns)
+        (str(path.relative_to(files.root)), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino, stat.st_dev)
         for path, stat in zip(files.paths, stats, strict=True)
     ]
     path = cache_folder() / f"{place}-{_digest([_decoder(), content])}.npy"
@@ -56,9 +69,7 @@ def load_pictures(files: PictureFiles, track: Track) -> Tensor:
     if found is None:
         shape = files.shape()
         _write(path, (len(files.paths), *shape), files.read(shape[0], track))
-        for older in path.parent.glob(f"{place}-*.npy"):
-            if older != path:
-                older.unlink(missing_ok=True)
+        _remove_older(path, place)
         found = _mapped(path)
     if found is None:
         raise DataError(
@@ -76,13 +87,29 @@ def _mapped(path: Path) -> Tensor | None:
     return torch.from_numpy(images) if images.dtype == np.uint8 and images.ndim == 4 else None
 
 
+def _remove_older(path: Path, place: str) -> None:
+    """What was decoded before, and what processes left that were killed while they wrote."""
+    older = [one for one in path.parent.glob(f"{place}-*.npy") if one != path]
+    for one in (*older, *filter(_is_left, path.parent.glob(f".{place}-*.tmp"))):
+        with contextlib.suppress(OSError):  # another user's
+            one.unlink()
+
+
+def _is_left(temporary: Path) -> bool:
+    try:
+        return time.time() - temporary.stat().st_mtime > LEFT
+    except OSError:
+        return False
+
+
 def _write(path: Path, shape: tuple[int, ...], pictures: Iterable[Pixels]) -> None:
     """A file that is whole or not there; written as a stream, since a mapped one kills the process on a full disk."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # Two containers that share a folder may both be process 1.
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with temporary.open("wb") as file:
+            with temporary.open("xb") as file:
                 header = {"descr": "|u1", "fortran_order": False, "shape": shape}
                 np.lib.format.write_array_header_1_0(file, header)
                 for picture in pictures:
@@ -95,8 +122,8 @@ def _write(path: Path, shape: tuple[int, ...], pictures: Iterable[Pixels]) -> No
     except OSError as error:
         size = np.prod(shape, dtype=np.int64) / 1e6
         raise DataError(
-            f"cannot write {size:,.0f} MB of decoded pictures to {path.parent} ({error.strerror or error}); make "
-            f"room, or name another folder by the environment variable {FOLDER_VARIABLE}"
+            f"cannot write {size:,.1f} MB of decoded pictures to {path.parent} ({error.strerror or error}); make that "
+            f"possible, or name another folder by the environment variable {FOLDER_VARIABLE}"
         ) from error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import shutil
@@ -60,7 +61,8 @@ def fetch(source: DataSource, folder: Path, meter: Meter) -> Path:
 
 
 def _check_room(archive: Archive, folder: Path) -> None:
-    free, needed = shutil.disk_usage(folder).free, archive.bytes + archive.unpacked
+    there = [path.stat().st_size for path in (folder / archive.name, _part(archive, folder)) if path.is_file()]
+    free, needed = shutil.disk_usage(folder).free, archive.bytes + archive.unpacked - sum(there)
     if free < needed:
         raise DataError(
             f"{folder}: {free / 1e6:,.0f} MB are free, and {archive.name} needs {needed / 1e6:,.0f} MB while it is "
@@ -76,7 +78,7 @@ def _download(archive: Archive, folder: Path, meter: Meter) -> Path:
     except ImportError as error:
         raise missing_package(error.name or "pooch", "onelip data fetch") from error
     pooch.get_logger().setLevel(logging.WARNING)
-    part = folder / f".{archive.name}.part"
+    part = _part(archive, folder)
 
     def resume(url: str, output_file: str, _: object) -> None:
         _download_rest(url, part, archive.bytes, meter)
@@ -100,6 +102,11 @@ def _download(archive: Archive, folder: Path, meter: Meter) -> Path:
     return Path(path)
 
 
+def _part(archive: Archive, folder: Path) -> Path:
+    """What has come of an archive so far."""
+    return folder / f".{archive.name}.part"
+
+
 def _download_rest(url: str, part: Path, size: int, meter: Meter) -> None:
     """Appends to a file what is missing of it; all, where the server knows no parts."""
     import requests
@@ -110,7 +117,8 @@ def _download_rest(url: str, part: Path, size: int, meter: Meter) -> None:
         if response.status_code == requests.codes.requested_range_not_satisfiable:
             return  # all of it is there, or something else, as its digest will show
         response.raise_for_status()
-        done = there if response.status_code == requests.codes.partial_content else 0
+        goes_on = response.headers.get("Content-Range", "").startswith(f"bytes {there}-")
+        done = there if response.status_code == requests.codes.partial_content and goes_on else 0
         with part.open("ab" if done else "wb") as file:
             for chunk in response.iter_content(CHUNK):
                 file.write(chunk)
@@ -184,6 +192,7 @@ def _writing(folder: Path) -> Iterator[None]:
     except requests.RequestException:  # an OSError, too
         raise
     except OSError as error:
-        raise DataError(
-            f"cannot write to {folder} ({error.strerror or error}); make room, and the same command goes on"
-        ) from error
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        advice = "make room, and the same command goes on" if full else "remove what is in the way"
+        named = error.filename if isinstance(error.filename, str) else folder
+        raise DataError(f"{named}: cannot be written ({error.strerror or error}); {advice}") from error

@@ -32,6 +32,9 @@ SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".t
 _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 """Pillow's names; not all it knows, since it calls other programs for some."""
 
+LARGEST = 4096
+"""Side of images, in pixels."""
+
 _GREY_MODES = ("1", "L", "LA")
 _COLOUR_MODES = ("P", "RGB", "RGBA", "CMYK", "YCbCr")
 
@@ -59,8 +62,8 @@ class PictureFiles:
     channels: int | None = None
 
     def __post_init__(self) -> None:
-        if self.side is not None and self.side < 1:
-            raise DataError(f"resize: the side of the images must be 1 pixel or more, not {self.side}")
+        if self.side is not None and not 1 <= self.side <= LARGEST:
+            raise DataError(f"resize: the side of the images must be 1 to {LARGEST} pixels, not {self.side}")
 
     def shape(self) -> tuple[int, int, int]:
         """Channels, height and width of every image; looks into the files where these are not given.
@@ -127,8 +130,24 @@ def in_classes(folders: Sequence[Path]) -> tuple[list[Path], Tensor]:
 
 
 def visible(folder: Path) -> list[Path]:
-    """What lies in a folder, sorted by name, without the hidden files that systems and editors leave there."""
-    return sorted((path for path in folder.iterdir() if not path.name.startswith(".")), key=lambda path: path.name)
+    """What lies in a folder, sorted by name, without the hidden files that systems and editors leave there.
+
+    Raises:
+        DataError: It cannot be looked into.
+    """
+    try:
+        return sorted((path for path in folder.iterdir() if not path.name.startswith(".")), key=lambda path: path.name)
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be looked into ({error.strerror or error})") from error
+
+
+def stored_size(path: Path) -> tuple[int, int]:
+    """Width and height of a picture as it is stored.
+
+    Raises:
+        DataError: It cannot be read.
+    """
+    return _facts(path)[1]
 
 
 def _facts(path: Path) -> tuple[bool, tuple[int, int]]:

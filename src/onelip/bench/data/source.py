@@ -91,11 +91,11 @@ class DataSource:
     folders: tuple[str, ...] = ()
 
     def find(self, folder: Path) -> Path | None:
-        """Where in a folder of data sets this one lies; also the folder itself, if it is the one."""
-        if folder.name in self.folders and folder.is_dir():
-            return folder
-        there = [folder / name for name in self.folders if (folder / name).is_dir()]
-        return there[0] if there else None
+        """Where in a folder of data sets this one lies; also the folder itself, if it is the one. Not looked into."""
+        candidates = [folder / name for name in self.folders]
+        if folder.resolve().name in self.folders:
+            candidates.insert(0, folder)
+        return next((one for one in candidates if one.is_dir() and any(one.iterdir())), None)
 
 
 def part_of(title: str, train: int, test: int, whole: Content) -> str:

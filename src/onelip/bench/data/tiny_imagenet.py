@@ -14,7 +14,7 @@ from torch import Tensor
 
 from onelip.bench.data.base import FOLDER_VARIABLE, ImageData, find_folder
 from onelip.bench.data.cache import load_pictures
-from onelip.bench.data.pictures import PictureFiles, Track, in_classes, untracked
+from onelip.bench.data.pictures import PictureFiles, Track, in_classes, stored_size, untracked
 from onelip.bench.data.source import Archive, Content, DataSource, part_of
 from onelip.errors import DataError
 
@@ -45,10 +45,13 @@ def load_tiny_imagenet(data_dir: Path | None, *, side: int | None = None, track:
     files = PictureFiles(
         title=TINY_IMAGENET.title, root=folder, paths=train + test, side=SIDE if side is None else side, channels=3
     )
-    images = load_pictures(files, track)
+    images, stored = load_pictures(files, track), stored_size(train[0])
+    title = (
+        TINY_IMAGENET.title if stored == (SIDE, SIDE) else f"{TINY_IMAGENET.title} of {stored[0]}x{stored[1]} pixels"
+    )
     return ImageData(
         name=TINY_IMAGENET.name if side in (None, SIDE) else f"{TINY_IMAGENET.name}@{side}",
-        title=part_of(TINY_IMAGENET.title, len(train), len(test), CONTENT),
+        title=part_of(title, len(train), len(test), CONTENT),
         train_images=images[: len(train)],
         train_labels=train_labels,
         test_images=images[len(train) :],

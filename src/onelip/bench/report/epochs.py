@@ -10,7 +10,7 @@ from onelip.bench.published.rows import EpochBudget
 from onelip.bench.records import CostEntry, CostRecord, Model
 from onelip.bench.report.cells import Column, Line, Table, TableCell
 from onelip.bench.report.formats import milliseconds, three_digits
-from onelip.bench.report.reproduce import HARDWARE
+from onelip.bench.report.reproduce import HARDWARE, PROTOCOL
 from onelip.bench.report.wording import failure, software
 from onelip.bench.statistics import quartiles
 
@@ -98,9 +98,13 @@ def _row(
 
 
 def _published(entry: CostEntry, record: CostRecord, data: str, published: Iterable[EpochBudget]) -> dict[str, int]:
-    """The published epochs of this network by budget; none of a method of one's own that bears a name of the paper."""
+    """The published epochs of this network by budget.
+
+    None of another batch or padding, nor of a method of one's own that bears a name of the paper.
+    """
     key = (entry.method.name, record.size)
-    for row in published if not entry.method.source else ():
+    alike = record.batch_size == PROTOCOL.batch_size and entry.padding == entry.method.padding
+    for row in published if alike and not entry.method.source else ():
         if (row.method, row.size) == key and data in row.data:
             found = {"2h": row.epochs_2h, "10h": row.epochs_10h, "24h": row.epochs_24h}
             return {budget: epochs for budget, epochs in found.items() if epochs is not None}
