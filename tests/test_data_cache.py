@@ -140,7 +140,7 @@ def test_a_full_disk_is_an_error_that_leaves_nothing(files, tmp_path, monkeypatc
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(cache.os, "fsync", full)
-    with pytest.raises(DataError, match=r"cannot write 0\.0 MB .*No space left.*or name .*ONELIP_CACHE"):
+    with pytest.raises(DataError, match=r"cannot write 0\.0 MB .*No space left.*name another folder .*ONELIP_CACHE"):
         load_pictures(files, untracked)
     assert kept(tmp_path) == []
 

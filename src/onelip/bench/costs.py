@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timezone
 from functools import partial
-from itertools import starmap
+from itertools import product, starmap
 
 import torch
 
@@ -18,7 +18,7 @@ from onelip.bench.measure.timing import interleave
 from onelip.bench.others import Other
 from onelip.bench.records import CostEntry, CostRecord, Costs, OtherCosts, PaddingChoice
 from onelip.bench.selection import yardstick
-from onelip.bench.subject import Subject, Trained, Workload
+from onelip.bench.subject import Subject, Trained, Workload, check_network
 from onelip.linalg.conv import Padding
 from onelip.method import Method
 from onelip.models.sizes import width_of
@@ -45,6 +45,28 @@ def cases_of(methods: Iterable[Method], padding: PaddingChoice) -> tuple[Case, .
     chosen = [(method, method.padding if padding == "paper" else padding) for method in methods]
     paddings = dict.fromkeys(used for _, used in chosen)
     return tuple(dict.fromkeys([*chosen, *((yardstick(methods), used) for used in paddings)]))
+
+
+def workloads_for(
+    cases: Iterable[Case],
+    sizes: Iterable[str],
+    *,
+    image: tuple[int, int, int],
+    classes: int,
+    batch_size: int,
+    device: torch.device,
+) -> tuple[Workload, ...]:
+    """What is measured, one workload per size.
+
+    Raises:
+        OnelipError: A network does not fit the images; nothing was measured yet.
+    """
+    workloads = tuple(
+        Workload(size=size, image=image, classes=classes, batch_size=batch_size, device=device) for size in sizes
+    )
+    for workload, case in product(workloads, tuple(cases)):
+        check_network(*case, workload)
+    return workloads
 
 
 @full_precision()

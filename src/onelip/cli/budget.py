@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +13,12 @@ from onelip.cli.display import live_notes, note_unused_gpu
 from onelip.cli.errors import clear_errors
 from onelip.cli.options import HOW, WHAT
 from onelip.errors import OnelipError
+
+if TYPE_CHECKING:
+    from onelip.bench.costs import Case
+    from onelip.bench.data import DataSource
+    from onelip.bench.report.epochs import Epochs
+    from onelip.bench.subject import Workload
 
 ALL_FAILED = 1
 TIMED = "train_step"
@@ -42,43 +49,58 @@ def budget(
     Example: onelip budget --sizes XS,S --budgets 10m,2h
     """
     with clear_errors():
-        from rich.console import Console
-
-        from onelip.bench.costs import cases_of, measure_costs
+        from onelip.bench.costs import cases_of, workloads_for
         from onelip.bench.data import find_source
         from onelip.bench.measure.machine import find_device
-        from onelip.bench.published import epoch_budgets
-        from onelip.bench.report.epochs import epochs_of, epochs_table
-        from onelip.bench.report.tables import print_listing
         from onelip.bench.selection import find_methods
-        from onelip.bench.subject import Workload, check_network
 
         source, seconds, found = find_source(data), _seconds(budgets), find_device(device)
         content = source.content
         cases = cases_of(find_methods(options.method_names(methods, own)), options.padding_choice(padding))
-        batch = min(batch_size, content.train)  # as a training takes it
-        workloads = [
-            Workload(size=size, image=content.image, classes=content.classes, batch_size=batch, device=found)
-            for size in options.size_list(sizes)
-        ]
-        for workload in workloads:
-            for case in cases:
-                check_network(*case, workload)
+        workloads = workloads_for(
+            cases,
+            options.size_list(sizes),
+            image=content.image,
+            classes=content.classes,
+            batch_size=min(batch_size, content.train),  # as a training takes it
+            device=found,
+        )
         if not as_json:
             note_unused_gpu(found)
-        tables = []
-        for workload in workloads:
-            with live_notes(f"training steps, size {workload.size}") as note:
-                record = measure_costs(cases, workload, rounds=rounds, time_limit=None, phases=(TIMED,), note=note)
-            rows = epochs_of(record, seconds, images=content.train, data=source.name, published=epoch_budgets())
-            tables.append(rows)
-            if not as_json:
-                print_listing(epochs_table(rows, record, source.title), Console())
-        everything = [row for rows in tables for row in rows]
+        rows = [
+            row
+            for workload in workloads
+            for row in _measured(source, cases, workload, rounds=rounds, seconds=seconds, quiet=as_json)
+        ]
         if as_json:
-            typer.echo(json.dumps([row.model_dump(mode="json") for row in everything], indent=2))
-        if all(row.step is None for row in everything):
+            typer.echo(json.dumps([row.model_dump(mode="json") for row in rows], indent=2))
+        if all(row.step is None for row in rows):
             raise typer.Exit(ALL_FAILED)
+
+
+def _measured(
+    source: DataSource,
+    cases: Sequence[Case],
+    workload: Workload,
+    *,
+    rounds: int,
+    seconds: dict[str, float],
+    quiet: bool,
+) -> tuple[Epochs, ...]:
+    """The epochs of all networks of one size, printed unless they are asked for as JSON."""
+    from rich.console import Console
+
+    from onelip.bench.costs import measure_costs
+    from onelip.bench.published import epoch_budgets
+    from onelip.bench.report.epochs import epochs_of, epochs_table
+    from onelip.bench.report.tables import print_listing
+
+    with live_notes(f"training steps, size {workload.size}") as note:
+        record = measure_costs(cases, workload, rounds=rounds, time_limit=None, phases=(TIMED,), note=note)
+    rows = epochs_of(record, seconds, images=source.content.train, data=source.name, published=epoch_budgets())
+    if not quiet:
+        print_listing(epochs_table(rows, record, source.title), Console())
+    return rows
 
 
 def _seconds(texts: str) -> dict[str, float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -66,22 +66,17 @@ def measure(
         shape, seconds = options.image_shape(image), _seconds(limit)
         if profile and as_json:
             raise OnelipError("--profile prints tables, and --json prints none; leave one of them out")
-        from onelip.bench.costs import cases_of
+        from onelip.bench.costs import cases_of, workloads_for
         from onelip.bench.folder import held
         from onelip.bench.measure.machine import find_device
         from onelip.bench.selection import find_methods
-        from onelip.bench.subject import Workload, check_network
 
         found, asked = find_device(device), find_methods(options.method_names(methods, own))
         cases = cases_of(asked, options.padding_choice(padding))
         others = _others(peers, quiet=as_json)
-        workloads = [
-            Workload(size=size, image=shape, classes=classes, batch_size=batch_size, device=found)
-            for size in options.size_list(sizes)
-        ]
-        for workload in workloads:
-            for case in cases:
-                check_network(*case, workload)
+        workloads = workloads_for(
+            cases, options.size_list(sizes), image=shape, classes=classes, batch_size=batch_size, device=found
+        )
         if not as_json:
             note_unused_gpu(found)
         with contextlib.nullcontext() if out is None else held(out):
@@ -93,10 +88,13 @@ def measure(
         if profile:
             for workload in workloads:
                 print_profiles(cases, workload)
-        names = {method.name for method in asked}
-        entries = [entry for record in records for entry in record.entries if entry.method.name in names]
-        if all(entry.status != "ok" for entry in entries):
-            raise typer.Exit(ALL_FAILED)
+        _exit_if_all_failed(records, {method.name for method in asked})
+
+
+def _exit_if_all_failed(records: Sequence[CostRecord], names: Set[str]) -> None:
+    entries = [entry for record in records for entry in record.entries if entry.method.name in names]
+    if all(entry.status != "ok" for entry in entries):
+        raise typer.Exit(ALL_FAILED)
 
 
 def _others(peers: bool, quiet: bool) -> tuple[Other, ...]:

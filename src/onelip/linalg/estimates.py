@@ -22,7 +22,7 @@ from .conv import Image, Padding, phases, spectral_matrices_at, torus
 SQUARINGS = 8
 """Of T."""
 
-NO_SECOND_DERIVATIVE = "the norm that a layer of CPL or SOC is divided by has no second derivative"
+NO_SECOND_DERIVATIVE = "the norm that a layer is divided by has no second derivative"
 
 
 def start_vector(size: int, like: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ LARGEST_INVERTED = 64
 is wrong where several threads share the work, or never ends (pytorch issues 141358, 142815)."""
 LARGE, CONDITION = 64, 1e3
 """Sides and condition numbers of matrices whose singular vectors are found by their Gram matrices."""
-NO_SECOND_DERIVATIVE = "polar factors by decompositions, of which BCOP and LOT are made, have no second derivative"
+NO_SECOND_DERIVATIVE = "polar factors by decompositions, which layers may be made of, have no second derivative"
 SQUARES = 1e-280
 """Below it squares of singular values lose digits to underflow."""
 

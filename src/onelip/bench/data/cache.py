@@ -122,8 +122,8 @@ def _write(path: Path, shape: tuple[int, ...], pictures: Iterable[Pixels]) -> No
     except OSError as error:
         size = np.prod(shape, dtype=np.int64) / 1e6
         raise DataError(
-            f"cannot write {size:,.1f} MB of decoded pictures to {path.parent} ({error.strerror or error}); make that "
-            f"possible, or name another folder by the environment variable {FOLDER_VARIABLE}"
+            f"cannot write {size:,.1f} MB of decoded pictures to {path.parent} ({error.strerror or error}); "
+            f"name another folder by the environment variable {FOLDER_VARIABLE}"
         ) from error
 
 
