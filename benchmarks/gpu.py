@@ -36,10 +36,11 @@ from onelip.bench.others import PEERS, PLAIN
 from onelip.bench.results import read_as
 from onelip.bench.selection import find_methods
 from onelip.bench.speed import SpeedRecord, print_speeds
-from onelip.bench.subject import Workload, check_network
+from onelip.bench.subject import Workload, planned_network
 from onelip.bench.ways import WAYS, Session, measured, unmeasured
 from onelip.cli import options
 from onelip.cli.errors import clear_errors
+from onelip.cli.measure import image_shape
 from onelip.errors import OnelipError, RecordError
 from onelip.files import write_text
 
@@ -102,7 +103,7 @@ def main(
         found = find_device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         usual = ON_GPU if found.type == "cuda" else ON_CPU
         chosen = _ways(usual.ways if ways is None else ways, found)
-        shape = options.image_shape(usual.image if image is None else image)
+        shape = image_shape(usual.image if image is None else image)
         asked = find_methods(options.method_names(methods, None))
         cases = cases_of(asked, "paper")
         workloads = [
@@ -112,7 +113,7 @@ def main(
         ]
         for workload in workloads:
             for case in cases:
-                check_network(*case, workload)
+                planned_network(*case, workload)
         others = [OtherEntrant(other) for other in (PLAIN, *PEERS) if peers and other.version is not None]
         entrants: list[Entrant] = [*(MethodEntrant(*case) for case in cases), *others]
         folder = usual.out if out is None else out

@@ -18,6 +18,7 @@ import typer
 from onelip.__main__ import keep_memory, wait_asleep
 from onelip.cli import options
 from onelip.cli.errors import clear_errors
+from onelip.cli.running import refuse
 
 ALL_FAILED = 1
 
@@ -43,11 +44,11 @@ def main(
         from onelip.bench.comparison import Comparison
         from onelip.bench.data import load
         from onelip.bench.folder import held
+        from onelip.bench.forecast import refusals
+        from onelip.bench.grid import Grid
         from onelip.bench.measure.machine import find_device
         from onelip.bench.overhead import markdown, measure_overhead
-        from onelip.bench.records import Recipe
         from onelip.bench.selection import find_methods
-        from onelip.bench.train.budget import Budget
         from onelip.bench.train.progress import show_progress
         from onelip.errors import RecordError
         from onelip.files import write_text
@@ -55,19 +56,22 @@ def main(
         file = out / "loop.json"
         if file.exists() and not force:
             raise RecordError(f"{file} is there; name another --out, or replace it with --force")
-        asked = Comparison(
-            budget=Budget.parse(budget),
-            seeds=(0,),
+        grid = Grid(
+            methods=options.method_names(methods, None),
+            data=(data,),
             sizes=(size,),
-            padding="paper",
-            recipe=Recipe(),
-            device=find_device(device),
-            methods=find_methods(options.method_names(methods, None)),
-            data=(load(data, data_dir, resize=None),),
+            budgets=(options.budget_text(budget),),
         )
-        asked.check()
+        asked = Comparison(
+            grid=grid,
+            methods=find_methods(grid.methods),
+            data=(load(data, data_dir, resize=None),),
+            device=find_device(device),
+        )
+        refuse(refusals(asked), "")
+        jobs = [asked.job(task, asked.unsearched) for task in asked.tasks]
         with held(out):
-            record = measure_overhead(asked.finals({}), asked.device, show=show_progress)
+            record = measure_overhead(jobs, asked.device, show=show_progress)
             Console().print(Markdown(markdown(record)))
             if not any(one.loop for one in record.overheads):
                 raise typer.Exit(ALL_FAILED)

@@ -3,16 +3,14 @@
 import math
 from pathlib import Path
 
+from onelip.bench.origin import DataInfo, Machine, MethodInfo
 from onelip.bench.records import (
     CURVE_STEPS,
     Cell,
     CostEntry,
     CostRecord,
-    DataInfo,
     Epoch,
     Evaluation,
-    Machine,
-    MethodInfo,
     Recipe,
     Started,
     TrainRecord,

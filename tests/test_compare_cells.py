@@ -9,14 +9,11 @@ from torch import nn
 
 import onelip
 from onelip.bench.choice import at_border, best_run
-from onelip.bench.comparison import Comparison, Scan
 from onelip.bench.data import load
 from onelip.bench.evaluate import certified_counts, evaluate
 from onelip.bench.failure import failure
 from onelip.bench.records import CURVE_STEPS, Recipe
-from onelip.bench.train.budget import Budget
 from onelip.errors import UnsoundError
-from onelip.methods import METHODS
 
 CPU = torch.device("cpu")
 
@@ -162,44 +159,3 @@ def test_with_unequal_classes_the_largest_one_is_what_has_to_be_exceeded(run):
     ]
     assert best_run([constant, honest]) is constant
     assert best_run(uneven).cell.recipe.learning_rate == 0.1
-
-
-@pytest.fixture
-def asked():
-    return Comparison(
-        methods=(METHODS["aol"], METHODS["cpl"]),
-        data=(load("digits"),),
-        sizes=("4", "8"),
-        seeds=(3, 4),
-        budget=Budget.parse("2epochs"),
-        padding="paper",
-        recipe=Recipe(learning_rate=0.5),
-        device=CPU,
-        scan=Scan(rates=(0.01, 0.1), budget=Budget.parse("1epoch")),
-    )
-
-
-def test_cells_differ_in_nothing_but_method_size_seed_and_learning_rate(asked):
-    jobs = [*asked.trials(), *asked.finals({("cpl", "digits", "4"): 0.1})]
-    varied = {"method", "revision", "size", "width", "seed"}
-    for jobs_of_kind in (asked.trials(), asked.finals({})):
-        dumps = [job.cell.model_dump(exclude=varied) | {"recipe": None} for job in jobs_of_kind]
-        recipes = [job.cell.recipe.model_dump(exclude={"learning_rate"}) for job in jobs_of_kind]
-        assert all(dump == dumps[0] for dump in dumps)
-        assert all(recipe == recipes[0] for recipe in recipes)
-    assert len({job.cell.id for job in jobs}) == len(jobs) == 8 + 8
-
-
-def test_a_chosen_learning_rate_is_used_where_it_was_chosen(asked):
-    finals = asked.finals({("cpl", "digits", "4"): 0.1})
-    rates = {(job.cell.method, job.cell.size): job.cell.recipe.learning_rate for job in finals}
-    assert rates == {("aol", "4"): 0.5, ("cpl", "4"): 0.1, ("aol", "8"): 0.5, ("cpl", "8"): 0.5}
-
-
-def test_trials_see_no_test_image(asked):
-    digits = asked.data[0]
-    trial = asked.trials()[0]
-    images = {bytes(image.numpy()) for image in digits.train_images}
-    assert all(bytes(image.numpy()) in images for image in trial.data.test_images)
-    assert trial.cell.evaluate_on == "validation"
-    assert trial.cell.seed == 3

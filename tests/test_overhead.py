@@ -14,9 +14,8 @@ import torch
 from onelip.bench import overhead
 from onelip.bench.comparison import Comparison
 from onelip.bench.data import load
+from onelip.bench.grid import Grid
 from onelip.bench.overhead import OverheadRecord, markdown, measure_overhead
-from onelip.bench.records import Recipe
-from onelip.bench.train.budget import Budget
 from onelip.methods import METHODS
 
 SCRIPT = Path(__file__).parents[1] / "benchmarks" / "loop.py"
@@ -24,16 +23,9 @@ CPU = torch.device("cpu")
 
 
 def jobs(*methods, budget):
-    return Comparison(
-        methods=methods,
-        data=(load("digits", None),),
-        sizes=("2",),
-        seeds=(0,),
-        budget=Budget.parse(budget),
-        padding="paper",
-        recipe=Recipe(),
-        device=CPU,
-    ).finals({})
+    grid = Grid(methods=tuple(method.name for method in methods), data=("digits",), sizes=("2",), budgets=(budget,))
+    asked = Comparison(grid=grid, methods=methods, data=(load("digits", None),), device=CPU)
+    return [asked.job(task, asked.unsearched) for task in asked.tasks]
 
 
 @contextmanager

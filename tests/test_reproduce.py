@@ -6,8 +6,9 @@ import re
 import pytest
 from typer.testing import CliRunner
 
+from onelip.bench.origin import DataInfo
 from onelip.bench.published import paper
-from onelip.bench.records import CURVE_STEPS, DataInfo, Evaluation, Recipe
+from onelip.bench.records import CURVE_STEPS, Evaluation, Recipe
 from onelip.bench.report.formats import percent
 from onelip.bench.report.reproduce import POINTS, RULE, reproductions, without_record
 from onelip.bench.results import Records
@@ -17,6 +18,9 @@ CIFAR10 = DataInfo(
     name="cifar10", title="CIFAR-10", digest="a3" * 32, image=(3, 32, 32), classes=10, train=50_000, test=10_000
 )
 CIFAR100 = CIFAR10.model_copy(update={"name": "cifar100", "title": "CIFAR-100", "classes": 100})
+PUBLISHED = 243 + 90
+"""Of 3x3 kernels and of 1x1 kernels."""
+
 MANY = 1_000_000
 """So many images that the Wilson interval is narrower than the points of the rule."""
 
@@ -219,11 +223,24 @@ def test_trials_on_held_out_images_are_no_results(run):
 def test_published_cells_without_a_record(run):
     found = reproductions(Records(train=(run(), run("cpl"), run(seed=1), run("lot", size="L"))), paper())
     left = without_record(found, paper())
-    assert len(left) == 243 - 2
+    assert len(left) == PUBLISHED - 2
     assert {cell.verdict for cell in left} == {"no record"}
     assert not any(
-        (cell.method, cell.size, cell.data, cell.published.hours) == ("aol", "XS", "cifar10", 2) for cell in left
+        (cell.method, cell.size, cell.data, cell.kernel_size, cell.published.hours) == ("aol", "XS", "cifar10", 3, 2)
+        for cell in left
     )
+
+
+def test_networks_of_1x1_kernels_have_a_table_of_their_own(run):
+    cell = beside(run(kernel_size=1, result=result(66.5, 52.1)))
+    assert (cell.verdict, cell.kernel_size) == ("reproduced", 1)
+    assert cell.published.source.endswith("Table 12")
+    assert cell.published.epochs is None
+    assert "1x1 kernels" in cell.ours.comparison
+    assert "epochs begun" not in further(cell)
+    long = beside(run(kernel_size=1, budget="24h"))
+    assert [number.metric for number in long.numbers] == ["cra_36", "accuracy"], "the curves are of 3x3 kernels"
+    assert beside(run(kernel_size=5)).reason == "AOL at size XS, 5x5 kernels and budget 2h"
 
 
 @pytest.fixture
@@ -263,8 +280,8 @@ def test_json_is_a_list_of_typed_cells(folder):
         "decisive": True,
     }
     everything = json.loads(onelip(folder, "--json", "--all").stdout)
-    assert [cell["verdict"] for cell in everything].count("no record") == 241
-    assert len(everything) == 241 + 3
+    assert [cell["verdict"] for cell in everything].count("no record") == PUBLISHED - 2
+    assert len(everything) == PUBLISHED + 1
 
 
 def test_the_tables_say_the_same(folder):
@@ -272,7 +289,7 @@ def test_the_tables_say_the_same(folder):
     assert "| AOL | 55.6 / 55.6 (+0.0) | 68.5 / 68.5 (+0.0) | 2 h (Table 9) | reproduced |" in markdown
     assert "not comparable: budget 10m beside 2 h" in markdown
     flat = " ".join(markdown.split())
-    assert "Nothing is published to lay beside: mine (method mine). 241 of 243 published cells" in flat
+    assert f"lay beside: mine (method mine). {PUBLISHED - 2} of {PUBLISHED} published cells" in flat
     assert RULE in flat
     terminal = onelip(folder).stdout
     assert re.search(r"AOL +55\.6 / 55\.6 +68\.5 / 68\.5 +2 h +reproduced", terminal)
@@ -282,7 +299,7 @@ def test_the_tables_say_the_same(folder):
     assert "| soc | M | cifar10 | 66.3 | 76.9 | 53.4 | 40.0 | 6.7 | 24 h (Table 9) |" in listed
     assert (
         sum(line.startswith("| ") for line in listed.splitlines())
-        == sum(line.startswith("| ") for line in markdown.splitlines()) + 241 + 2
+        == sum(line.startswith("| ") for line in markdown.splitlines()) + PUBLISHED
     )
 
 
@@ -311,4 +328,4 @@ def test_a_folder_without_records_is_refused(tmp_path, content):
 def test_costs_alone_have_nothing_to_lay_beside(sample_records, tmp_path):
     sample_records.write(tmp_path, sample_records.cost_record())
     assert json.loads(onelip(tmp_path, "--json").stdout) == []
-    assert "243 of 243 published cells have no record" in " ".join(onelip(tmp_path).stdout.split())
+    assert f"{PUBLISHED} of {PUBLISHED} published cells have no record" in " ".join(onelip(tmp_path).stdout.split())

@@ -16,20 +16,21 @@ from onelip.bench.evaluate import evaluate
 from onelip.bench.failure import failure
 from onelip.bench.measure.machine import describe_machine
 from onelip.bench.measure.precision import full_precision
-from onelip.bench.records import Cell, Epoch, Evaluation, Machine, Started, Status, TrainRecord
+from onelip.bench.origin import Machine
+from onelip.bench.records import Cell, Epoch, Evaluation, Started, Status, TrainRecord
 from onelip.bench.results import RECORD_NAME, RUN_NAME, machine_place, write_record
 from onelip.bench.saved import WEIGHTS_NAME, build_network, save_network
 from onelip.bench.selection import method_info
 from onelip.bench.train.budget import Budget
 from onelip.bench.train.checkpoint import FILE_NAME, remove_checkpoint
 from onelip.bench.train.loop import train
-from onelip.bench.train.progress import Progress, Snapshot, silent
+from onelip.bench.train.progress import Progress, Snapshot, Stop, never, silent
 from onelip.bench.train.training import TrainOutcome
 from onelip.errors import RecordError
 from onelip.files import write_text
 from onelip.method import Method
 
-ENDED: tuple[Status, ...] = ("ok", "diverged", "timeout")
+ENDED: tuple[Status, ...] = ("ok", "diverged", "timeout", "pruned")
 """How a training ends by itself: nothing would be won by going on from its checkpoint."""
 
 
@@ -42,6 +43,7 @@ def run_cell(
     *,
     device: torch.device,
     progress: Progress = silent,
+    stop: Stop = never,
     resume: bool = False,
 ) -> TrainRecord:
     """Trains, evaluates and records one cell; whatever the network raises becomes the record's status.
@@ -57,6 +59,7 @@ def run_cell(
         folder: Of the run; it may not hold a record.
         device: Where to train and evaluate.
         progress: Is told how it goes.
+        stop: Is asked whether to give up.
         resume: Continue from the folder's checkpoint if it has one.
 
     Raises:
@@ -64,7 +67,7 @@ def run_cell(
     """
     if (folder / RECORD_NAME).exists():
         raise RecordError(f"{folder} holds a finished run, which is not overwritten")
-    course, began = _Course(show=progress), time.perf_counter()
+    course, began = _Course(show=progress, stop=stop), time.perf_counter()
     run = _begin(cell, method, folder, describe_machine(device), resume=resume)
     try:
         _run(cell, method, data, folder, course, device=device, resume=resume)
@@ -141,6 +144,7 @@ class _Course:
     """What is known of a run while it goes on, so that a failure keeps it."""
 
     show: Progress
+    stop: Stop
     status: Status = "ok"
     message: str = ""
     seconds: float = 0.0
@@ -196,13 +200,16 @@ def _run(
         seed=cell.seed,
         device=device,
         progress=course.report,
+        stop=course.stop,
         folder=folder,
         resume=resume,
     )
     course.finish(outcome)
-    if outcome.status == "ok":
+    if outcome.status != "ok":
+        return
+    if cell.evaluate_on == "test":  # a trial's network is of no further use
         save_network(model, cell, folder)
-        course.evaluation = evaluate(model, data, cell.recipe, device=device)
+    course.evaluation = evaluate(model, data, cell.recipe, device=device)
 
 
 def _record(run: Started, data: ImageData, course: _Course) -> TrainRecord:

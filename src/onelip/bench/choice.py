@@ -33,6 +33,11 @@ def learned(evaluation: Evaluation) -> bool:
     return low > evaluation.largest_class / evaluation.images
 
 
+def score(evaluation: Evaluation) -> float:
+    """The rule as one number, the larger the better: certified accuracy, or the negative loss where that counts."""
+    return evaluation.certified[RADIUS] / evaluation.images if learned(evaluation) else -evaluation.loss
+
+
 def _merit(run: TrainRecord) -> tuple[float, float]:
     assert run.evaluation is not None
     result = run.evaluation

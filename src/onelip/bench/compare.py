@@ -2,102 +2,141 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from pathlib import Path
 
-from onelip.bench.cell import ENDED, check_continues, clear_run, read_started, run_cell
+from onelip.bench.cell import ENDED, clear_run, run_cell
 from onelip.bench.choice import RADIUS, at_border, best_run, learned
-from onelip.bench.comparison import Comparison, Job, Setting
+from onelip.bench.comparison import Comparison, Job
 from onelip.bench.costs import Case, Note, measure_costs
+from onelip.bench.grid import Choice, Final, Setting, Task, Trial, budget_of
 from onelip.bench.measure.machine import describe_machine
-from onelip.bench.records import HARNESS_REVISION, Machine, TrainRecord
-from onelip.bench.results import RECORD_NAME, place, read_record
-from onelip.bench.selection import method_info
+from onelip.bench.records import TrainRecord
+from onelip.bench.results import RECORD_NAME
+from onelip.bench.search import Draws
 from onelip.bench.sessions import covers, find_sessions, keep, together
+from onelip.bench.shared import SharedFolder
+from onelip.bench.slots import Slot, Slots
 from onelip.bench.subject import Workload
-from onelip.bench.train.checkpoint import FILE_NAME
-from onelip.bench.train.progress import Progress
-from onelip.errors import RecordError
+from onelip.bench.train.budget import Budget
+from onelip.bench.train.progress import Progress, Stop, never
 from onelip.methods import METHODS
 
 COST_ROUNDS = 30
 COST_SECONDS = 60.0
 """Of the timed rounds of a measuring session, which may take longer where few rounds take that long."""
 
+SECONDS_BETWEEN_LOOKS = 2.0
+"""At what another process is doing."""
+
 Say = Callable[[str], None]
 Show = Callable[[str], AbstractContextManager[Progress]]
 Watch = Callable[[str], AbstractContextManager[Note]]
 
 
-@dataclass(frozen=True, slots=True)
-class Slot:
-    """Where a job's record belongs, and the record if it is there."""
-
-    folder: Path
-    record: TrainRecord | None
-
-
 class ComparisonRun:
-    """One run of a comparison in a folder.
+    """One process that runs a comparison in a folder, perhaps beside others.
 
     Args:
         asked: What is compared.
+        draws: What its trials try; None where nothing is chosen.
         out: The folder of the records.
+        shared: The same folder.
         costs: Whether to measure costs.
         force: Whether to do again, and replace, what is there.
+        limit: Seconds after which no training is to end, as far as its budget says; None: no limit.
         say: Is told, line by line, what happens.
         show: Opens the progress display of one training.
         watch: Opens the progress display of one measuring session.
-
-    Attributes:
-        total: Number of trainings, those that are done included.
-
-    Raises:
-        OnelipError: A network cannot be built.
     """
 
     def __init__(
-        self, asked: Comparison, out: Path, *, costs: bool, force: bool, say: Say, show: Show, watch: Watch
+        self,
+        asked: Comparison,
+        draws: Draws | None,
+        out: Path,
+        *,
+        shared: SharedFolder,
+        costs: bool,
+        force: bool,
+        limit: float | None,
+        say: Say,
+        show: Show,
+        watch: Watch,
     ) -> None:
-        self._asked, self._out, self._costs, self._force = asked, out, costs, force
+        self._asked, self._draws, self._out, self._shared = asked, draws, out, shared
+        self._costs, self._force, self._limit = costs, force, limit
         self._say, self._show, self._watch = say, show, watch
-        asked.check()
         self._machine = describe_machine(asked.device)
-        self._trials = asked.trials()
-        self.total = len(self._trials) + len(asked.finals({}))
-        self._number = 0
+        self._slots = Slots(out, self._machine, force=force)
+        self._began = time.monotonic()
+        self._done: dict[Task, TrainRecord] = {}
 
     def execute(self) -> tuple[TrainRecord, ...]:
-        """Does everything that is missing.
+        """Does everything that is missing, or what the limit leaves time for; waits for what other processes are doing.
 
         Returns:
             The records of the comparison itself, those that were there before included.
         """
-        if self._costs:
-            for workload in self._asked.workloads():
-                self._measure(workload)
-        rates = self._scan()
-        return tuple(self._train(job) for job in self._asked.finals(rates))
+        costs_done = self._measure_all()
+        waited = False
+        while left := self._left():
+            moved = sum(map(self._advance, left))
+            if not moved and self._left():
+                if not waited:
+                    self._say(f"Another process does what is missing, {len(left)} runs at most: waiting for it")
+                waited = True
+                time.sleep(SECONDS_BETWEEN_LOOKS)
+        if not costs_done and not self._measure_all():
+            self._say("Costs were not measured: another process works here. The same command measures them when alone.")
+        if late := len(self._asked.tasks) - len(self._done):
+            self._say(
+                f"The limit is reached, and {late} of {len(self._asked.tasks)} runs are left: the same command goes on."
+            )
+        return tuple(record for task, record in self._done.items() if isinstance(task, Final))
 
-    def missing(self) -> tuple[Job, ...]:
-        """The trainings that remain; those after an unfinished scan with the learning rates known so far.
+    def missing(self) -> tuple[Task, ...]:
+        """The trainings that remain, as far as is known before it is known what is chosen.
 
         Raises:
             RecordError: A record or an interrupted run in the folder is in the way.
         """
-        tried = [(job, self._locate(job).record) for job in self._trials]
-        best = _best((job.setting, record) for job, record in tried if record is not None)
-        finals = self._asked.finals(_rates(best))
-        places = [*tried, *((job, self._locate(job).record) for job in finals)]
-        return tuple(job for job, record in places if self._force or record is None)
+        found: dict[Task, TrainRecord] = {}
+        for task in self._asked.tasks:
+            choice = self._choice(task, found)
+            record = None if choice is None else self._slots.locate(self._asked.job(task, choice)).record
+            if record is not None and not self._force:
+                found[task] = record
+        return tuple(task for task in self._asked.tasks if task not in found)
 
-    def _train(self, job: Job) -> TrainRecord:
-        self._number += 1
-        where = self._locate(job)
-        count = f"[{self._number}/{self.total}]"
+    def _left(self) -> list[Task]:
+        """What is not done, and could end within the limit."""
+        return [task for task in self._asked.tasks if task not in self._done and self._in_time(task)]
+
+    def _in_time(self, task: Task) -> bool:
+        seconds = Budget.parse(budget_of(self._asked.grid, task)).seconds or 0.0
+        return self._limit is None or time.monotonic() - self._began + seconds <= self._limit
+
+    def _advance(self, task: Task) -> bool:
+        """Does a training, or finds it done; not where it is too early or too late, or another process does it."""
+        choice = self._choice(task, self._done) if self._in_time(task) else None
+        if choice is None:
+            return False
+        job = self._asked.job(task, choice)
+        with self._shared.claimed(job.cell.id) as mine:
+            if not mine:
+                return False
+            self._done[task] = self._train(task, job)
+        if isinstance(task, Trial) and self._draws is not None:
+            self._draws.tell(*task, self._done[task])
+            self._choose(task.setting)
+        return True
+
+    def _train(self, task: Task, job: Job) -> TrainRecord:
+        where = self._slots.locate(job)
+        count = f"[{len(self._done) + 1}/{len(self._asked.tasks)}]"
         if where.record is not None and not self._force:
             self._say(f"{count} {job.title}: {outcome(where.record)} (done before{_again(where)})")
             return where.record
@@ -105,27 +144,54 @@ class ComparisonRun:
             clear_run(where.folder)
         with self._show(f"{count} {job.title}") as progress:
             record = run_cell(
-                job.cell, job.method, job.data, where.folder, device=self._asked.device, progress=progress, resume=True
+                job.cell,
+                job.method,
+                job.data,
+                where.folder,
+                device=self._asked.device,
+                progress=progress,
+                stop=self._stop(task),
+                resume=True,
             )
         self._say(f"{count} {job.title}: {outcome(record)}, {record.seconds:.1f} s")
         return record
 
-    def _scan(self) -> dict[Setting, float]:
-        """The learning rate of each setting that has a trial which succeeded."""
-        tried = [(job.setting, self._train(job)) for job in self._trials]
-        best = _best(tried)
-        for setting in dict(tried):
-            method, data, size = setting
-            self._say(f"{method} {size} on {data}: {self._chosen(best.get(setting))}")
-        return _rates(best)
+    def _stop(self, task: Task) -> Stop:
+        return self._draws.stop(*task) if isinstance(task, Trial) and self._draws is not None else never
 
-    def _chosen(self, best: TrainRecord | None) -> str:
-        if best is None or best.evaluation is None or self._asked.scan is None:
-            return f"no learning rate succeeded; {self._asked.recipe.learning_rate:g} is used"
-        rate = best.cell.recipe.learning_rate
-        border = ", at the border of those tried" if at_border(rate, self._asked.scan.rates) else ""
-        loss = "" if learned(best.evaluation) else ", by its loss: none certifies more than a constant answer would"
-        return f"learning rate {rate:g} chosen{border}{loss}"
+    def _choice(self, task: Task, done: Mapping[Task, TrainRecord]) -> Choice | None:
+        """Learning rate and weight decay of a training; None while its trials are not all done."""
+        if self._draws is None:
+            return self._asked.unsearched
+        if isinstance(task, Trial):
+            return self._draws.choice(*task)
+        records = [done.get(trial) for trial in self._trials(task.setting)]
+        if None in records:
+            return None
+        best = best_run(filter(None, records))
+        return self._asked.unsearched if best is None else chosen_of(best)
+
+    def _choose(self, setting: Setting) -> None:
+        """Says what was chosen, as soon as all is known."""
+        trials = self._trials(setting)
+        if not all(trial in self._done for trial in trials):
+            return
+        runs = [self._done[trial] for trial in trials]
+        self._say(f"{self._asked.title(setting)}: {_verdict(runs, self._asked.unsearched)}")
+
+    def _trials(self, setting: Setting) -> tuple[Trial, ...]:
+        search = self._asked.grid.search
+        return tuple(Trial(setting, number) for number in range(search.draws if search else 0))
+
+    def _measure_all(self) -> bool:
+        """Measures all costs that are missing, unless another process would be measured along."""
+        if not self._costs:
+            return True
+        with self._shared.quiet() as alone:
+            if alone:
+                for workload in self._asked.workloads():
+                    self._measure(workload)
+        return alone
 
     def _measure(self, workload: Workload) -> None:
         cases: Sequence[Case] = self._asked.cases()
@@ -142,43 +208,6 @@ class ComparisonRun:
             session = measure_costs(cases, workload, rounds=COST_ROUNDS, time_limit=COST_SECONDS, note=note)
         keep(session, self._out, instead_of=sessions if self._force else None)
         self._say(f"{title}: measured in {session.seconds:.0f} s")
-
-    def _locate(self, job: Job) -> Slot:
-        """The folder of a job; a result of another machine keeps the plain name that it has."""
-        plain = self._out / job.cell.id
-        found = self._read(plain, job)
-        if found is None or _same_place(found, self._machine):
-            return Slot(plain, found)
-        here = found.model_copy(update={"machine": self._machine})
-        digest = hashlib.sha256(repr(place(here)).encode()).hexdigest()[:6]
-        folder = self._out / f"{job.cell.id}-{digest}"
-        return Slot(folder, self._read(folder, job))
-
-    def _read(self, folder: Path, job: Job) -> TrainRecord | None:
-        path = folder / RECORD_NAME
-        if not path.exists():
-            self._check_begun(folder, job)
-            return None
-        try:
-            record = read_record(path)
-        except RecordError as error:
-            if self._force:
-                return None
-            raise RecordError(f"{error}; delete {folder}, or replace its run with --force") from error
-        if not isinstance(record, TrainRecord):
-            raise RecordError(f"{path} is the record of a measuring session, not of a training run")
-        if not self._force:
-            _check_comparable(record, job, path)
-        return record
-
-    def _check_begun(self, folder: Path, job: Job) -> None:
-        """Refuses an interrupted run that cannot be gone on with, before hours are spent on others."""
-        if self._force or not (folder / FILE_NAME).exists() or (earlier := read_started(folder)) is None:
-            return
-        now = earlier.model_copy(
-            update={"harness": HARNESS_REVISION, "method": method_info(job.method), "machine": self._machine}
-        )
-        check_continues(earlier, now, folder)
 
 
 def _again(where: Slot) -> str:
@@ -197,29 +226,31 @@ def outcome(record: TrainRecord) -> str:
     return f"accuracy {result.correct / result.images:.1%}, CRA {RADIUS}/255 {robust:.1%}"
 
 
-def _best(tried: Iterable[tuple[Setting, TrainRecord]]) -> dict[Setting, TrainRecord]:
-    """The best trial of each setting that has one which succeeded."""
-    runs: dict[Setting, list[TrainRecord]] = {}
-    for setting, record in tried:
-        runs.setdefault(setting, []).append(record)
-    best = {setting: best_run(records) for setting, records in runs.items()}
-    return {setting: run for setting, run in best.items() if run is not None}
+def chosen_of(run: TrainRecord) -> Choice:
+    """What a run was trained with."""
+    recipe = run.cell.recipe
+    return Choice(learning_rate=recipe.learning_rate, weight_decay=recipe.weight_decay)
 
 
-def _rates(best: Mapping[Setting, TrainRecord]) -> dict[Setting, float]:
-    return {setting: run.cell.recipe.learning_rate for setting, run in best.items()}
-
-
-def _same_place(record: TrainRecord, machine: Machine) -> bool:
-    return place(record) == place(record.model_copy(update={"machine": machine}))
-
-
-def _check_comparable(record: TrainRecord, job: Job, path: Path) -> None:
-    """Refuses a result of the same cell that does not belong beside the new ones."""
-    remedy = "name another --out, or replace it with --force"
-    if record.harness != HARNESS_REVISION:
-        raise RecordError(f"{path} was made by harness revision {record.harness}, not {HARNESS_REVISION}; {remedy}")
-    if record.data.digest != job.data.digest:
-        raise RecordError(f"{path} was made with other images of {job.data.name}; {remedy}")
-    if record.method.source != method_info(job.method).source:
-        raise RecordError(f"{path} was made with other code of {job.method.name}; raise its revision, {remedy}")
+def _verdict(trials: Sequence[TrainRecord], otherwise: Choice) -> str:
+    """What was chosen, and whether that is to be trusted."""
+    best = best_run(trials)
+    if best is None or best.evaluation is None:
+        return f"no trial succeeded; learning rate {otherwise.learning_rate:g} is used"
+    tried, choice = list(map(chosen_of, trials)), chosen_of(best)
+    facts = [f"learning rate {choice.learning_rate:.3g}"]
+    if len({one.weight_decay for one in tried}) > 1:
+        facts.append(f"weight decay {choice.weight_decay:.2g}")
+    border = [
+        name
+        for name, value, values in (
+            ("learning rates", choice.learning_rate, [one.learning_rate for one in tried]),
+            ("weight decays", choice.weight_decay, [one.weight_decay for one in tried]),
+        )
+        if at_border(value, values)
+    ]
+    text = " and ".join(facts) + " chosen"
+    text += f", at the border of the {' and of the '.join(border)} tried" if border else ""
+    return text + (
+        "" if learned(best.evaluation) else ", by its loss: none certifies more than a constant answer would"
+    )

@@ -1,23 +1,20 @@
-"""What a comparison is asked to do: methods on data sets, sizes and seeds, as cells in the order in which they run."""
+"""A grid with everything that it names: methods, images and a device, and the cells that they make."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 
 from onelip.bench.costs import Case, cases_of
-from onelip.bench.data import DATASETS, ImageData
-from onelip.bench.records import Cell, PaddingChoice, Recipe
-from onelip.bench.subject import Workload, check_network
-from onelip.bench.train.budget import Budget
-from onelip.errors import UnsupportedShapeError
+from onelip.bench.data import ImageData
+from onelip.bench.grid import Choice, Final, Grid, Setting, Task, Trial, budget_of, settings, tasks
+from onelip.bench.records import Cell
+from onelip.bench.report.wording import PADDINGS, kernels
+from onelip.bench.subject import Workload
 from onelip.method import Method
 from onelip.models.sizes import width_of
-
-Setting = tuple[str, str, str]
-"""Names of method, data set and size: what a learning rate is chosen for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,131 +23,115 @@ class Job:
 
     Attributes:
         data: The images that the cell is trained and evaluated on.
+        title: The cell in a few words.
     """
 
     cell: Cell
     method: Method
     data: ImageData
-
-    @property
-    def setting(self) -> Setting:
-        """What the cell's learning rate was or will be chosen for."""
-        return self.cell.method, self.cell.data, self.cell.size
-
-    @property
-    def title(self) -> str:
-        """The cell in a few words."""
-        cell = self.cell
-        what = f"seed {cell.seed}" if cell.evaluate_on == "test" else f"learning rate {cell.recipe.learning_rate:g}"
-        return f"{self.method.title} {cell.size} on {self.data.title}, {what}"
+    title: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scan:
-    """The choice of a learning rate per method, on held-out training images.
-
-    Attributes:
-        rates: What is tried.
-        budget: Of each trial.
-    """
-
-    rates: tuple[float, ...]
-    budget: Budget
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """What is compared. Everything but the layers and the learning rates is shared by all cells.
+    """What is compared. Everything but the layers, learning rates and weight decays is shared by all methods.
 
     Attributes:
-        recipe: Its learning rate is used where none is chosen by a scan.
-        scan: None for no scan.
+        grid: The axes; its names of methods and data sets are those of the next two.
+        methods: The methods.
+        data: The images.
+        device: Where everything happens.
+        without: What is left out.
     """
 
+    grid: Grid
     methods: tuple[Method, ...]
     data: tuple[ImageData, ...]
-    sizes: tuple[str, ...]
-    seeds: tuple[int, ...]
-    budget: Budget
-    padding: PaddingChoice
-    recipe: Recipe
     device: torch.device
-    scan: Scan | None = None
+    without: frozenset[Setting] = frozenset()
 
-    def finals(self, rates: Mapping[Setting, float]) -> tuple[Job, ...]:
-        """The cells of the comparison: all methods next to each other, and all of them before the next seed.
+    @cached_property
+    def settings(self) -> tuple[Setting, ...]:
+        """All networks."""
+        every = settings(self.grid, (method.name for method in self.methods), (data.name for data in self.data))
+        return tuple(setting for setting in every if setting not in self.without)
 
-        Args:
-            rates: The chosen learning rates; the recipe's stands in where there is none.
-        """
-        jobs = (
-            self._job(method, data, size, seed)
-            for seed in self.seeds
-            for size in self.sizes
-            for data in self.data
-            for method in self.methods
+    @cached_property
+    def tasks(self) -> tuple[Task, ...]:
+        """All trainings, in the order in which they are begun."""
+        return tasks(self.grid, self.settings)
+
+    @property
+    def unsearched(self) -> Choice:
+        """What is used where nothing was chosen."""
+        recipe = self.grid.recipe
+        return Choice(learning_rate=recipe.learning_rate, weight_decay=recipe.weight_decay)
+
+    def job(self, task: Task, choice: Choice) -> Job:
+        """A training with what was chosen for it."""
+        method, data = self._method(task.setting), self._data(task.setting)
+        if isinstance(task, Trial):
+            data = self._held_out[data.name]
+        recipe = self.grid.recipe.model_copy(update=choice.model_dump())
+        setting = task.setting
+        cell = Cell(
+            method=method.name,
+            revision=method.revision,
+            size=setting.size,
+            width=width_of(setting.size, data.image[1]),
+            kernel_size=setting.kernel_size,
+            data=data.name,
+            padding=setting.padding,
+            budget=budget_of(self.grid, task),
+            recipe=recipe,
+            seed=task.seed if isinstance(task, Final) else self.grid.seeds[0],
+            evaluate_on="test" if isinstance(task, Final) else "validation",
         )
-        return tuple(_with_rate(job, rates.get(job.setting, self.recipe.learning_rate)) for job in jobs)
+        return Job(cell=cell, method=method, data=data, title=f"{self.title(setting)}, {self._detail(task, choice)}")
 
-    def trials(self) -> tuple[Job, ...]:
-        """The cells of the scan, with the first seed."""
-        if self.scan is None:
-            return ()
-        scan = replace(self, data=tuple(data.validation_split() for data in self.data), budget=self.scan.budget)
-        jobs = [
-            scan._job(method, data, size, self.seeds[0])
-            for size in self.sizes
-            for data in scan.data
-            for method in self.methods
-        ]
-        return tuple(_as_trial(_with_rate(job, rate)) for job in jobs for rate in self.scan.rates)
+    def title(self, setting: Setting) -> str:
+        """A network in a few words, with those facts in which others differ."""
+        title = f"{self._method(setting).title} {setting.size} on {self._data(setting).title}"
+        padding = f", {PADDINGS[setting.padding]}" if len(self.grid.paddings) > 1 else ""
+        return title + padding + kernels(setting.kernel_size)
 
     def workloads(self) -> tuple[Workload, ...]:
         """The networks whose costs are measured, without the method: each shape once."""
-        shapes = dict.fromkeys((size, data.image, data.classes) for size in self.sizes for data in self.data)
+        by_name = {data.name: data for data in self.data}
+        shapes = dict.fromkeys(
+            (one.size, by_name[one.data].image, by_name[one.data].classes, one.kernel_size) for one in self.settings
+        )
         return tuple(
-            Workload(size=size, image=image, classes=classes, batch_size=self.recipe.batch_size, device=self.device)
-            for size, image, classes in shapes
+            Workload(
+                size=size,
+                image=image,
+                classes=classes,
+                batch_size=self.grid.recipe.batch_size,
+                device=self.device,
+                kernel_size=kernel_size,
+            )
+            for size, image, classes, kernel_size in shapes
         )
 
     def cases(self) -> tuple[Case, ...]:
         """What a measuring session has to contain."""
-        return cases_of(self.methods, self.padding)
+        return tuple(dict.fromkeys(case for padding in self.grid.paddings for case in cases_of(self.methods, padding)))
 
-    def check(self) -> None:
-        """Refuses networks that cannot be built, before anything is trained.
+    @cached_property
+    def _held_out(self) -> dict[str, ImageData]:
+        return {data.name: data.validation_split() for data in self.data}
 
-        Raises:
-            OnelipError: Names the data set, the method and the size.
-        """
-        for data in self.data:
-            try:
-                for workload in replace(self, data=(data,)).workloads():
-                    for case in self.cases():
-                        check_network(*case, workload)
-            except UnsupportedShapeError as error:
-                advice = "" if data.name in DATASETS else "; pictures can be resized: --resize 32"
-                raise UnsupportedShapeError(f"data {data.name}: {error}{advice}") from error
+    def _method(self, setting: Setting) -> Method:
+        return next(method for method in self.methods if method.name == setting.method)
 
-    def _job(self, method: Method, data: ImageData, size: str, seed: int) -> Job:
-        cell = Cell(
-            method=method.name,
-            revision=method.revision,
-            size=size,
-            width=width_of(size, data.image[1]),
-            data=data.name,
-            padding=self.padding,
-            budget=str(self.budget),
-            recipe=self.recipe,
-            seed=seed,
+    def _data(self, setting: Setting) -> ImageData:
+        return next(data for data in self.data if data.name == setting.data)
+
+    def _detail(self, task: Task, choice: Choice) -> str:
+        if isinstance(task, Final):
+            budget = f"{task.budget}, " if len(self.grid.budgets) > 1 else ""
+            return f"{budget}seed {task.seed}"
+        decay = (
+            f", weight decay {choice.weight_decay:.2g}" if choice.weight_decay != self.grid.recipe.weight_decay else ""
         )
-        return Job(cell=cell, method=method, data=data)
-
-
-def _with_rate(job: Job, rate: float) -> Job:
-    recipe = job.cell.recipe.model_copy(update={"learning_rate": rate})
-    return replace(job, cell=job.cell.model_copy(update={"recipe": recipe}))
-
-
-def _as_trial(job: Job) -> Job:
-    return replace(job, cell=job.cell.model_copy(update={"evaluate_on": "validation"}))
+        return f"learning rate {choice.learning_rate:.3g}{decay}"

@@ -16,9 +16,9 @@ from onelip.bench.measure.machine import describe_machine
 from onelip.bench.measure.precision import full_precision
 from onelip.bench.measure.timing import interleave
 from onelip.bench.others import Other
-from onelip.bench.records import CostEntry, CostRecord, Costs, OtherCosts, PaddingChoice
+from onelip.bench.records import CostEntry, CostRecord, Costs, KernelSize, OtherCosts, PaddingChoice
 from onelip.bench.selection import yardstick
-from onelip.bench.subject import Subject, Trained, Workload, check_network
+from onelip.bench.subject import Subject, Trained, Workload, planned_network
 from onelip.linalg.conv import Padding
 from onelip.method import Method
 from onelip.models.sizes import width_of
@@ -55,6 +55,7 @@ def workloads_for(
     classes: int,
     batch_size: int,
     device: torch.device,
+    kernel_size: KernelSize = 3,
 ) -> tuple[Workload, ...]:
     """What is measured, one workload per size.
 
@@ -62,10 +63,11 @@ def workloads_for(
         OnelipError: A network does not fit the images; nothing was measured yet.
     """
     workloads = tuple(
-        Workload(size=size, image=image, classes=classes, batch_size=batch_size, device=device) for size in sizes
+        Workload(size=size, image=image, classes=classes, batch_size=batch_size, device=device, kernel_size=kernel_size)
+        for size in sizes
     )
     for workload, case in product(workloads, tuple(cases)):
-        check_network(*case, workload)
+        planned_network(*case, workload)
     return workloads
 
 
@@ -104,6 +106,7 @@ def measure_costs(
     return CostRecord(
         size=workload.size,
         width=width_of(workload.size, workload.image[1]),
+        kernel_size=workload.kernel_size,
         image=workload.image,
         classes=workload.classes,
         batch_size=workload.batch_size,

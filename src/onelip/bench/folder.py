@@ -25,7 +25,7 @@ def held(folder: Path, option: str = "--out") -> Iterator[None]:
     Raises:
         RecordError: It cannot be made or written, or another process holds it.
     """
-    _check_writable(folder, option)
+    check_writable(folder, option)
     path = folder / LOCK_NAME
     try:
         with FileLock(path, timeout=0):
@@ -39,7 +39,12 @@ def held(folder: Path, option: str = "--out") -> Iterator[None]:
         ) from error
 
 
-def _check_writable(folder: Path, option: str) -> None:
+def check_writable(folder: Path, option: str) -> None:
+    """Makes a folder if there is none.
+
+    Raises:
+        RecordError: It cannot be made or written.
+    """
     trial = folder / ".onelip-writable"
     try:
         write_text(trial, "")

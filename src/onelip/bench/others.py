@@ -59,6 +59,7 @@ class Other:
                 size=workload.size,
                 classes=workload.classes,
                 image=workload.image,
+                kernel_size=workload.kernel_size,
                 padding="circular",
             )
         conv2d, linear = self.conv2d(), self.linear()

@@ -17,7 +17,8 @@ from onelip.bench.comparison import Job
 from onelip.bench.failure import failure
 from onelip.bench.measure.machine import describe_machine
 from onelip.bench.measure.precision import full_precision
-from onelip.bench.records import Cell, Machine, MethodInfo, Model, Positive
+from onelip.bench.origin import Machine, MethodInfo, Model, Positive
+from onelip.bench.records import Cell
 from onelip.bench.report.wording import software
 from onelip.bench.saved import build_network
 from onelip.bench.selection import method_info

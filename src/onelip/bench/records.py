@@ -10,7 +10,9 @@ import hashlib
 import json
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeInt, PositiveInt
+from pydantic import Field, FiniteFloat, NonNegativeInt, PositiveInt
+
+from onelip.bench.origin import DataInfo, Machine, MethodInfo, Model, NonNegative, Positive
 
 SCHEMA: Literal[2] = 2
 HARNESS_REVISION = 2
@@ -19,16 +21,9 @@ HARNESS_REVISION = 2
 CURVE_STEPS = 512
 """Certified radii are counted at k/255 for k = 0 .. CURVE_STEPS."""
 
-Status = Literal["ok", "diverged", "oom", "timeout", "error"]
+Status = Literal["ok", "diverged", "oom", "timeout", "error", "pruned"]
 PaddingChoice = Literal["paper", "circular", "zeros"]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-
-
-class Model(BaseModel):
-    """Base of all records: frozen, and strict about unknown fields."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+KernelSize = Literal[1, 3, 5]
 
 
 class Recipe(Model):
@@ -55,41 +50,11 @@ class Recipe(Model):
     augment: bool = True
 
 
-class DataInfo(Model):
-    """Which images: the data set's name, the digest of its content, and its sizes."""
-
-    name: str
-    title: str
-    digest: str
-    image: tuple[PositiveInt, PositiveInt, PositiveInt]
-    classes: PositiveInt
-    train: PositiveInt
-    test: PositiveInt
-
-
-class MethodInfo(Model):
-    """What a report needs to know of a method, so that it does not import it.
-
-    Attributes:
-        source: Digest of the files of a method that is not part of onelip; empty for the others, whose results are
-            told apart by their revision.
-    """
-
-    name: str
-    title: str
-    cite: str
-    revision: PositiveInt
-    slack: NonNegative
-    constrained: bool
-    orthogonal: bool
-    padding: Literal["circular", "zeros"]
-    source: str = ""
-
-
 class Cell(Model):
     """One cell of the comparison: everything that determines a training run.
 
     Attributes:
+        kernel_size: Of all blocks but the last, which has 1x1 kernels.
         evaluate_on: "test": train on all training images, evaluate on the test images; "validation": train on nine
             tenths of the training images and evaluate on the fixed held-out tenth (used to choose a learning rate).
     """
@@ -99,6 +64,7 @@ class Cell(Model):
     model: Literal["convnet"] = "convnet"
     size: str
     width: PositiveInt
+    kernel_size: KernelSize = 3
     data: str
     padding: PaddingChoice
     budget: str
@@ -114,22 +80,6 @@ class Cell(Model):
         where = "" if self.evaluate_on == "test" else "-validation"
         data = "".join(c if c.isalnum() else "_" for c in self.data)[-24:]
         return f"{self.method}-{self.size}-{data}-{self.budget}-s{self.seed}{where}-{digest}"
-
-
-class Machine(Model):
-    """Where a record comes from: processor, device, threads and versions."""
-
-    processor: str
-    cores: PositiveInt
-    threads: PositiveInt
-    memory_bytes: PositiveInt
-    device: str
-    device_name: str
-    system: str
-    python: str
-    torch: str
-    onelip: str
-    commit: str | None = None
 
 
 class Started(Model):
@@ -281,6 +231,7 @@ class CostRecord(Model):
     model: Literal["convnet"] = "convnet"
     size: str
     width: PositiveInt
+    kernel_size: KernelSize = 3
     image: tuple[PositiveInt, PositiveInt, PositiveInt]
     classes: PositiveInt
     batch_size: PositiveInt
@@ -294,7 +245,8 @@ class CostRecord(Model):
     def id(self) -> str:
         """A readable name for files."""
         image = "x".join(map(str, self.image))
-        return f"cost-{self.size}-{image}-b{self.batch_size}-{self.machine.device}"
+        kernels = "" if self.kernel_size == 3 else f"-k{self.kernel_size}"
+        return f"cost-{self.size}{kernels}-{image}-b{self.batch_size}-{self.machine.device}"
 
 
 Record = Annotated[TrainRecord | CostRecord, Field(discriminator="kind")]

@@ -12,6 +12,7 @@ from typing import TypeVar
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json
 
+from onelip.bench.origin import Machine, Model
 from onelip.bench.records import (
     CURVE_STEPS,
     HARNESS_REVISION,
@@ -19,8 +20,6 @@ from onelip.bench.records import (
     Cell,
     CostRecord,
     Evaluation,
-    Machine,
-    Model,
     Record,
     Started,
     TrainRecord,
@@ -158,6 +157,11 @@ def load_records(folder: Path) -> Records:
         stale=tuple(stale),
         corrupt=tuple(corrupt),
     )
+
+
+def holds_records(folder: Path) -> bool:
+    """Whether anything below a folder could be a record."""
+    return bool(_candidates(folder))
 
 
 def place(record: TrainRecord) -> tuple[str, ...]:

@@ -23,7 +23,13 @@ WEIGHTS_NAME = "model.safetensors"
 def build_network(cell: Cell, method: Method, data: ImageData) -> ConvNet:
     """The untrained network of a cell; its first module subtracts the mean of the training images."""
     return ConvNet(
-        method, size=cell.width, classes=data.classes, image=data.image, padding=cell.padding, mean=data.mean
+        method,
+        size=cell.width,
+        classes=data.classes,
+        image=data.image,
+        kernel_size=cell.kernel_size,
+        padding=cell.padding,
+        mean=data.mean,
     )
 
 

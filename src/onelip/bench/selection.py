@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
 
-from onelip.bench.records import MethodInfo
+from onelip.bench.origin import MethodInfo
 from onelip.errors import UnknownNameError
 from onelip.method import Method
 from onelip.methods import METHODS

@@ -6,7 +6,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from onelip.bench.costs import Case
-from onelip.bench.records import HARNESS_REVISION, CostRecord, Machine
+from onelip.bench.origin import Machine
+from onelip.bench.records import HARNESS_REVISION, CostRecord
 from onelip.bench.results import COST_PATTERN, read_record, write_record
 from onelip.bench.subject import Workload
 from onelip.errors import RecordError
@@ -75,8 +76,9 @@ def _readable(folder: Path) -> Iterator[tuple[Path, CostRecord]]:
 
 def _fits(record: CostRecord, workload: Workload, machine: Machine) -> bool:
     width = width_of(workload.size, workload.image[1])
-    asked = (width, workload.image, workload.classes, workload.batch_size, *_place(machine))
-    return (record.width, record.image, record.classes, record.batch_size, *_place(record.machine)) == asked
+    asked = (width, workload.kernel_size, workload.image, workload.classes, workload.batch_size, *_place(machine))
+    there = (record.width, record.kernel_size, record.image, record.classes, record.batch_size)
+    return (*there, *_place(record.machine)) == asked
 
 
 def _place(machine: Machine) -> tuple[str, str, str, int]:

@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from onelip.bench.records import Machine, MethodInfo, Model, NonNegative, Positive, Status
+from onelip.bench.origin import Machine, MethodInfo, Model, NonNegative, Positive
+from onelip.bench.records import Status
 from onelip.errors import plain
 
 

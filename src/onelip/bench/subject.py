@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from onelip.bench.measure.flops import count_macs
 from onelip.bench.measure.memory import peak_bytes
+from onelip.bench.records import KernelSize
 from onelip.errors import OnelipError
 from onelip.linalg.conv import Padding
 from onelip.method import Method
@@ -35,6 +36,7 @@ class Workload:
         classes: Number of logits.
         batch_size: Images per step.
         device: Where it is measured.
+        kernel_size: Of all blocks but the last.
         low_precision: Train with activations in bfloat16; weights are constructed in float32 all the same.
         compiled: Train the network and its loss as torch.compile makes and fuses them.
     """
@@ -44,25 +46,29 @@ class Workload:
     classes: int
     batch_size: int
     device: torch.device
+    kernel_size: KernelSize = 3
     low_precision: bool = False
     compiled: bool = False
 
 
-def check_network(method: Method, padding: Padding, workload: Workload) -> None:
+def planned_network(method: Method, padding: Padding, workload: Workload) -> ConvNet | None:
     """Builds a network without memory for its weights, to find out beforehand whether it can be built.
+
+    Returns:
+        The network; None where a method raises anything else, perhaps only without memory: that becomes the record of
+        its run.
 
     Raises:
         OnelipError: The network does not take the images, or the method does not take the network's layers.
     """
     try:
         with torch.device("meta"):
-            _network(method, padding, workload)
+            return _network(method, padding, workload)
     except OnelipError as error:
         image = "x".join(map(str, workload.image))
         raise type(error)(f"{method.title}, size {workload.size}, images {image}: {error}") from error
-    except Exception:  # noqa: BLE001
-        # Whatever else a foreign method raises, perhaps only without memory, becomes the record of its run.
-        return
+    except Exception:  # noqa: BLE001  # foreign methods may raise anything
+        return None
 
 
 class Trained:
@@ -194,4 +200,11 @@ def _objective(model: nn.Module, images_BCHW: Tensor, labels_B: Tensor) -> Calla
 
 
 def _network(method: Method, padding: Padding, workload: Workload) -> ConvNet:
-    return ConvNet(method, size=workload.size, classes=workload.classes, image=workload.image, padding=padding)
+    return ConvNet(
+        method,
+        size=workload.size,
+        classes=workload.classes,
+        image=workload.image,
+        kernel_size=workload.kernel_size,
+        padding=padding,
+    )

@@ -8,7 +8,20 @@ from typing import Annotated
 
 import typer
 
-from onelip.cli import budget, certify, compare, data, diagnose, measure, methods, report, reproduce, train, verify
+from onelip.cli import (
+    budget,
+    certify,
+    compare,
+    data,
+    diagnose,
+    grid,
+    measure,
+    methods,
+    report,
+    reproduce,
+    train,
+    verify,
+)
 
 app = typer.Typer(
     name="onelip",
@@ -27,7 +40,7 @@ app = typer.Typer(
 )
 
 
-EPILOGS = {"compare": compare.EXAMPLES}
+EPILOGS = {"compare": compare.EXAMPLES, "grid": grid.EXAMPLES}
 
 
 def _flowing(command: Callable[..., None]) -> str:
@@ -58,6 +71,7 @@ def _onelip(
 
 COMMANDS = (
     compare.compare,
+    grid.grid,
     methods.methods,
     train.train,
     certify.certify,

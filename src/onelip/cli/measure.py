@@ -37,6 +37,7 @@ def measure(
     ] = "3x32x32",
     classes: Annotated[int, typer.Option(help="Number of classes.", rich_help_panel=WHAT, min=1)] = 10,
     padding: options.PaddingOption = "paper",
+    kernel_size: options.Kernels = "3",
     batch_size: options.BatchSize = 256,
     rounds: Annotated[int, typer.Option(help="Time samples of each kind.", rich_help_panel=HOW, min=1)] = 30,
     limit: Annotated[
@@ -63,7 +64,11 @@ def measure(
     Example: onelip measure --sizes XS,S --image 1x8x8
     """
     with clear_errors(lambda: "Finished sessions are kept." if out else "Nothing was written."):
-        shape, seconds = options.image_shape(image), _seconds(limit)
+        shape, seconds, kernel = (
+            image_shape(image),
+            options.limit_seconds(limit),
+            options.kernel_choice(kernel_size),
+        )
         if profile and as_json:
             raise OnelipError("--profile prints tables, and --json prints none; leave one of them out")
         from onelip.bench.costs import cases_of, workloads_for
@@ -75,7 +80,13 @@ def measure(
         cases = cases_of(asked, options.padding_choice(padding))
         others = _others(peers, quiet=as_json)
         workloads = workloads_for(
-            cases, options.size_list(sizes), image=shape, classes=classes, batch_size=batch_size, device=found
+            cases,
+            options.size_list(sizes),
+            image=shape,
+            classes=classes,
+            batch_size=batch_size,
+            device=found,
+            kernel_size=kernel,
         )
         if not as_json:
             note_unused_gpu(found)
@@ -89,6 +100,19 @@ def measure(
             for workload in workloads:
                 print_profiles(cases, workload)
         _exit_if_all_failed(records, {method.name for method in asked})
+
+
+def image_shape(text: str) -> tuple[int, int, int]:
+    """The image shape (C, H, W) in a text such as 3x32x32.
+
+    Raises:
+        OnelipError: It is no shape.
+    """
+    parts = text.split("x")
+    if len(parts) != 3 or not all(part.isascii() and part.isdecimal() and int(part) > 0 for part in parts):
+        raise OnelipError(f"--image {text!r} is not allowed; give channels x height x width, such as 3x32x32")
+    channels, height, width = map(int, parts)
+    return channels, height, width
 
 
 def _exit_if_all_failed(records: Sequence[CostRecord], names: Set[str]) -> None:
@@ -114,7 +138,7 @@ def _measured(
     *,
     others: Sequence[Other],
     rounds: int,
-    seconds: float,
+    seconds: float | None,
     out: Path | None,
 ) -> CostRecord:
     from onelip.bench.costs import measure_costs
@@ -138,16 +162,3 @@ def _print(records: list[CostRecord], as_json: bool, out: Path | None) -> None:
     print_costs(records, Console())
     if out is not None:
         say(f"Records: {out}; onelip report {out} makes a page of them.")
-
-
-def _seconds(text: str) -> float:
-    """The time in a text such as 60s."""
-    from onelip.bench.train.budget import Budget
-
-    try:
-        seconds = Budget.parse(text).seconds
-    except OnelipError:
-        seconds = None
-    if seconds is None:
-        raise OnelipError(f"--limit {text!r} is not allowed; give a time such as 60s or 10m")
-    return seconds

@@ -12,7 +12,7 @@ import typer
 from onelip.errors import OnelipError, UnknownNameError
 
 if TYPE_CHECKING:
-    from onelip.bench.records import PaddingChoice, Recipe
+    from onelip.bench.records import KernelSize, PaddingChoice, Recipe
     from onelip.certify import Arithmetic
 
 T = TypeVar("T")
@@ -63,6 +63,14 @@ Budget = Annotated[
         help="Training per network: a time (20s, 10m, 2h) or a number of epochs (12epochs).", rich_help_panel=WHAT
     ),
 ]
+Budgets = Annotated[
+    str,
+    typer.Option(
+        "--budget",
+        help="Training per network: times (20s, 10m, 2h) or numbers of epochs (12epochs), separated by commas.",
+        rich_help_panel=WHAT,
+    ),
+]
 Seeds = Annotated[
     str, typer.Option(help="Random seeds, separated by commas: one run per method each.", rich_help_panel=WHAT)
 ]
@@ -72,23 +80,36 @@ PaddingOption = Annotated[
         help="circular or zeros for all methods, or paper: what each method's paper uses.", rich_help_panel=HOW
     ),
 ]
-Device = Annotated[str, typer.Option(help="cpu, cuda or cuda:N.", rich_help_panel=HOW)]
-LearningRate = Annotated[float, typer.Option(help="Peak of the one-cycle learning rate.", rich_help_panel=HOW)]
-WeightDecay = Annotated[float, typer.Option(help="L2 penalty on every parameter.", rich_help_panel=HOW)]
-BatchSize = Annotated[int, typer.Option(help="Images per step.", rich_help_panel=HOW, min=1)]
-ScanRates = Annotated[
+Paddings = Annotated[
+    str,
+    typer.Option(
+        "--padding",
+        help="circular or zeros for all methods, or paper: what each method's paper uses. Separated by commas.",
+        rich_help_panel=HOW,
+    ),
+]
+Kernels = Annotated[
+    str, typer.Option("--kernel-size", help="1, 3 or 5, of all blocks but the last.", rich_help_panel=HOW)
+]
+KernelSizes = Annotated[
+    str,
+    typer.Option(
+        "--kernel-size", help="1, 3 or 5, of all blocks but the last; separated by commas.", rich_help_panel=HOW
+    ),
+]
+Limit = Annotated[
     str | None,
     typer.Option(
-        "--scan",
-        help="Learning rates, such as 0.01,0.03,0.1,0.3: each method tries them on a held-out tenth of the training "
-        "images and uses the best. Needs --scan-budget.",
+        help="Begin no training that would end later than this, such as 30m: the same command goes on another time.",
         rich_help_panel=HOW,
         show_default=False,
     ),
 ]
-ScanBudget = Annotated[
-    str | None, typer.Option(help="Training per learning rate tried.", rich_help_panel=HOW, show_default=False)
-]
+Force = Annotated[bool, typer.Option("--force", help="Do again, and replace, what is there.")]
+Device = Annotated[str, typer.Option(help="cpu, cuda or cuda:N.", rich_help_panel=HOW)]
+LearningRate = Annotated[float, typer.Option(help="Peak of the one-cycle learning rate.", rich_help_panel=HOW)]
+WeightDecay = Annotated[float, typer.Option(help="L2 penalty on every parameter.", rich_help_panel=HOW)]
+BatchSize = Annotated[int, typer.Option(help="Images per step.", rich_help_panel=HOW, min=1)]
 Costs = Annotated[bool, typer.Option("--costs/--no-costs", help="Measure time and memory too.", rich_help_panel=HOW)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a script instead of tables.")]
 AsMarkdown = Annotated[bool, typer.Option("--markdown", help="Print a Markdown table, as in the README.")]
@@ -163,19 +184,6 @@ def size_list(text: str) -> tuple[str, ...]:
     return found
 
 
-def image_shape(text: str) -> tuple[int, int, int]:
-    """The image shape (C, H, W) in a text such as 3x32x32.
-
-    Raises:
-        OnelipError: It is no shape.
-    """
-    parts = text.split("x")
-    if len(parts) != 3 or not all(part.isascii() and part.isdecimal() and int(part) > 0 for part in parts):
-        raise OnelipError(f"--image {text!r} is not allowed; give channels x height x width, such as 3x32x32")
-    channels, height, width = map(int, parts)
-    return channels, height, width
-
-
 def method_names(methods: str | None, own: Sequence[str] | None) -> tuple[str, ...]:
     """What --methods and --method name together: all registered methods, unless registered ones are named."""
     added = tuple(own or ())
@@ -187,6 +195,16 @@ def method_names(methods: str | None, own: Sequence[str] | None) -> tuple[str, .
     return added if any(":" not in name for name in added) else ("all", *added)
 
 
+def kernel_choice(text: str) -> KernelSize:
+    """The kernel size in a text.
+
+    Raises:
+        UnknownNameError: It is none.
+    """
+    choices: dict[str, KernelSize] = {"1": 1, "3": 3, "5": 5}
+    return choices[one_of("kernel size", text, tuple(choices))]
+
+
 def padding_choice(text: str) -> PaddingChoice:
     """The padding of that name.
 
@@ -194,10 +212,7 @@ def padding_choice(text: str) -> PaddingChoice:
         UnknownNameError: There is none.
     """
     choices: tuple[PaddingChoice, ...] = ("paper", "circular", "zeros")
-    for choice in choices:
-        if text == choice:
-            return choice
-    raise unknown("padding", text, choices)
+    return one_of("padding", text, choices)
 
 
 def arithmetic(text: str) -> Arithmetic:
@@ -207,10 +222,42 @@ def arithmetic(text: str) -> Arithmetic:
         UnknownNameError: There is none.
     """
     choices: tuple[Arithmetic, ...] = ("float64", "real")
-    for choice in choices:
-        if text == choice:
-            return choice
-    raise unknown("arithmetic", text, choices)
+    return one_of("arithmetic", text, choices)
+
+
+def each(text: str, read: Callable[[str], T]) -> tuple[T, ...]:
+    """The parts of a list with commas, each read; one that is empty is read as such."""
+    return tuple(dict.fromkeys(map(read, listed(text) or ("",))))
+
+
+def budget_text(text: str) -> str:
+    """A budget in its canonical text.
+
+    Raises:
+        OnelipError: It is none.
+    """
+    from onelip.bench.train.budget import Budget
+
+    return str(Budget.parse(text))
+
+
+def limit_seconds(text: str | None) -> float | None:
+    """The seconds of --limit.
+
+    Raises:
+        OnelipError: It is no time.
+    """
+    from onelip.bench.train.budget import Budget
+
+    if text is None:
+        return None
+    try:
+        seconds = Budget.parse(text).seconds
+    except OnelipError:
+        seconds = None
+    if seconds is None:
+        raise OnelipError(f"--limit {text!r} is not allowed; give a time such as 60s or 10m")
+    return seconds
 
 
 def recipe(**settings: Any) -> Recipe:
@@ -229,6 +276,18 @@ def recipe(**settings: Any) -> Recipe:
         first = error.errors(include_url=False)[0]
         option = str(first["loc"][0]).replace("_", "-")
         raise OnelipError(f"--{option} {first['input']}: {first['msg']}") from error
+
+
+def one_of(what: str, text: str, choices: Sequence[T]) -> T:
+    """The choice of that name.
+
+    Raises:
+        UnknownNameError: There is none.
+    """
+    for choice in choices:
+        if text == choice:
+            return choice
+    raise unknown(what, text, map(str, choices))
 
 
 def unknown(what: str, name: str, valid: Iterable[str]) -> UnknownNameError:

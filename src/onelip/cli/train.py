@@ -11,6 +11,7 @@ from onelip.cli import options
 from onelip.cli.display import note_unused_gpu, print_evaluation, say, show_pictures
 from onelip.cli.errors import clear_errors
 from onelip.cli.options import WHAT
+from onelip.cli.running import refuse
 
 FAILED = 1
 """Exit code of a training that did not succeed."""
@@ -31,6 +32,7 @@ def train(
     budget: options.Budget = "20s",
     seed: Annotated[int, typer.Option(help="Random seed.", rich_help_panel=WHAT, min=0, max=2**63 - 1)] = 0,
     padding: options.PaddingOption = "paper",
+    kernel_size: options.Kernels = "3",
     device: options.Device = "cpu",
     learning_rate: options.LearningRate = 0.1,
     weight_decay: options.WeightDecay = 1e-5,
@@ -49,24 +51,31 @@ def train(
         recipe = options.recipe(learning_rate=learning_rate, weight_decay=weight_decay, batch_size=batch_size)
         from onelip.bench.comparison import Comparison
         from onelip.bench.data import load
+        from onelip.bench.forecast import refusals
+        from onelip.bench.grid import Grid
         from onelip.bench.measure.machine import find_device
         from onelip.bench.selection import find_method
         from onelip.bench.single import run_alone
-        from onelip.bench.train.budget import Budget
         from onelip.bench.train.progress import show_progress
 
-        asked = Comparison(
-            budget=Budget.parse(budget),
-            seeds=(seed,),
+        grid = Grid(
+            methods=(method,),
+            data=(data,),
             sizes=(size,),
-            padding=options.padding_choice(padding),
+            budgets=(options.budget_text(budget),),
+            paddings=(options.padding_choice(padding),),
+            kernel_sizes=(options.kernel_choice(kernel_size),),
+            seeds=(seed,),
             recipe=recipe,
-            device=find_device(device),
+        )
+        asked = Comparison(
+            grid=grid,
             methods=(find_method(method),),
             data=(load(data, data_dir, resize=resize, track=show_pictures),),
+            device=find_device(device),
         )
-        asked.check()
-        (job,) = asked.finals({})
+        refuse(refusals(asked), "")
+        job = asked.job(asked.tasks[0], asked.unsearched)
         note_unused_gpu(asked.device)
         record = run_alone(job, out, device=asked.device, resume=resume, force=force, say=say, show=show_progress)
         if record.evaluation is None:

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from onelip.bench.records import DataInfo
+from onelip.bench.origin import DataInfo
 from onelip.errors import DataError
 
 FOLDER_VARIABLE = "ONELIP_DATA"

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from onelip.bench.records import Machine
+from onelip.bench.origin import Machine
 from onelip.errors import OnelipError, UnknownNameError
 
 PACKAGE = Path(__file__).resolve().parents[2]
@@ -73,6 +73,13 @@ def describe_machine(device: torch.device | str) -> Machine:
         onelip=_version("onelip"),
         commit=_commit(PACKAGE),
     )
+
+
+def memory_of(device: torch.device) -> int:
+    """Bytes of a device's memory: for a processor the main memory."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_properties(device).total_memory
+    return _memory_bytes()
 
 
 def source_digest() -> str:

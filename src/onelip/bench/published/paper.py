@@ -12,7 +12,7 @@ class Paper:
     """The tables that training runs are laid beside.
 
     Attributes:
-        accuracy: Accuracy and certified accuracy at 36/255 of all data sets, methods, sizes and budgets, 3x3 kernels.
+        accuracy: Accuracy and certified accuracy at 36/255 of all data sets, methods, sizes, kernels and budgets.
         curves: Certified accuracy at four radii, CIFAR-10 and 24 h.
         budgets: What the budgets are in epochs.
     """
@@ -21,20 +21,22 @@ class Paper:
     curves: tuple[Curve, ...]
     budgets: tuple[EpochBudget, ...]
 
-    def results(self, method: str, size: str, data: str) -> tuple[Accuracy, ...]:
+    def results(self, method: str, size: str, data: str, kernel_size: int) -> tuple[Accuracy, ...]:
         """The results of a network, one per budget."""
-        key = (method, size, data)
-        return tuple(row for row in self.accuracy if (row.method, row.size, row.data) == key)
+        key = (method, size, data, kernel_size)
+        return tuple(row for row in self.accuracy if (row.method, row.size, row.data, row.kernel) == key)
 
     def curve(self, result: Accuracy) -> Curve | None:
         """The same run at four radii, where they were published."""
-        if (result.data, result.hours) != ("cifar10", 24):
+        if (result.data, result.hours, result.kernel) != ("cifar10", 24, 3):
             return None
         key = (result.method, result.size)
         return next((curve for curve in self.curves if (curve.method, curve.size) == key), None)
 
     def epochs(self, result: Accuracy) -> int | None:
-        """How many epochs a result was trained; None where it is not published."""
+        """How many epochs a result was trained; None where it is not published, as of networks of 1x1 kernels."""
+        if result.kernel != 3:
+            return None
         key = (result.method, result.size)
         rows = (row for row in self.budgets if (row.method, row.size) == key and result.data in row.data)
         row = next(rows, None)

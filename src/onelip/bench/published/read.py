@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from onelip.bench.records import Model
+from onelip.bench.origin import Model
 from onelip.errors import DataError
 
 Row = TypeVar("Row", bound=Model)

@@ -15,7 +15,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, PositiveInt
 
-from onelip.bench.records import Model, NonNegative, Positive
+from onelip.bench.origin import Model, NonNegative, Positive
 
 DataKey = Literal["cifar10", "cifar100", "tiny_imagenet", "imagenette", "imagenet"]
 Size = Literal["XS", "S", "M", "L"]

@@ -9,7 +9,7 @@ from onelip.bench.records import CostEntry, CostRecord, Costs
 from onelip.bench.report.cells import Column, Line, Table, TableCell, text_cell
 from onelip.bench.report.formats import megabytes, milliseconds, two_decimals
 from onelip.bench.report.titles import labels
-from onelip.bench.report.wording import failure, joined
+from onelip.bench.report.wording import failure, joined, kernels
 from onelip.bench.statistics import quartiles, ratio_quartiles
 from onelip.errors import plain
 
@@ -53,7 +53,8 @@ def costs(session: CostRecord) -> Table:
         "x".join(map(str, session.image)),
         joined(dict.fromkeys(other.version for other in session.others)),
     )
-    caption = f"ConvNet {session.size}, images {image}, batch {session.batch_size}, {session.machine.device_name}"
+    network = f"ConvNet {session.size}{kernels(session.kernel_size)}"
+    caption = f"{network}, images {image}, batch {session.batch_size}, {session.machine.device_name}"
     caption += f"; {versions}" if versions else ""
     return Table(caption=plain(f"Costs: {caption}"), head="Network", columns=(*clocks, *sizes), lines=tuple(lines))
 

@@ -8,7 +8,8 @@ from dataclasses import replace
 from operator import eq
 from typing import Literal
 
-from onelip.bench.records import CostEntry, CostRecord, MethodInfo, TrainRecord
+from onelip.bench.origin import MethodInfo
+from onelip.bench.records import CostEntry, CostRecord, TrainRecord
 from onelip.bench.report.rows import Row
 from onelip.bench.report.titles import labels
 from onelip.bench.report.wording import failure
@@ -20,8 +21,9 @@ Fitness = tuple[tuple[bool, ...], int, bool, str]
 def network(record: TrainRecord | CostRecord) -> tuple[object, ...]:
     """What a run and a session must share, so that the costs are those of the trained networks."""
     if isinstance(record, CostRecord):
-        return (record.model, record.width, record.image, record.classes)
-    return (record.cell.model, record.cell.width, record.data.image, record.data.classes)
+        return (record.model, record.width, record.kernel_size, record.image, record.classes)
+    cell, data = record.cell, record.data
+    return (cell.model, cell.width, cell.kernel_size, data.image, data.classes)
 
 
 def best_session(rows: Sequence[Row], sessions: Iterable[CostRecord]) -> CostRecord | None:

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 
 from pydantic import Field
 
+from onelip.bench.origin import Model
 from onelip.bench.published.rows import EpochBudget
-from onelip.bench.records import CostEntry, CostRecord, Model
+from onelip.bench.records import CostEntry, CostRecord
 from onelip.bench.report.cells import Column, Line, Table, TableCell
 from onelip.bench.report.formats import milliseconds, three_digits
 from onelip.bench.report.reproduce import HARDWARE, PROTOCOL

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from onelip.bench.choice import RADIUS
-from onelip.bench.records import Cell, CostRecord, MethodInfo, TrainRecord
+from onelip.bench.origin import MethodInfo
+from onelip.bench.records import Cell, CostRecord, TrainRecord
 from onelip.bench.report.costs import best_session, cost_rows, network, per_padding, with_costs
 from onelip.bench.report.rows import Group, Row, setting_of
 from onelip.bench.report.titles import distinct, labels, run_title, session_title
@@ -53,16 +54,16 @@ def known_methods(records: Records) -> dict[str, MethodInfo]:
 def same_networks(one: Cell, other: Cell) -> bool:
     """Whether a learning rate that was chosen for the one was chosen for the other, if the method is the same."""
     shared = ("margin", "temperature", "batch_size")
-    return all(getattr(one, name) == getattr(other, name) for name in ("data", "width", "padding")) and all(
-        getattr(one.recipe, name) == getattr(other.recipe, name) for name in shared
-    )
+    return all(
+        getattr(one, name) == getattr(other, name) for name in ("data", "width", "kernel_size", "padding")
+    ) and all(getattr(one.recipe, name) == getattr(other.recipe, name) for name in shared)
 
 
 def _key(run: TrainRecord) -> tuple[str | float, ...]:
     cell = run.cell
     shared = cell.recipe.model_copy(update={"learning_rate": 1.0, "weight_decay": 0.0}).model_dump_json()
     seconds = float("inf") if run.budget_seconds is None else run.budget_seconds
-    data = (run.data.title, run.data.digest, float(cell.width), cell.size)
+    data = (run.data.title, run.data.digest, float(cell.width), cell.size, float(cell.kernel_size))
     return (*data, seconds, cell.budget, cell.padding, shared, *place(run))
 
 
@@ -122,7 +123,7 @@ def _padding(method: MethodInfo, cell: Cell) -> Literal["circular", "zeros"]:
 
 
 def _same_group(one: Cell, other: Cell) -> bool:
-    shared = ("data", "width", "budget", "padding", "evaluate_on")
+    shared = ("data", "width", "kernel_size", "budget", "padding", "evaluate_on")
     return all(getattr(one, name) == getattr(other, name) for name in shared)
 
 

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from pydantic import NonNegativeInt, PositiveInt
 
-from onelip.bench.records import Machine, MethodInfo, Model, Positive
+from onelip.bench.origin import Machine, MethodInfo, Model, Positive
 from onelip.bench.report.palette import COLOURS
 from onelip.bench.report.svg import drawing, standalone, to_svg
 from onelip.bench.report.wording import software

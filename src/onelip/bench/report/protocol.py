@@ -8,7 +8,7 @@ from onelip.bench.records import CostRecord
 from onelip.bench.report.formats import whole_percent
 from onelip.bench.report.rows import Group
 from onelip.bench.report.scans import SCAN_RULE
-from onelip.bench.report.wording import PADDINGS, counted, joined
+from onelip.bench.report.wording import PADDINGS, counted, joined, kernels
 from onelip.errors import plain
 
 
@@ -22,7 +22,8 @@ def protocol(group: Group) -> Iterable[tuple[str, str]]:
             f"{plain(data.title)}: {data.train} training and {data.test} test images of {image}, "
             f"{data.classes} classes; content {plain(data.digest)[:16]}",
         )
-        yield "Network", f"{cell.model}, size {plain(cell.size)} (width {cell.width}), {PADDINGS[cell.padding]}"
+        network = f"{cell.model}, size {plain(cell.size)} (width {cell.width}){kernels(cell.kernel_size)}"
+        yield "Network", f"{network}, {PADDINGS[cell.padding]}"
         yield "Budget", f"{plain(cell.budget)} per run; {_really_taken(group)}"
         yield "Recipe", _recipe(group)
         yield "Learning rates", _learning_rates(group)

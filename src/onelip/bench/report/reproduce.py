@@ -13,7 +13,7 @@ from onelip.bench.report.groups import comparisons
 from onelip.bench.report.metrics import METRICS, SIX
 from onelip.bench.report.reproduction import Difference, Number, Ours, Published, Reproduction, Verdict
 from onelip.bench.report.rows import Row
-from onelip.bench.report.wording import counted, joined
+from onelip.bench.report.wording import counted, joined, kernels
 from onelip.bench.results import Records
 from onelip.errors import plain
 
@@ -45,28 +45,38 @@ def reproductions(records: Records, paper: Paper) -> tuple[Reproduction, ...]:
 
 def without_record(found: Iterable[Reproduction], paper: Paper) -> tuple[Reproduction, ...]:
     """The published cells that no record stands beside."""
-    beside = {(cell.method, cell.size, cell.data, cell.published.hours) for cell in found if cell.published is not None}
+    beside = {
+        (cell.method, cell.size, cell.data, cell.kernel_size, cell.published.hours)
+        for cell in found
+        if cell.published is not None
+    }
     return tuple(
         Reproduction(
             method=row.method,
             size=row.size,
             data=row.data,
+            kernel_size=row.kernel,
             published=_published(row, paper),
             numbers=tuple(Number(metric=key, published=share) for key, share in _shares(row, paper)),
             verdict="no record",
         )
         for row in paper.accuracy
-        if (row.method, row.size, row.data, row.hours) not in beside
+        if (row.method, row.size, row.data, row.kernel, row.hours) not in beside
     )
 
 
 def _reproduction(title: str, row: Row, paper: Paper) -> Reproduction:
     cell, data = row.runs[0].cell, row.runs[0].data.name
     # A method of one's own may bear a name that the paper uses; it is another method.
-    results = paper.results(cell.method, cell.size, data) if not row.method.source else ()
+    results = paper.results(cell.method, cell.size, data, cell.kernel_size) if not row.method.source else ()
     hours = _hours(row.runs[0], results, paper)
     known = Reproduction(
-        method=cell.method, size=cell.size, data=data, ours=_ours(title, row), verdict="nothing published"
+        method=cell.method,
+        size=cell.size,
+        data=data,
+        kernel_size=cell.kernel_size,
+        ours=_ours(title, row),
+        verdict="nothing published",
     )
     if hours is None:
         return known.model_copy(update={"reason": _unknown(row, paper)})
@@ -131,7 +141,8 @@ def _unknown(row: Row, paper: Paper) -> str:
         )
         if not known
     ]
-    network = f"{row.title} at size {plain(run.cell.size)} and budget {plain(run.cell.budget)}"
+    size = f"{plain(run.cell.size)}{kernels(run.cell.kernel_size)}"
+    network = f"{row.title} at size {size} and budget {plain(run.cell.budget)}"
     return joined(found) if found else network
 
 
@@ -183,7 +194,7 @@ def _further(row: Row, result: Accuracy, paper: Paper) -> Iterator[Difference]:
     devices = list(dict.fromkeys(plain(run.machine.device_name) for run in row.runs))
     seeds = counted(len(row.runs), "seed") + (f", {row.failed} failed" if row.failed else "")
     facts = (
-        ("epochs begun", _begun(row), str(paper.epochs(result))),
+        ("epochs begun", _begun(row) if paper.epochs(result) else "", str(paper.epochs(result))),
         ("hardware", joined(devices) if not all(map(_is_theirs, devices)) else HARDWARE, HARDWARE),
         ("seeds", seeds, counted(1, "seed")),
     )

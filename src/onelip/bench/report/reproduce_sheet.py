@@ -14,6 +14,7 @@ from onelip.bench.report.metrics import METRICS
 from onelip.bench.report.reproduce import RULE
 from onelip.bench.report.reproduction import Number, Reproduction
 from onelip.bench.report.tables import print_listing
+from onelip.bench.report.wording import kernels
 
 WIDTH = 120
 """Columns of prose in Markdown."""
@@ -32,7 +33,11 @@ def missing_table(left: Sequence[Reproduction]) -> Table:
     """The published cells without a record."""
     columns = (Column(title="Size", numeric=False), Column(title="Data set", numeric=False), *_columns(left))
     lines = tuple(
-        Line(head=cell.method, cells=(text_cell(cell.size), text_cell(cell.data), *_cells(cell, left))) for cell in left
+        Line(
+            head=cell.method,
+            cells=(text_cell(cell.size + kernels(cell.kernel_size)), text_cell(cell.data), *_cells(cell, left)),
+        )
+        for cell in left
     )
     return Table(caption="Published, without a record of ours", head="Method", columns=columns, lines=lines)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from onelip.bench.records import Model
+from onelip.bench.origin import Model
 
 Verdict = Literal[
     "reproduced",
@@ -105,6 +105,7 @@ class Reproduction(Model):
     method: str
     size: str
     data: str
+    kernel_size: int = 3
     ours: Ours | None = None
     published: Published | None = None
     numbers: tuple[Number, ...] = ()

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from onelip.bench.choice import learned
-from onelip.bench.records import Cell, CostEntry, CostRecord, DataInfo, Evaluation, MethodInfo, Recipe, TrainRecord
+from onelip.bench.origin import DataInfo, MethodInfo
+from onelip.bench.records import Cell, CostEntry, CostRecord, Evaluation, Recipe, TrainRecord
 from onelip.bench.report.wording import failure, joined
 
 Setting = tuple[float, float]

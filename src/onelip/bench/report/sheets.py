@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from onelip.bench.records import CostEntry, CostRecord, Costs, Machine, OtherCosts, TrainRecord
+from onelip.bench.origin import Machine
+from onelip.bench.records import CostEntry, CostRecord, Costs, OtherCosts, TrainRecord
 from onelip.bench.report.cells import Column, Line, Table, TableCell, metric_table, text_cell
 from onelip.bench.report.formats import two_decimals, whole_percent
 from onelip.bench.report.groups import unused_sessions

@@ -176,6 +176,7 @@ def _flat(group: Group, row: Row) -> dict[str, object]:
     flat: dict[str, object] = {
         "data": group.data.name if group.data else None,
         "size": cell.size if cell else session.size if session else None,
+        "kernel_size": cell.kernel_size if cell else session.kernel_size if session else None,
         "budget": cell.budget if cell else None,
         "padding": cell.padding if cell else None,
         "layer_padding": row.padding,

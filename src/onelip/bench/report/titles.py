@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import compress
 
-from onelip.bench.records import CostRecord, MethodInfo, TrainRecord
-from onelip.bench.report.wording import PADDINGS, counted, moment
+from onelip.bench.origin import MethodInfo
+from onelip.bench.records import CostRecord, TrainRecord
+from onelip.bench.report.wording import PADDINGS, counted, kernels, moment
 from onelip.bench.results import machine_place, place
 from onelip.errors import plain
 
@@ -37,9 +38,10 @@ def distinct(named: Iterable[Named]) -> list[str]:
 
 
 def run_title(run: TrainRecord) -> Named:
-    """Data, size, budget and padding of a run; then what else `groups.grouped` tells apart."""
+    """Data, size, kernels, budget and padding of a run; then what else `groups.grouped` tells apart."""
     cell, recipe = run.cell, run.cell.recipe
-    title = f"{plain(run.data.title)}, size {plain(cell.size)}, budget {plain(cell.budget)}, {PADDINGS[cell.padding]}"
+    network = f"size {plain(cell.size)}{kernels(cell.kernel_size)}"
+    title = f"{plain(run.data.title)}, {network}, budget {plain(cell.budget)}, {PADDINGS[cell.padding]}"
     low, high = recipe.momentum
     facts = (
         f"width {cell.width}",
@@ -55,9 +57,9 @@ def run_title(run: TrainRecord) -> Named:
 
 
 def session_title(session: CostRecord) -> Named:
-    """Size and images of a measuring session without a comparison; then what else may differ."""
+    """Size, kernels and images of a measuring session without a comparison; then what else may differ."""
     image = "x".join(map(str, session.image))
-    title = f"Costs only, size {plain(session.size)}, images {image}"
+    title = f"Costs only, size {plain(session.size)}{kernels(session.kernel_size)}, images {image}"
     facts = (f"width {session.width}", f"{session.classes} classes", f"batch {session.batch_size}")
     return title, (
         *facts,

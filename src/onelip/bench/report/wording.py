@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from onelip.bench.records import Costs, Machine, PaddingChoice, TrainRecord
+from onelip.bench.origin import Machine
+from onelip.bench.records import Costs, PaddingChoice, TrainRecord
 from onelip.errors import plain
 
 PADDINGS: dict[PaddingChoice, str] = {
@@ -13,7 +14,13 @@ PADDINGS: dict[PaddingChoice, str] = {
     "zeros": "zero padding",
 }
 
-_FAILURES = {"diverged": "diverged", "oom": "out of memory", "timeout": "timed out", "error": "stopped by an error"}
+_FAILURES = {
+    "diverged": "diverged",
+    "oom": "out of memory",
+    "timeout": "timed out",
+    "error": "stopped by an error",
+    "pruned": "stopped by the search",
+}
 
 
 def shortened(text: str, length: int = 300) -> str:
@@ -39,6 +46,15 @@ def joined(parts: Iterable[str], word: str = "and") -> str:
     """
     *head, last = list(parts) or [""]
     return f"{', '.join(head)} {word} {last}" if head else last
+
+
+def kernels(size: int) -> str:
+    """What tells a network from that of 3x3 kernels, after a comma; empty where nothing does.
+
+    >>> kernels(1), kernels(3)
+    (', 1x1 kernels', '')
+    """
+    return "" if size == 3 else f", {size}x{size} kernels"
 
 
 def counted(number: int, noun: str) -> str:

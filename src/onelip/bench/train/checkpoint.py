@@ -15,7 +15,8 @@ from pydantic import NonNegativeInt, ValidationError
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from onelip.bench.records import Epoch, Model, NonNegative, Positive, Recipe
+from onelip.bench.origin import Model, NonNegative, Positive
+from onelip.bench.records import Epoch, Recipe
 from onelip.bench.tensors import HEADER, write_tensors
 from onelip.bench.train.plan import Plan
 from onelip.errors import RecordError

@@ -18,7 +18,7 @@ from onelip.bench.train.checkpoint import Checkpoint, Position, Run, network_dig
 from onelip.bench.train.descent import Descent, Loss
 from onelip.bench.train.pace import fitted_plan
 from onelip.bench.train.plan import Plan
-from onelip.bench.train.progress import Progress, silent
+from onelip.bench.train.progress import Progress, Stop, never, silent
 from onelip.bench.train.stopwatch import Stopwatch
 from onelip.bench.train.training import Training, TrainOutcome
 from onelip.errors import RecordError
@@ -35,6 +35,7 @@ def train(
     device: torch.device,
     loss: Loss | None = None,
     progress: Progress = silent,
+    stop: Stop = never,
     folder: Path | None = None,
     resume: bool = False,
     checkpoint_seconds: float = 30.0,
@@ -57,6 +58,7 @@ def train(
         device: Where to train.
         loss: Mean loss of logits (B, K) and labels (B,); the recipe's margin cross-entropy by default.
         progress: Is told how the training goes.
+        stop: Is asked whether to give up.
         folder: Where checkpoints are written at the ends of epochs; None for none.
         resume: Continue from the folder's checkpoint if it has one.
         checkpoint_seconds: Least time between two checkpoints; none is written when less time than this is left.
@@ -78,7 +80,7 @@ def train(
     start = _resumed(checkpoint, resume=resume) or _beginning(budget, descent, batches, watch)
     watch.add(start.seconds)
     return Training(
-        descent, batches, watch, start, limit=budget.seconds, progress=progress, checkpoint=checkpoint
+        descent, batches, watch, start, limit=budget.seconds, progress=progress, stop=stop, checkpoint=checkpoint
     ).run()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import NonNegativeInt, PositiveInt
 
-from onelip.bench.records import Model, NonNegative
+from onelip.bench.origin import Model, NonNegative
 
 
 class Plan(Model):

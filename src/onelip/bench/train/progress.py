@@ -37,8 +37,17 @@ Progress = Callable[[Snapshot], None]
 """Is told where a training stands, at the end of every epoch and a few times per second between."""
 
 
+Stop = Callable[[Snapshot], str]
+"""Says, as often, why a training is to be given up; empty for going on."""
+
+
 def silent(snapshot: Snapshot) -> None:
     """Shows nothing."""
+
+
+def never(_: Snapshot) -> str:
+    """Gives nothing up."""
+    return ""
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from onelip.bench.train.batches import Batches
 from onelip.bench.train.checkpoint import Checkpoint, Position
 from onelip.bench.train.descent import Descent, Measured
 from onelip.bench.train.pace import Pacer
-from onelip.bench.train.progress import Progress, Snapshot
+from onelip.bench.train.progress import Progress, Snapshot, Stop
 from onelip.bench.train.stopwatch import Stopwatch
 
 STEPS_BETWEEN_LOOKS = {"cuda": 16}
@@ -26,12 +26,16 @@ SECONDS_BETWEEN_LOOKS = 0.1
 SECONDS_BETWEEN_REPORTS = 0.25
 
 
+Ending = Literal["ok", "diverged", "timeout", "pruned"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainOutcome:
     """How a training ended; the trained weights are in the model.
 
     Attributes:
-        status: "ok"; "diverged": the loss or a weight was not finite; "timeout": the budget had no room for a step.
+        status: "ok"; "diverged": the loss or a weight was not finite; "timeout": the budget had no room for a step;
+            "pruned": it was given up.
         message: Why the status is not "ok".
         history: One entry per epoch, the last one possibly of a part of an epoch.
         seconds: Time spent, including that before an interruption up to the checkpoint.
@@ -40,7 +44,7 @@ class TrainOutcome:
         schedule_progress: How far the schedule came: 1 unless the time was up before.
     """
 
-    status: Literal["ok", "diverged", "timeout"]
+    status: Ending
     message: str
     history: tuple[Epoch, ...]
     seconds: float
@@ -59,6 +63,7 @@ class Training:
         start: Where the training stands.
         limit: The time in seconds at which it must have ended; None for a plan that never changes.
         progress: Is told how it goes.
+        stop: Is asked whether to give up, as often.
         checkpoint: Is saved at the end of an epoch, if its interval has passed since it was saved and still lies before
             the limit; None for none.
     """
@@ -72,13 +77,14 @@ class Training:
         *,
         limit: float | None,
         progress: Progress,
+        stop: Stop,
         checkpoint: Checkpoint | None,
     ) -> None:
         self._descent = descent
         self._batches = batches
         self._watch = watch
         self._limit = limit
-        self._progress = progress
+        self._progress, self._stop = progress, stop
         self._pacer = Pacer(start.plan, limit=limit, taken=start.taken, seconds=watch.seconds(), pace=start.pace)
         self._history = list(start.history)
         self._reported_at = self._saved_at = watch.seconds()
@@ -89,8 +95,8 @@ class Training:
         try:
             while self._pacer.allowance > 0:
                 self._epoch()
-        except _DivergedError as divergence:
-            return self._outcome("diverged", str(divergence))
+        except _EndedError as ending:
+            return self._outcome(ending.status, str(ending))
         if self._pacer.taken == 0:
             return self._outcome("timeout", self._no_room())
         return self._outcome("ok", "")
@@ -121,7 +127,7 @@ class Training:
         self._pacer.observe(first + count, self._watch.seconds())
         for step, numbers in enumerate(measured, start=first + 1):
             if not math.isfinite(numbers.loss):
-                raise _DivergedError(f"the loss was {numbers.loss} at step {step} of {plan.steps}")
+                raise _EndedError("diverged", f"the loss was {numbers.loss} at step {step} of {plan.steps}")
         return measured
 
     @property
@@ -132,7 +138,9 @@ class Training:
     def _check_weights(self) -> None:
         finite = torch.stack([parameter.isfinite().all() for parameter in self._descent.model.parameters()])
         if not finite.all():
-            raise _DivergedError(f"a weight was not finite after step {self._pacer.taken} of {self._pacer.plan.steps}")
+            raise _EndedError(
+                "diverged", f"a weight was not finite after step {self._pacer.taken} of {self._pacer.plan.steps}"
+            )
 
     def _summary(self, measured: list[Measured], began: float) -> Epoch:
         seconds = self._watch.seconds()
@@ -150,8 +158,11 @@ class Training:
     def _report(self, epoch: Epoch, *, complete: bool) -> None:
         left = self._pacer.seconds_left
         steps = self._pacer.plan.steps
-        self._progress(Snapshot(epoch=epoch, planned_steps=steps, seconds_left=left, complete=complete))
+        snapshot = Snapshot(epoch=epoch, planned_steps=steps, seconds_left=left, complete=complete)
+        self._progress(snapshot)
         self._reported_at = epoch.seconds
+        if reason := self._stop(snapshot):
+            raise _EndedError("pruned", reason)
 
     def _save_if_due(self) -> None:
         seconds = self._watch.seconds()
@@ -169,7 +180,7 @@ class Training:
         )
         self._saved_at = self._watch.seconds()
 
-    def _outcome(self, status: Literal["ok", "diverged", "timeout"], message: str) -> TrainOutcome:
+    def _outcome(self, status: Ending, message: str) -> TrainOutcome:
         taken, plan = self._pacer.taken, self._pacer.plan
         return TrainOutcome(
             status=status,
@@ -188,5 +199,9 @@ class Training:
         )
 
 
-class _DivergedError(Exception):
-    """The loss or a weight is not finite: training on is pointless."""
+class _EndedError(Exception):
+    """Training on is pointless."""
+
+    def __init__(self, status: Ending, reason: str) -> None:
+        super().__init__(reason)
+        self.status: Ending = status

@@ -1,0 +1,89 @@
+"""Where the record of a training belongs, and whether what lies there may be taken."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from onelip.bench.cell import check_continues, read_started
+from onelip.bench.comparison import Job
+from onelip.bench.origin import Machine
+from onelip.bench.records import HARNESS_REVISION, TrainRecord
+from onelip.bench.results import RECORD_NAME, place, read_record
+from onelip.bench.selection import method_info
+from onelip.bench.train.checkpoint import FILE_NAME
+from onelip.errors import RecordError
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """Where a job's record belongs, and the record if it is there."""
+
+    folder: Path
+    record: TrainRecord | None
+
+
+class Slots:
+    """The folders of a comparison's runs.
+
+    Args:
+        out: The folder of them all.
+        machine: Where runs are made now.
+        force: Whether what is there will be replaced.
+    """
+
+    def __init__(self, out: Path, machine: Machine, *, force: bool) -> None:
+        self._out, self._machine, self._force = out, machine, force
+
+    def locate(self, job: Job) -> Slot:
+        """The folder of a job; a result of another machine keeps the plain name that it has."""
+        plain = self._out / job.cell.id
+        found = self._read(plain, job)
+        if found is None or _same_place(found, self._machine):
+            return Slot(plain, found)
+        here = found.model_copy(update={"machine": self._machine})
+        digest = hashlib.sha256(repr(place(here)).encode()).hexdigest()[:6]
+        folder = self._out / f"{job.cell.id}-{digest}"
+        return Slot(folder, self._read(folder, job))
+
+    def _read(self, folder: Path, job: Job) -> TrainRecord | None:
+        path = folder / RECORD_NAME
+        if not path.exists():
+            self._check_begun(folder, job)
+            return None
+        try:
+            record = read_record(path)
+        except RecordError as error:
+            if self._force:
+                return None
+            raise RecordError(f"{error}; delete {folder}, or replace its run with --force") from error
+        if not isinstance(record, TrainRecord):
+            raise RecordError(f"{path} is the record of a measuring session, not of a training run")
+        if not self._force:
+            _check_comparable(record, job, path)
+        return record
+
+    def _check_begun(self, folder: Path, job: Job) -> None:
+        """Refuses an interrupted run that cannot be gone on with, before hours are spent on others."""
+        if self._force or not (folder / FILE_NAME).exists() or (earlier := read_started(folder)) is None:
+            return
+        now = earlier.model_copy(
+            update={"harness": HARNESS_REVISION, "method": method_info(job.method), "machine": self._machine}
+        )
+        check_continues(earlier, now, folder)
+
+
+def _same_place(record: TrainRecord, machine: Machine) -> bool:
+    return place(record) == place(record.model_copy(update={"machine": machine}))
+
+
+def _check_comparable(record: TrainRecord, job: Job, path: Path) -> None:
+    """Refuses a result of the same cell that does not belong beside the new ones."""
+    remedy = "name another --out, or replace it with --force"
+    if record.harness != HARNESS_REVISION:
+        raise RecordError(f"{path} was made by harness revision {record.harness}, not {HARNESS_REVISION}; {remedy}")
+    if record.data.digest != job.data.digest:
+        raise RecordError(f"{path} was made with other images of {job.data.name}; {remedy}")
+    if record.method.source != method_info(job.method).source:
+        raise RecordError(f"{path} was made with other code of {job.method.name}; raise its revision, {remedy}")

@@ -1,0 +1,239 @@
+"""`onelip grid`, searches and several processes, from the command line."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from onelip.bench.choice import best_run
+from onelip.bench.grids import GRIDS
+from onelip.bench.results import RECORD_NAME, load_records
+from onelip.bench.search import STORAGE_NAME
+from onelip.cli import app
+
+SMALL = ("--methods", "aol,cpl", "--sizes", "4", "--budget", "2epochs", "--no-costs")
+SEARCH = ("--search", "3", "--search-budget", "1epoch")
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "160")
+    monkeypatch.delenv("ONELIP_DATA", raising=False)
+    return tmp_path
+
+
+def onelip(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def started(*arguments):
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "onelip", *map(str, arguments)]
+    return subprocess.Popen(command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def what_came_out(folder):
+    """Everything of the records that does not depend on the clock or on who wrote them."""
+    found = {}
+    for run in load_records(folder).train:
+        facts = run.model_dump(exclude={"seconds", "started", "history", "evaluation"})
+        facts["history"] = [epoch.model_dump(exclude={"seconds", "images_per_second"}) for epoch in run.history]
+        facts["evaluation"] = run.evaluation.model_dump(exclude={"seconds"})
+        found[run.cell.id] = facts
+    return found
+
+
+def test_all_grids_are_listed():
+    listed = onelip("grid")
+    assert listed.exit_code == 0
+    assert all(re.search(rf"^ ?{name} .*\d", listed.stdout, re.MULTILINE) for name in GRIDS)
+
+
+def test_what_a_grid_takes_is_said_before_it_runs(here):
+    part = ("--data", "cifar10,imagenette", "--sizes", "XS,S", "--methods", "aol,bcop", "--budget", "10m,2h")
+    shown = onelip("grid", "paper", "--dry-run", *part)
+    assert shown.exit_code == 0, shown.stderr
+    assert "paper: 108 runs, with budgets of 10m and 2h, and seeds 0." in shown.stdout
+    assert re.search(r"All +96 +12 +205\.0 +\d+ MB", shown.stdout)
+    assert "Left out, aol, bcop XS on imagenette: width 2 is too small" in shown.stdout
+    assert "onelip data fetch" in shown.stdout
+    assert not list(here.iterdir())
+    facts = json.loads(onelip("grid", "paper", "--dry-run", "--json").stdout)
+    assert sum(row["trials"] + row["finals"] for row in facts["networks"]) == 2100
+    assert sum(row["seconds"] for row in facts["networks"]) == pytest.approx(7157.5 * 3600)
+    assert {row["data"] for row in facts["not_here"]} == {"cifar10", "cifar100", "tiny_imagenet", "imagenette"}
+    assert {(row["data"], row["size"]) for row in facts["impossible"]} == {("imagenette", "XS")}
+
+
+def test_a_part_of_a_grid_and_a_method_of_ones_own(here):
+    changed = ("--data", "digits", "--sizes", "4,8", "--budget", "1epoch", "--seeds", "1,2")
+    own = ("--methods", "aol", "--method", "examples.block_reflector:BRO")
+    facts = json.loads(onelip("grid", "cpu", "--dry-run", "--json", *changed, *own, *SEARCH).stdout)
+    assert facts["grid"]["seeds"] == [1, 2]
+    assert facts["grid"]["search"]["draws"] == 3
+    assert facts["grid"]["search"]["learning_rate"] == [0.01, 10.0], "the grid's own space"
+    assert [(row["size"], row["methods"], row["trials"], row["finals"]) for row in facts["networks"]] == [
+        ("4", 2, 6, 4),
+        ("8", 2, 6, 4),
+    ]
+
+
+def test_what_cannot_run_here_is_refused_together_before_anything_starts(here):
+    refused = onelip("grid", "paper", "--data", "digits,cifar10,tiny_imagenet", *SMALL)
+    assert refused.exit_code == 2
+    assert re.search(r"aol, cpl 4 on cifar10: .*--data-dir", refused.stderr)
+    assert re.search(r"aol, cpl 4 on tiny_imagenet: .*--data-dir", refused.stderr)
+    assert "4 networks cannot be trained here, nothing was begun; --skip leaves out" in refused.stderr
+    assert not list(here.iterdir())
+    skipped = onelip("grid", "paper", "--data", "digits,cifar10", *SMALL, *SEARCH, "--skip")
+    assert skipped.exit_code == 0, skipped.stderr
+    assert "Skipped, aol, cpl 4 on cifar10" in skipped.stdout
+    assert {run.cell.data for run in load_records(here / "paper").train} == {"digits"}
+    nothing = onelip("grid", "paper", "--data", "cifar10", *SMALL, "--skip")
+    assert nothing.exit_code == 2
+    assert "nothing of the grid is left" in nothing.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("grid", "papr"), "did you mean paper"),
+        (("grid", "demo", "--budget", "soon"), "budget 'soon' is not allowed"),
+        (("grid", "cpu", "--sampler", "best"), "sampler 'best' is not one of random, tpe, gp"),
+        (("grid", "demo", "--search", "3"), "a search needs --search-budget"),
+        (("grid", "cpu", "--search-rates", "1,0.1"), "--search-rates '1,0.1' is not allowed"),
+        (("grid", "cpu", "--search-decays", "0,1"), "--search-decays '0,1' is not allowed"),
+        (("grid", "demo", "--limit", "2epochs"), "--limit '2epochs' is not allowed"),
+        (("grid", "demo", "--data", "nothing"), "'nothing' is unknown"),
+        (("compare", "--search", "3"), "a search needs --search-budget"),
+        (("compare", *SEARCH, "--scan", "0.1", "--scan-budget", "1s"), "--scan and --search exclude each other"),
+        (("compare", "--pruner", "median"), "a search needs --search, how many trials and --search-budget"),
+        (("compare", *SEARCH, "--pruner", "all"), "pruner 'all' is not one of none, median"),
+        (("compare", "--kernel-size", "2"), "kernel size '2' is not one of 1, 3, 5"),
+        (("compare", "--padding", "circular,none"), "padding 'none' is not one of"),
+        (("compare", "--budget", ""), "budget '' is not allowed"),
+    ],
+)
+def test_wrong_options_are_refused(arguments, message, here):
+    refused = onelip(*arguments)
+    assert refused.exit_code == 2, refused.stdout
+    assert message in refused.stderr
+    assert not list(here.iterdir())
+
+
+def test_a_search_chooses_learning_rate_and_weight_decay(here):
+    command = ("grid", "demo", *SMALL, *SEARCH, "--seeds", "0,1", "--out", "out")
+    found = onelip(*command)
+    assert found.exit_code == 0, found.stderr
+    assert "optuna-dashboard sqlite:///out/search.db" in found.stdout
+    runs = load_records(here / "out").train
+    for method in ("aol", "cpl"):
+        trials = [run for run in runs if (run.cell.method, run.cell.evaluate_on) == (method, "validation")]
+        finals = [run for run in runs if (run.cell.method, run.cell.evaluate_on) == (method, "test")]
+        assert len({run.cell.recipe.learning_rate for run in trials}) == len(trials) == 3
+        assert {run.cell.recipe for run in finals} == {best_run(trials).cell.recipe}
+        assert sorted(run.cell.seed for run in finals) == [0, 1]
+        assert all((here / "out" / run.cell.id / "model.safetensors").exists() for run in finals)
+        assert not any((here / "out" / run.cell.id / "model.safetensors").exists() for run in trials)
+    again = onelip(*command)
+    assert again.stdout.count("(done before)") == 10
+    more = onelip(*command[:-2], "--search", "4", "--out", "out")
+    assert "2 of 12 runs to do" in more.stdout or "6 of 12 runs to do" in more.stdout
+
+
+def test_a_lost_study_costs_nothing(here):
+    command = ("compare", *SMALL, *SEARCH, "--out", "out")
+    assert onelip(*command).exit_code == 0
+    (here / "out" / STORAGE_NAME).unlink()
+    again = onelip(*command)
+    assert again.exit_code == 0
+    assert again.stdout.count("(done before)") == 8
+
+
+def test_force_begins_the_search_anew(here):
+    command = ("compare", *SMALL, *SEARCH, "--out", "out")
+    assert onelip(*command).exit_code == 0
+    before = what_came_out(here / "out")
+    (here / "out" / STORAGE_NAME).write_bytes(b"broken")
+    assert onelip(*command).exit_code == 2
+    forced = onelip(*command, "--force")
+    assert forced.exit_code == 0, forced.stderr
+    assert "(done before)" not in forced.stdout
+    assert what_came_out(here / "out") == before
+
+
+def test_several_budgets_paddings_and_kernels(here):
+    axes = ("--budget", "1epoch,2epochs", "--padding", "circular,zeros", "--kernel-size", "1,3")
+    found = onelip("compare", *SMALL[:4], *axes, "--no-costs", "--out", "out")
+    assert found.exit_code == 0, found.stderr
+    cells = [run.cell for run in load_records(here / "out").train]
+    assert len({(cell.method, cell.budget, cell.padding, cell.kernel_size) for cell in cells}) == len(cells) == 16
+    assert "Digits, size 4, 1x1 kernels, budget 1epoch, zero padding" in found.stdout
+    small, large = (
+        {run.parameters for run in load_records(here / "out").train if run.cell.kernel_size == size} for size in (1, 3)
+    )
+    assert max(small) < min(large)
+
+
+def test_a_limit_leaves_the_rest_for_another_time(here):
+    command = ("compare", "--methods", "aol", "--sizes", "4", "--budget", "1s", "--seeds", "0,1,2", "--no-costs")
+    nothing = onelip(*command, "--limit", "0.5s", "--out", "out")
+    assert nothing.exit_code == 0, nothing.stderr
+    assert "The limit is reached, and 3 of 3 runs are left" in nothing.stdout
+    part = onelip(*command, "--limit", "2.5s", "--out", "out")
+    assert part.exit_code == 0, part.stderr
+    done = len(load_records(here / "out").train)
+    assert 1 <= done < 3
+    assert f"The limit is reached, and {3 - done} of 3 runs are left" in part.stdout
+    rest = onelip(*command, "--out", "out")
+    assert rest.stdout.count("(done before)") == done
+    assert len(load_records(here / "out").train) == 3
+
+
+def trained_by(output):
+    """The runs that a process trained itself."""
+    return re.findall(r"^\[\d+/\d+\] (.*): accuracy (?!.*\(done before\)$)", output, re.MULTILINE)
+
+
+def test_two_processes_share_the_work_and_do_nothing_twice(here):
+    command = ("compare", *SMALL[:4], "--budget", "12epochs", "--no-costs", *SEARCH, "--seeds", "0,1", "--out", "out")
+    processes = [started(*command) for _ in range(2)]
+    outputs = [process.communicate(timeout=300) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], outputs
+    shares = [trained_by(stdout) for stdout, _ in outputs]
+    assert len(shares[0]) + len(shares[1]) == len(set(shares[0]) | set(shares[1])) == 2 * 3 + 2 * 2
+    assert all(shares), "one of them did nothing"
+    assert all("[10/10]" in stdout for stdout, _ in outputs)
+    assert onelip(*command[:-1], "alone").exit_code == 0
+    assert what_came_out(here / "out") == what_came_out(here / "alone")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+def test_a_comparison_that_is_killed_again_and_again_ends_as_an_undisturbed_one(here):
+    """With a budget in epochs, bit for bit: weights, history, counts, draws and what was chosen."""
+    command = ("compare", *SMALL[:4], "--budget", "10epochs", "--no-costs", *SEARCH, "--out")
+    assert onelip(*command, "whole").exit_code == 0
+    for number in range(20):
+        process = started(*command, "killed")
+        try:
+            process.communicate(timeout=4 + number)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            process.communicate()
+            if (here / "killed").exists() and list((here / "killed").rglob(RECORD_NAME)):
+                assert not load_records(here / "killed").corrupt
+        else:
+            break
+    assert process.returncode == 0
+    assert number > 0, "it was never killed"
+    assert what_came_out(here / "killed") == what_came_out(here / "whole")
+    for cell in what_came_out(here / "whole"):
+        one, other = (here / name / cell / "model.safetensors" for name in ("killed", "whole"))
+        assert one.exists() == other.exists()
+        assert not one.exists() or one.read_bytes() == other.read_bytes()
