@@ -19,9 +19,11 @@ main()
 COMMANDS = (
     *(
         "compare",
+        "grid",
         "methods",
         "data",
         "train",
+        "replay",
         "certify",
         "verify",
         "diagnose",

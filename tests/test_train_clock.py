@@ -1,6 +1,7 @@
 """A budget in time is kept, and used, whatever the steps do; the schedule is finished inside it."""
 
 import itertools
+import logging
 import math
 import random
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from onelip.bench.train.calibration import TIMED_STEPS, seconds_per_step
 from onelip.bench.train.descent import Descent
 from onelip.bench.train.loop import train
 from onelip.bench.train.pace import Pacer, fitted_plan
+from onelip.bench.train.plan import Planned, Replay
 from onelip.bench.train.stopwatch import Stopwatch
 from onelip.bench.train.training import TrainOutcome
 
@@ -108,7 +110,11 @@ def simulate(seconds: Callable[[float], float], *, limit: float, stride: int = 1
     Returns the pacer at the end, and the progress of every step.
     """
     now = first = seconds(0.0)
-    pacer = Pacer(fitted_plan(limit=limit, seconds=first, pace=first), limit=limit, taken=0, seconds=first, pace=first)
+    plans = [Planned(taken=0, seconds=first, plan=fitted_plan(limit=limit, seconds=first, pace=first))]
+    return walk(Pacer(plans, limit=limit, taken=0, seconds=first, pace=first), seconds, now=now, stride=stride)
+
+
+def walk(pacer: Pacer, seconds: Callable[[float], float], *, now: float, stride: int) -> tuple[Pacer, list[float]]:
     progress = []
     while count := min(pacer.allowance, stride):
         for step in range(pacer.taken, pacer.taken + count):
@@ -116,6 +122,36 @@ def simulate(seconds: Callable[[float], float], *, limit: float, stride: int = 1
             now += seconds(now)
         pacer.observe(pacer.taken + count, now)
     return pacer, progress
+
+
+@pytest.mark.parametrize(("stride", "other"), [(1, 4), (4, 1), (4, 7)])
+@pytest.mark.parametrize("name", ["steady", "noisy", "stalls", "3x slower near the end", "10x slower halfway"])
+def test_plans_that_are_followed_again_give_the_same_schedule_at_another_pace(
+    name: str, stride: int, other: int
+) -> None:
+    first, progress = simulate(SPEEDS[name], limit=300, stride=stride)
+    replay = Replay(plans=tuple(first.plans), steps=first.taken)
+    again = Pacer(replay.plans[:1], limit=None, taken=0, seconds=0.0, pace=None, replay=replay)
+    again, repeated = walk(again, lambda now: 0.1 + now % 7, now=0.0, stride=other)
+    assert repeated == progress
+    assert again.plans == first.plans
+    # Interrupted after some steps, and gone on with from what a checkpoint has.
+    halfway = first.taken // 2
+    made = [one for one in first.plans if one.taken <= halfway]
+    resumed = Pacer(made, limit=None, taken=halfway, seconds=1.0, pace=None, replay=replay)
+    assert walk(resumed, steady, now=1.0, stride=other)[1] == progress[halfway:]
+
+
+@pytest.mark.parametrize("name", ["steady", "noisy", "3x slower after a third", "3x faster near the end"])
+def test_a_plan_is_made_anew_only_where_the_end_leaves_95_to_100_percent_and_is_logged(
+    name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, logger="onelip"):
+        pacer, _ = simulate(SPEEDS[name], limit=300)
+    assert len(caplog.records) == len(pacer.plans) - 1
+    assert [one.taken for one in pacer.plans] == sorted({one.taken for one in pacer.plans})
+    assert (name in ("steady",)) == (len(pacer.plans) == 1)
+    assert len(pacer.plans) < 30
 
 
 @pytest.mark.parametrize("stride", [1, 4])

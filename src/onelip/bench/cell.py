@@ -24,6 +24,7 @@ from onelip.bench.selection import method_info
 from onelip.bench.train.budget import Budget
 from onelip.bench.train.checkpoint import FILE_NAME, remove_checkpoint
 from onelip.bench.train.loop import train
+from onelip.bench.train.plan import Planned, Replay
 from onelip.bench.train.progress import Progress, Snapshot, Stop, never, silent
 from onelip.bench.train.training import TrainOutcome
 from onelip.errors import RecordError
@@ -45,6 +46,7 @@ def run_cell(
     progress: Progress = silent,
     stop: Stop = never,
     resume: bool = False,
+    replay: Replay | None = None,
 ) -> TrainRecord:
     """Trains, evaluates and records one cell; whatever the network raises becomes the record's status.
 
@@ -61,6 +63,7 @@ def run_cell(
         progress: Is told how it goes.
         stop: Is asked whether to give up.
         resume: Continue from the folder's checkpoint if it has one.
+        replay: The plans of an earlier run, which are followed instead of the clock.
 
     Raises:
         RecordError: The folder holds a record, cannot be written, or has a checkpoint that cannot be continued.
@@ -70,14 +73,14 @@ def run_cell(
     course, began = _Course(show=progress, stop=stop), time.perf_counter()
     run = _begin(cell, method, folder, describe_machine(device), resume=resume)
     try:
-        _run(cell, method, data, folder, course, device=device, resume=resume)
+        _run(cell, method, data, folder, course, device=device, resume=resume, replay=replay)
     except RecordError:
         raise
     except Exception as error:  # noqa: BLE001  # one cell's failure must not end the others
         course.fail(error, time.perf_counter() - began)
     finally:
         _release(device)
-    record = _record(run, data, course)
+    record = _record(run, data, course).model_copy(update={"replayed": replay is not None})
     write_record(record, folder / RECORD_NAME)
     if record.status in ENDED:
         remove_checkpoint(folder)
@@ -150,6 +153,7 @@ class _Course:
     seconds: float = 0.0
     planned_steps: int = 0
     steps: int = 0
+    plans: tuple[Planned, ...] = ()
     schedule_progress: float = 0.0
     parameters: int = 0
     history: list[Epoch] = field(default_factory=list)
@@ -170,7 +174,7 @@ class _Course:
         """Notes how the training ended."""
         self.status, self.message = outcome.status, outcome.message
         self.seconds, self.steps, self.planned_steps = outcome.seconds, outcome.steps, outcome.planned_steps
-        self.schedule_progress = outcome.schedule_progress
+        self.schedule_progress, self.plans = outcome.schedule_progress, outcome.plans
         self.history = list(outcome.history)
 
     def fail(self, error: Exception, seconds: float) -> None:
@@ -188,6 +192,7 @@ def _run(
     *,
     device: torch.device,
     resume: bool,
+    replay: Replay | None,
 ) -> None:
     torch.manual_seed(cell.seed)
     model = build_network(cell, method, data)
@@ -203,6 +208,7 @@ def _run(
         stop=course.stop,
         folder=folder,
         resume=resume,
+        replay=replay,
     )
     course.finish(outcome)
     if outcome.status != "ok":
@@ -225,6 +231,7 @@ def _record(run: Started, data: ImageData, course: _Course) -> TrainRecord:
         budget_seconds=Budget.parse(run.cell.budget).seconds,
         planned_steps=course.planned_steps,
         steps=course.steps,
+        plans=course.plans,
         schedule_progress=course.schedule_progress,
         parameters=course.parameters,
         history=tuple(course.history),

@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 from pydantic import Field, FiniteFloat, NonNegativeInt, PositiveInt
 
 from onelip.bench.origin import DataInfo, Machine, MethodInfo, Model, NonNegative, Positive
+from onelip.bench.train.plan import Planned
 
 SCHEMA: Literal[2] = 2
 HARNESS_REVISION = 2
@@ -143,7 +144,10 @@ class TrainRecord(Model):
 
     Attributes:
         seconds: Wall-clock time that the budget counts: calibration, construction, steps, progress and checkpoints.
-        planned_steps: Steps that the schedule was fitted to; `steps` is what was taken.
+        planned_steps: Steps that the schedule was fitted to in the end; `steps` is what was taken.
+        plans: Every plan that was made: the first one before the first step, another one wherever the projected end
+            left 95 to 100 % of the budget. With `steps` they say how to train the same weights again.
+        replayed: Whether the plans are those of another run, followed without looking at a clock.
         schedule_progress: How far the schedule came: 1 unless the time was up before.
         message: Why the status is not "ok".
     """
@@ -162,6 +166,8 @@ class TrainRecord(Model):
     budget_seconds: float | None
     planned_steps: NonNegativeInt
     steps: NonNegativeInt
+    plans: tuple[Planned, ...] = ()
+    replayed: bool = False
     schedule_progress: Annotated[float, Field(ge=0, le=1)]
     parameters: NonNegativeInt
     history: tuple[Epoch, ...]

@@ -112,8 +112,8 @@ def open_run(folder: Path, *, method: str | None, data: str | None, data_dir: Pa
         DataError: The images of the run are not there, or are others.
     """
     record = read_run(folder)
-    found = _method(record.cell, method)
-    images = _images(record, data, data_dir)
+    found = find_run_method(record.cell, method)
+    images = find_run_images(record, data, data_dir)
     return Opened(record=record, model=load_network(record, found, images, folder), data=images)
 
 
@@ -177,7 +177,7 @@ def verify_again(
     """
     path = model / WEIGHTS_NAME if model.is_dir() else model
     cell, weights = read_weights(path)
-    found, images = _method(cell, method), _load_images(cell, data, data_dir)
+    found, images = find_run_method(cell, method), _load_images(cell, data, data_dir)
     network = filled_network(cell, found, images, weights, path).to(device)
     x, y = images.to_float(images.test_images.to(device)), images.test_labels.to(device)
     verify_certificate(certificate, network, x, y, batch_size=cell.recipe.batch_size, note=note)
@@ -235,7 +235,7 @@ def _flat(cell: Cell) -> dict[str, object]:
     return cell.model_dump(exclude={"recipe"}) | cell.recipe.model_dump()
 
 
-def _method(cell: Cell, name: str | None) -> Method:
+def find_run_method(cell: Cell, name: str | None) -> Method:
     """The method of a run's network; what a file names is never imported, only what the user names."""
     try:
         method = find_method(name) if name else method_named(cell.method)
@@ -263,7 +263,13 @@ def _load_images(cell: Cell, name: str | None, data_dir: Path | None) -> ImageDa
     return data.validation_split() if cell.evaluate_on == "validation" else data
 
 
-def _images(record: TrainRecord, name: str | None, data_dir: Path | None) -> ImageData:
+def find_run_images(record: TrainRecord, name: str | None, data_dir: Path | None) -> ImageData:
+    """The images of a run.
+
+    Raises:
+        DataError: They are not there.
+        RecordError: They are others.
+    """
     data = _load_images(record.cell, name, data_dir)
     if data.digest != record.data.digest:
         raise RecordError(

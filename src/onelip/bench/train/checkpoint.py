@@ -8,17 +8,17 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import NonNegativeInt, ValidationError
+from pydantic import Field, NonNegativeInt, ValidationError
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from onelip.bench.origin import Model, NonNegative, Positive
 from onelip.bench.records import Epoch, Recipe
 from onelip.bench.tensors import HEADER, write_tensors
-from onelip.bench.train.plan import Plan
+from onelip.bench.train.plan import Planned
 from onelip.errors import RecordError
 
 FILE_NAME = "checkpoint.safetensors"
@@ -47,14 +47,14 @@ class Position(Model):
     """How far a training has come, at its beginning or at the end of an epoch.
 
     Attributes:
-        plan: The plan as it stands.
+        plans: The plans so far; the last one counts.
         taken: Number of steps taken.
         seconds: Time spent.
         pace: Recent seconds per step; None while unknown.
         history: The epochs up to here.
     """
 
-    plan: Plan
+    plans: Annotated[tuple[Planned, ...], Field(min_length=1)]
     taken: NonNegativeInt = 0
     seconds: NonNegative = 0.0
     pace: Positive | None = None
@@ -64,7 +64,7 @@ class Position(Model):
 class Header(Model):
     """What a checkpoint says besides its tensors."""
 
-    version: Literal[1] = 1
+    version: Literal[2] = 2
     run: Run
     position: Position
 

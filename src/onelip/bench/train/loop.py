@@ -17,7 +17,7 @@ from onelip.bench.train.calibration import seconds_per_step
 from onelip.bench.train.checkpoint import Checkpoint, Position, Run, network_digest
 from onelip.bench.train.descent import Descent, Loss
 from onelip.bench.train.pace import fitted_plan
-from onelip.bench.train.plan import Plan
+from onelip.bench.train.plan import Plan, Planned, Replay
 from onelip.bench.train.progress import Progress, Stop, never, silent
 from onelip.bench.train.stopwatch import Stopwatch
 from onelip.bench.train.training import Training, TrainOutcome
@@ -38,6 +38,7 @@ def train(
     stop: Stop = never,
     folder: Path | None = None,
     resume: bool = False,
+    replay: Replay | None = None,
     checkpoint_seconds: float = 30.0,
     clock: Callable[[], float] = time.perf_counter,
 ) -> TrainOutcome:
@@ -61,6 +62,8 @@ def train(
         stop: Is asked whether to give up.
         folder: Where checkpoints are written at the ends of epochs; None for none.
         resume: Continue from the folder's checkpoint if it has one.
+        replay: The plans of an earlier training, which are followed instead of the clock: on the CPU the weights and
+            the history are the same again, to the bit.
         checkpoint_seconds: Least time between two checkpoints; none is written when less time than this is left.
         clock: Seconds since any fixed moment.
 
@@ -77,10 +80,18 @@ def train(
     # which would be taken from whichever method comes first.
     watch = Stopwatch(clock, device)
     batches = Batches(data, recipe, seed=seed, device=device)
-    start = _resumed(checkpoint, resume=resume) or _beginning(budget, descent, batches, watch)
+    start = _resumed(checkpoint, resume=resume) or _beginning(budget, replay, descent, batches, watch)
     watch.add(start.seconds)
     return Training(
-        descent, batches, watch, start, limit=budget.seconds, progress=progress, stop=stop, checkpoint=checkpoint
+        descent,
+        batches,
+        watch,
+        start,
+        limit=budget.seconds if replay is None else None,
+        replay=replay,
+        progress=progress,
+        stop=stop,
+        checkpoint=checkpoint,
     ).run()
 
 
@@ -92,9 +103,16 @@ def _resumed(checkpoint: Checkpoint | None, *, resume: bool) -> Position | None:
     return checkpoint.load()
 
 
-def _beginning(budget: Budget, descent: Descent, batches: Batches, watch: Stopwatch) -> Position:
+def _beginning(budget: Budget, replay: Replay | None, descent: Descent, batches: Batches, watch: Stopwatch) -> Position:
+    if replay is not None:
+        return Position(plans=replay.plans[:1])
     if budget.seconds is None:
         assert budget.epochs is not None
-        return Position(plan=Plan(steps=budget.epochs * batches.per_epoch))
+        return Position(plans=_planned(Plan(steps=budget.epochs * batches.per_epoch), 0.0))
     pace = seconds_per_step(descent, batches, watch, limit=budget.seconds)
-    return Position(plan=fitted_plan(limit=budget.seconds, seconds=watch.seconds(), pace=pace), pace=pace)
+    seconds = watch.seconds()
+    return Position(plans=_planned(fitted_plan(limit=budget.seconds, seconds=seconds, pace=pace), seconds), pace=pace)
+
+
+def _planned(plan: Plan, seconds: float) -> tuple[Planned, ...]:
+    return (Planned(taken=0, seconds=seconds, plan=plan),)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Iterable
 
-from onelip.bench.train.plan import Plan
+from onelip.bench.train.plan import Plan, Planned, Replay
 
 AIM = 0.98
 """A plan is fitted to end at this share of the time."""
@@ -57,30 +58,48 @@ class Pacer:
     allowed that would end after the limit at that speed.
 
     Args:
-        plan: The plan to begin with.
-        limit: The time in seconds, counted from the beginning of the training; None for a plan that never changes.
+        plans: The plans so far, one at least; the last one is gone on with.
+        limit: The time in seconds, counted from the beginning of the training; None for plans that no clock changes.
         taken: Number of steps already taken.
         seconds: Time already spent.
         pace: Seconds per step as measured before; None if unknown.
+        replay: What is followed instead; None for nothing.
 
     Attributes:
         taken: Number of steps taken at the last observation.
         seconds: Time spent at the last observation.
         pace: The recent speed.
-        plan: The plan as it stands.
+        plans: The plans so far; each was logged when it was made.
     """
 
-    def __init__(self, plan: Plan, *, limit: float | None, taken: int, seconds: float, pace: float | None) -> None:
-        self._limit = limit
+    def __init__(
+        self,
+        plans: Iterable[Planned],
+        *,
+        limit: float | None,
+        taken: int,
+        seconds: float,
+        pace: float | None,
+        replay: Replay | None = None,
+    ) -> None:
+        self._limit, self._replay = limit, replay
         self.taken = taken
         self.seconds = seconds
         self.pace = Pace(estimate=pace, memory=_MEMORY_SHARE * limit if limit else _MEMORY_WITHOUT_LIMIT)
-        self.plan = plan
+        self.plans = list(plans)
+
+    @property
+    def plan(self) -> Plan:
+        """The plan as it stands."""
+        return self.plans[-1].plan
 
     @property
     def allowance(self) -> int:
         """How many steps may be taken before the next observation; 0 when the training is over."""
         planned = self.plan.steps - self.taken
+        if self._replay is not None:
+            ends = [self._replay.steps, *(later.taken for later in self._replay.plans[len(self.plans) :])]
+            return min(ends) - self.taken
         if self._limit is None:
             return planned
         return min(planned, _whole((self._limit - self.seconds) / self.pace.slowest))
@@ -94,7 +113,9 @@ class Pacer:
         """Notes the time spent after a number of steps, more than at the last observation, and refits the plan."""
         self.pace.observe(taken - self.taken, seconds - self.seconds)
         self.taken, self.seconds = taken, seconds
-        if self._limit is not None and taken < self.plan.steps:
+        if self._replay is not None:
+            self.plans += [one for one in self._replay.plans[len(self.plans) :] if one.taken <= taken]
+        elif self._limit is not None and taken < self.plan.steps:
             self._refit(self._limit)
 
     def _refit(self, limit: float) -> None:
@@ -104,7 +125,8 @@ class Pacer:
         steps = self.taken + _steps_that_fit(AIM * limit - self.seconds - self._reserve, self.pace.mean)
         if steps != self.plan.steps:
             _log.info("after %.1f s, %d steps fit the time, not %d", self.seconds, steps, self.plan.steps)
-            self.plan = self.plan.refitted(taken=self.taken, steps=steps)
+            plan = self.plan.refitted(taken=self.taken, steps=steps)
+            self.plans.append(Planned(taken=self.taken, seconds=self.seconds, plan=plan))
 
     @property
     def _reserve(self) -> float:

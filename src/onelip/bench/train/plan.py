@@ -1,8 +1,10 @@
-"""How the progress of the schedule is spread over the steps."""
+"""How the progress of the schedule is spread over the steps, and what is kept of it. Imports no torch."""
 
 from __future__ import annotations
 
-from pydantic import NonNegativeInt, PositiveInt
+from typing import Annotated
+
+from pydantic import Field, NonNegativeInt, PositiveInt
 
 from onelip.bench.origin import Model, NonNegative
 
@@ -35,3 +37,28 @@ class Plan(Model):
         if taken == 0:
             return Plan(steps=steps)
         return Plan(steps=steps, since=taken - 1, progress_then=self.progress(taken - 1))
+
+
+class Planned(Model):
+    """A plan, and when it was made.
+
+    Attributes:
+        taken: Number of steps taken by then.
+        seconds: Time spent by then.
+    """
+
+    taken: NonNegativeInt
+    seconds: NonNegative
+    plan: Plan
+
+
+class Replay(Model):
+    """The plans of a training, to be followed by another one that looks at no clock.
+
+    Attributes:
+        plans: In their order, the first of them made before the first step.
+        steps: Number of steps taken in the end; fewer than were planned where the time was up.
+    """
+
+    plans: Annotated[tuple[Planned, ...], Field(min_length=1)]
+    steps: NonNegativeInt

@@ -16,6 +16,7 @@ from onelip.bench.train.batches import Batches
 from onelip.bench.train.checkpoint import Checkpoint, Position
 from onelip.bench.train.descent import Descent, Measured
 from onelip.bench.train.pace import Pacer
+from onelip.bench.train.plan import Planned, Replay
 from onelip.bench.train.progress import Progress, Snapshot, Stop
 from onelip.bench.train.stopwatch import Stopwatch
 
@@ -41,6 +42,7 @@ class TrainOutcome:
         seconds: Time spent, including that before an interruption up to the checkpoint.
         planned_steps: Number of steps that the schedule was fitted to in the end.
         steps: Number of steps taken.
+        plans: All plans, in their order.
         schedule_progress: How far the schedule came: 1 unless the time was up before.
     """
 
@@ -50,6 +52,7 @@ class TrainOutcome:
     seconds: float
     planned_steps: int
     steps: int
+    plans: tuple[Planned, ...]
     schedule_progress: float
 
 
@@ -61,7 +64,8 @@ class Training:
         batches: What they are taken on.
         watch: The time that counts.
         start: Where the training stands.
-        limit: The time in seconds at which it must have ended; None for a plan that never changes.
+        limit: The time in seconds at which it must have ended; None for plans that no clock changes.
+        replay: The plans that it follows, if it is to follow any.
         progress: Is told how it goes.
         stop: Is asked whether to give up, as often.
         checkpoint: Is saved at the end of an epoch, if its interval has passed since it was saved and still lies before
@@ -76,6 +80,7 @@ class Training:
         start: Position,
         *,
         limit: float | None,
+        replay: Replay | None,
         progress: Progress,
         stop: Stop,
         checkpoint: Checkpoint | None,
@@ -85,7 +90,9 @@ class Training:
         self._watch = watch
         self._limit = limit
         self._progress, self._stop = progress, stop
-        self._pacer = Pacer(start.plan, limit=limit, taken=start.taken, seconds=watch.seconds(), pace=start.pace)
+        self._pacer = Pacer(
+            start.plans, limit=limit, taken=start.taken, seconds=watch.seconds(), pace=start.pace, replay=replay
+        )
         self._history = list(start.history)
         self._reported_at = self._saved_at = watch.seconds()
         self._checkpoint = checkpoint
@@ -174,7 +181,7 @@ class Training:
                 taken=self._pacer.taken,
                 seconds=seconds,
                 pace=self._pacer.pace.mean,
-                plan=self._pacer.plan,
+                plans=tuple(self._pacer.plans),
                 history=tuple(self._history),
             )
         )
@@ -189,6 +196,7 @@ class Training:
             seconds=self._watch.seconds(),
             planned_steps=plan.steps,
             steps=taken,
+            plans=tuple(self._pacer.plans),
             schedule_progress=plan.progress(taken - 1) if taken else 0.0,
         )
 

@@ -1,0 +1,73 @@
+"""A run with a budget of time, trained again by its plans: the same to the bit, whatever the clock says."""
+
+import re
+
+import pytest
+from typer.testing import CliRunner
+
+from onelip.bench.results import RECORD_NAME, read_record
+from onelip.cli import app
+
+TRAIN = ("train", "--size", "4", "--budget", "2s", "--learning-rate", "0.5")
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def onelip(*arguments):
+    return CliRunner().invoke(app, list(arguments))
+
+
+def changed(folder, **changes):
+    path = folder / RECORD_NAME
+    path.write_text(read_record(path).model_copy(update=changes).model_dump_json())
+
+
+@pytest.mark.parametrize("method", ["cpl", "soc", "bcop"])
+def test_the_same_weights_come_out(method, here):
+    assert onelip(*TRAIN, "--method", method, "--out", "run").exit_code == 0
+    then = read_record(here / "run" / RECORD_NAME)
+    assert then.plans[0].taken == 0
+    assert then.plans[-1].plan.steps == then.planned_steps
+    assert not then.replayed
+    again = onelip("replay", "run", "--out", "again")
+    assert again.exit_code == 0, again.output
+    assert "The same came out" in again.stdout
+    now = read_record(here / "again" / RECORD_NAME)
+    assert now.replayed
+    assert (now.cell, now.steps, now.plans) == (then.cell, then.steps, then.plans)
+    weights = [(here / name / "model.safetensors").read_bytes() for name in ("run", "again")]
+    assert weights[0] == weights[1]
+
+
+def test_what_comes_out_otherwise_is_said(here):
+    assert onelip(*TRAIN, "--method", "aol", "--out", "run").exit_code == 0
+    record = read_record(here / "run" / RECORD_NAME)
+    changed(
+        here / "run",
+        evaluation=record.evaluation.model_copy(update={"loss": record.evaluation.loss + 1e-9}),
+        machine=record.machine.model_copy(update={"threads": record.machine.threads + 1}),
+    )
+    again = onelip("replay", "run", "--out", "again")
+    assert again.exit_code == 1
+    assert "Something else came out: loss." in again.stdout
+    assert re.search(r"threads \d+ then, \d+ now\.", again.stdout)
+
+
+def test_what_cannot_be_replayed_is_refused(here):
+    assert onelip(*TRAIN, "--method", "aol", "--out", "run").exit_code == 0
+    for arguments, message in (
+        (("run", "--out", "run"), "is the run itself"),
+        (("nothing", "--out", "again"), "there is no such folder"),
+    ):
+        refused = onelip("replay", *arguments)
+        assert refused.exit_code == 2
+        assert message in refused.stderr
+    changed(here / "run", plans=())
+    refused = onelip("replay", "run", "--out", "again")
+    assert refused.exit_code == 2
+    assert "before plans were kept" in refused.stderr
+    assert not (here / "again").exists()
