@@ -10,12 +10,12 @@ from torch import nn
 import onelip
 from onelip.bench.choice import at_border, best_run
 from onelip.bench.comparison import Comparison, Scan
-from onelip.bench.data import load
+from onelip.bench.data import Augmentation, load
 from onelip.bench.evaluate import certified_counts, evaluate
 from onelip.bench.failure import failure
 from onelip.bench.records import CURVE_STEPS, Recipe
 from onelip.bench.train.budget import Budget
-from onelip.errors import UnsoundError
+from onelip.errors import DataError, UnsoundError
 from onelip.methods import METHODS
 
 CPU = torch.device("cpu")
@@ -203,3 +203,20 @@ def test_trials_see_no_test_image(asked):
     assert all(bytes(image.numpy()) in images for image in trial.data.test_images)
     assert trial.cell.evaluate_on == "validation"
     assert trial.cell.seed == 3
+
+
+class Refusing(Augmentation):
+    """Knows no images."""
+
+    def __call__(self, images_BCHW, *, generator):
+        return images_BCHW
+
+    def check(self, image, pixel_max):
+        raise DataError(f"refuses {image} up to {pixel_max}")
+
+
+def test_images_that_cannot_be_augmented_are_refused_before_anything_is_trained(asked):
+    data = (dataclasses.replace(asked.data[0], augmentation=Refusing()),)
+    with pytest.raises(DataError, match=r"refuses \(1, 8, 8\) up to 16"):
+        dataclasses.replace(asked, data=data).check()
+    dataclasses.replace(asked, data=data, recipe=Recipe(augment=False)).check()

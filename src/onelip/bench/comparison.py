@@ -118,12 +118,14 @@ class Comparison:
         return cases_of(self.methods, self.padding)
 
     def check(self) -> None:
-        """Refuses networks that cannot be built, before anything is trained.
+        """Refuses networks that cannot be built and images that cannot be augmented, before anything is trained.
 
         Raises:
             OnelipError: Names the data set, the method and the size.
         """
         for data in self.data:
+            if self.recipe.augment and data.augmentation is not None:
+                data.augmentation.check(data.image, data.pixel_max)
             try:
                 for workload in replace(self, data=(data,)).workloads():
                     for case in self.cases():

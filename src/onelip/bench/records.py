@@ -56,7 +56,11 @@ class Recipe(Model):
 
 
 class DataInfo(Model):
-    """Which images: the data set's name, the digest of its content, and its sizes."""
+    """Which images: the data set's name, the digest of its content, and its sizes.
+
+    Attributes:
+        augmentation: What a recipe that augments does to them, in a few words; empty: nothing, or not yet written down.
+    """
 
     name: str
     title: str
@@ -65,6 +69,7 @@ class DataInfo(Model):
     classes: PositiveInt
     train: PositiveInt
     test: PositiveInt
+    augmentation: str = ""
 
 
 class MethodInfo(Model):
@@ -133,11 +138,7 @@ class Machine(Model):
 
 
 class Started(Model):
-    """A run as it was begun; written before the training, and what a resumed one must have in common with it.
-
-    Attributes:
-        started: When it was begun.
-    """
+    """A run as it was begun, and when; written before the training, and what a resumed one must have in common."""
 
     schema_version: Literal[2] = SCHEMA
     harness: int = HARNESS_REVISION
@@ -257,11 +258,7 @@ class CostEntry(Costs):
 
 
 class OtherCosts(Costs):
-    """Costs of the same network made of layers that are not ours.
-
-    Attributes:
-        version: Of the package that has the layers.
-    """
+    """Costs of the same network made of layers that are not ours, but of a package in some version."""
 
     name: str
     title: str

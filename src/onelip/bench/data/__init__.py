@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from onelip.bench.data.augment import crop_and_flip as crop_and_flip
+from onelip.bench.data.augment import Augmentation as Augmentation
+from onelip.bench.data.augment import CropAndFlip as CropAndFlip
 from onelip.bench.data.base import ImageData as ImageData
 from onelip.bench.data.cifar import CIFAR10, CIFAR100
 from onelip.bench.data.digits import DIGITS

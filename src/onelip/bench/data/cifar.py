@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from onelip.bench.data.augment import CropAndFlip
 from onelip.bench.data.base import FOLDER_VARIABLE, ImageData, find_folder
 from onelip.bench.data.pictures import Track, untracked
 from onelip.bench.data.source import Archive, Content, DataSource
@@ -88,8 +89,7 @@ class Cifar:
             test_images=test_images,
             test_labels=test_labels,
             class_names=class_names,
-            crop_padding=4,
-            flip=True,
+            augmentation=CropAndFlip(padding=4, flip=True),
         )
 
     def _class_names(self, path: Path) -> tuple[str, ...]:

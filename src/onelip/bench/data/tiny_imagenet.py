@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from onelip.bench.data.augment import CropAndFlip
 from onelip.bench.data.base import FOLDER_VARIABLE, ImageData, find_folder
 from onelip.bench.data.cache import load_pictures
 from onelip.bench.data.pictures import PictureFiles, Track, in_classes, stored_size, untracked
@@ -57,8 +58,7 @@ def load_tiny_imagenet(data_dir: Path | None, *, side: int | None = None, track:
         test_images=images[len(train) :],
         test_labels=test_labels,
         class_names=tuple(names.values()),
-        crop_padding=8,
-        flip=True,
+        augmentation=CropAndFlip(padding=8, flip=True),
     )
 
 
