@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from onelip.bench.data import DATASETS, CropAndFlip, load
+from onelip.bench.data import DATASETS, CropAndFlip, RandAugment, load
 from onelip.bench.data.imagenette import CLASSES, FOLDERS
 from onelip.bench.data.source import Content, part_of
 from onelip.errors import DataError
@@ -60,7 +60,8 @@ def test_tiny_imagenet_is_read_as_distributed(tmp_path):
     assert (data.test_labels.tolist(), colours(data.test_images)) == ([1, 2, 0, 1], [6, 7, 8, 9])
     assert torch.equal(data.train_images[2, 0], data.train_images[2, 2]), "grey in three channels"
     assert not torch.equal(data.train_images[0, 0], data.train_images[0, 2])
-    assert (data.name, data.pixel_max, data.augmentation) == ("tiny_imagenet", 255, CropAndFlip(8, flip=True))
+    assert (data.name, data.pixel_max) == ("tiny_imagenet", 255)
+    assert data.augmentation == RandAugment(operations=2, magnitude=9)
     assert data.title == "Tiny ImageNet (6 of 100,000 and 4 of 10,000 images)"
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from onelip.bench.data import Augmentation, CropAndFlip, ImageData
+from onelip.bench.data import Augmentation, CropAndFlip, ImageData, RandAugment
 from onelip.bench.records import Recipe
 from onelip.bench.train.batches import Batches
 from onelip.bench.train.descent import Descent, Measured
@@ -64,8 +64,9 @@ def test_less_than_a_batch_is_one_batch() -> None:
     assert [sorted(batch) for batch in numbers(found, 3)] == [list(range(5))]
 
 
-def test_an_epoch_depends_on_seed_and_number_alone() -> None:
-    data = images(30, augmentation=CropAndFlip(1, flip=True))
+@pytest.mark.parametrize("augmentation", [CropAndFlip(1, flip=True), RandAugment()])
+def test_an_epoch_depends_on_seed_and_number_alone(augmentation: Augmentation) -> None:
+    data = images(30, augmentation=augmentation)
     found = batches(data)
     expected = list(found.epoch(4))
     list(found.epoch(0))

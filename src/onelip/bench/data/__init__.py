@@ -16,6 +16,7 @@ from onelip.bench.data.digits import DIGITS
 from onelip.bench.data.image_folder import load_image_folder
 from onelip.bench.data.imagenette import IMAGENETTE
 from onelip.bench.data.pictures import Track, untracked
+from onelip.bench.data.rand_augment import RandAugment as RandAugment
 from onelip.bench.data.source import DataSource as DataSource
 from onelip.bench.data.tiny_imagenet import TINY_IMAGENET
 from onelip.errors import DataError, UnknownNameError

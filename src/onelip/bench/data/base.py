@@ -188,9 +188,9 @@ def find_folder(data_dir: Path | None, inner: str, advice: str) -> Path:
     return folder / inner if (folder / inner).is_dir() else folder
 
 
-def missing_package(package: str, purpose: str) -> DataError:
-    """The error for an optional package that is not installed."""
-    return DataError(f'{purpose} needs {package}, which is not installed: pip install "onelip[bench]"')
+def missing_package(package: str, purpose: str, extra: str = "bench") -> DataError:
+    """The error for an optional package that is not installed but would be with `extra`."""
+    return DataError(f'{purpose} needs {package}, which is not installed: pip install "onelip[{extra}]"')
 
 
 def _proportional(sizes: Mapping[int, int], count: int) -> dict[int, int]:
