@@ -278,6 +278,15 @@ def test_a_result_of_other_images_is_not_taken(finished):
     assert "other images of digits" in result.stderr
 
 
+def test_a_result_of_another_augmentation_is_not_taken(finished):
+    command, path = finished
+    data = read_record(path).data
+    changed(path, data=data.model_copy(update={"augmentation": "mirror"}))
+    result = onelip(*command)
+    assert result.exit_code == 2
+    assert "another augmentation of digits" in result.stderr
+
+
 def test_a_result_of_another_harness_is_not_taken(finished):
     command, path = finished
     changed(path, harness=99)

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from onelip.bench.data import ImageData
+from onelip.bench.data import CropAndFlip, ImageData
 from onelip.bench.data.base import hold_out
 from onelip.errors import DataError
 
@@ -74,9 +74,9 @@ def test_validation_split_ignores_random_state() -> None:
 
 
 def test_validation_split_keeps_the_name_and_changes_the_digest() -> None:
-    data = make_data(crop_padding=4, flip=True)
+    data = make_data(augmentation=CropAndFlip(4, flip=True))
     split = data.validation_split()
-    assert (split.name, split.class_names, split.crop_padding, split.flip) == ("tiny", ("a", "b", "c"), 4, True)
+    assert (split.name, split.class_names, split.augmentation) == ("tiny", ("a", "b", "c"), data.augmentation)
     assert split.digest != data.digest
 
 
@@ -125,7 +125,10 @@ def test_info_says_what_the_data_are() -> None:
         "classes": 3,
         "train": 60,
         "test": 6,
+        "augmentation": "",
     }
+    augmented = make_data(augmentation=CropAndFlip(2, flip=True))
+    assert augmented.info() == data.info().model_copy(update={"augmentation": "random crop with padding 2, mirror"})
     assert (data.image, data.classes) == ((2, 4, 4), 3)
 
 
@@ -141,7 +144,6 @@ def test_info_says_what_the_data_are() -> None:
         ({"test_labels": torch.full((6,), 3)}, "test labels must lie between 0 and 2; found 3 to 3"),
         ({"test_labels": torch.full((6,), -1)}, "test labels must lie between 0 and 2; found -1 to -1"),
         ({"pixel_max": 16}, "train pixels must be at most 16; found 59"),
-        ({"crop_padding": -1}, "crop_padding must be 0 or more, not -1"),
     ],
 )
 def test_inconsistent_data_are_refused(changes: dict[str, object], message: str) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from onelip.bench.data.base import ImageData
+from onelip.bench.data import CropAndFlip, ImageData
 from onelip.bench.data.cifar import HUNDRED, TEN
 from onelip.bench.data.unpickle import read_pickle
 from onelip.errors import DataError
@@ -97,7 +97,11 @@ def test_reads_what_was_written(tmp_path: Path, dump: Callable[[dict], bytes]) -
     assert data.train_labels.tolist() == [label for number in range(5) for label in (number, 9, 0)]
     assert data.test_labels.tolist() == [5, 9, 0]
     assert data.class_names == tuple(CLASSES)
-    assert (data.name, data.pixel_max, data.crop_padding, data.flip) == ("cifar10", 255, 4, True)
+    assert (data.name, data.pixel_max, data.augmentation) == (
+        "cifar10",
+        255,
+        CropAndFlip(4, flip=True, fill=(125, 123, 114)),
+    )
 
 
 def test_finds_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -312,7 +316,7 @@ def test_cifar100_has_its_fine_labels(tmp_path: Path) -> None:
     assert torch.equal(data.test_images, torch.tensor(rows(1, 2)).view(2, 3, 32, 32))
     assert (data.train_labels.tolist(), data.test_labels.tolist()) == ([0, 99, 7, 7], [98, 3])
     assert (data.name, data.title, data.classes, data.class_names[99]) == ("cifar100", "CIFAR-100", 100, "fine 99")
-    assert (data.crop_padding, data.flip) == (4, True)
+    assert data.augmentation == CropAndFlip(4, flip=True, fill=(129, 124, 112))
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ def test_sizes_and_classes() -> None:
     data = load_digits()
     assert (data.image, data.classes, data.pixel_max) == ((1, 8, 8), 10, 16)
     assert (len(data.train_labels), len(data.test_labels)) == (1297, 500)
-    assert (data.crop_padding, data.flip) == (0, False)
+    assert data.augmentation is None
     assert data.class_names == tuple("0123456789")
 
 

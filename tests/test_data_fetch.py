@@ -339,6 +339,7 @@ def test_check_says_what_a_data_set_holds():
     assert (facts["images"], facts["classes"], facts["training images"]) == ("1 x 8 x 8", 10, 1297)
     assert facts["test images per class"] == "48 to 51"
     assert len(facts["digest"]) == 64
+    assert facts["augmentation"] == "none"
     assert "training images: 1297" in onelip("check", "digits").stdout
 
 

@@ -46,7 +46,7 @@ def test_reads_what_was_written(tmp_path: Path, suffix: str, grey: bool) -> None
     assert data.train_labels.tolist() == [0, 0, 1, 1]
     assert data.test_labels.tolist() == [0, 1]
     assert data.class_names == ("cat", "dog")
-    assert (data.pixel_max, data.crop_padding, data.flip) == (255, 0, False)
+    assert (data.pixel_max, data.augmentation) == (255, None)
     assert (data.name, data.title) == (str(tmp_path), tmp_path.name)
 
 

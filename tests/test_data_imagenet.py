@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from onelip.bench.data import DATASETS, load
+from onelip.bench.data import DATASETS, CropAndFlip, RandAugment, load
 from onelip.bench.data.imagenette import CLASSES, FOLDERS
 from onelip.bench.data.source import Content, part_of
 from onelip.errors import DataError
@@ -60,7 +60,8 @@ def test_tiny_imagenet_is_read_as_distributed(tmp_path):
     assert (data.test_labels.tolist(), colours(data.test_images)) == ([1, 2, 0, 1], [6, 7, 8, 9])
     assert torch.equal(data.train_images[2, 0], data.train_images[2, 2]), "grey in three channels"
     assert not torch.equal(data.train_images[0, 0], data.train_images[0, 2])
-    assert (data.name, data.pixel_max, data.crop_padding, data.flip) == ("tiny_imagenet", 255, 8, True)
+    assert (data.name, data.pixel_max) == ("tiny_imagenet", 255)
+    assert data.augmentation == RandAugment(operations=2, magnitude=9)
     assert data.title == "Tiny ImageNet (6 of 100,000 and 4 of 10,000 images)"
 
 
@@ -69,7 +70,7 @@ def test_imagenette_is_cut_to_squares(tmp_path):
     assert (data.image, data.classes, data.class_names[0]) == ((3, 32, 32), 10, "tench")
     assert data.train_labels.tolist() == data.test_labels.tolist() == list(range(10))
     assert colours(data.train_images) == colours(data.test_images) == list(range(10))
-    assert (data.name, data.crop_padding, data.flip) == ("imagenette@32", 4, True)
+    assert (data.name, data.augmentation) == ("imagenette@32", CropAndFlip(4, flip=True))
     assert load("imagenette", tmp_path).image == (3, 256, 256)
 
 

@@ -1,19 +1,21 @@
 """Grids: what their cells may differ in, in which order they are begun, and what they take."""
 
 from collections import Counter
+from dataclasses import replace
 from itertools import product
 
 import pytest
 import torch
 
 from onelip.bench.comparison import Comparison
-from onelip.bench.data import DATASETS, load
+from onelip.bench.data import DATASETS, Augmentation, load
 from onelip.bench.data.base import ImageData
-from onelip.bench.forecast import Images, Networks, forecast, impossible, least_bytes
+from onelip.bench.forecast import Images, Networks, forecast, impossible, least_bytes, refusals
 from onelip.bench.grid import Choice, Final, Grid, Scan, Search, Trial, budget_of, settings, tasks
 from onelip.bench.grids import GRIDS, cpu, demo, find_grid, kernel1x1, padding, paper
 from onelip.bench.measure import machine
-from onelip.errors import UnknownNameError
+from onelip.bench.records import Recipe
+from onelip.errors import DataError, UnknownNameError
 from onelip.methods import METHODS
 from onelip.models import ConvNet
 
@@ -187,6 +189,25 @@ def test_titles_name_the_axes_that_vary():
     titles = {asked.job(task, CHOICE).title for task in asked.tasks if isinstance(task, Final)}
     assert "AOL XS on CIFAR-10, 1x1 kernels, 10m, seed 0" in titles
     assert "AOL XS on CIFAR-10, 10m, seed 0" in titles
+
+
+class Refusing(Augmentation):
+    """Knows no images."""
+
+    def __call__(self, images_BCHW, *, generator):
+        return images_BCHW
+
+    def check(self, image, pixel_max):
+        raise DataError(f"refuses {image} up to {pixel_max}")
+
+
+def test_images_that_cannot_be_augmented_are_refused_before_anything_is_trained():
+    grid = Grid(methods=("aol",), data=("digits",), sizes=("4",), budgets=("1epoch",))
+    data = (replace(load("digits"), augmentation=Refusing()),)
+    asked = comparison(grid, data=data)
+    assert refusals(asked) == {asked.settings[0]: "refuses (1, 8, 8) up to 16"}
+    plain = grid.model_copy(update={"recipe": Recipe(augment=False)})
+    assert refusals(comparison(plain, data=data)) == {}
 
 
 @pytest.mark.parametrize("text", ["3 apples", "0s", ""])

@@ -5,6 +5,7 @@ import pytest
 from onelip.bench.report import sheets
 from onelip.bench.report.groups import comparisons
 from onelip.bench.report.metrics import METRICS
+from onelip.bench.report.protocol import protocol
 from onelip.bench.results import Records
 
 
@@ -127,3 +128,17 @@ def test_titles_of_sessions_alone_differ_too(sample_records):
     titles = [group.title for group in comparisons(Records(cost=sessions))]
     assert len(set(titles)) == 3
     assert titles[2].startswith("Costs only, size XS, images 1x8x8, batch 8, measured 2025-06-01")
+
+
+@pytest.mark.parametrize(
+    ("augmentation", "augment", "words"),
+    [
+        ("mirror", True, "temperature 0.25, augmentation by mirror; seeds 0"),
+        ("", True, "temperature 0.25, the data set's augmentation; seeds 0"),
+        ("mirror", False, "temperature 0.25, no augmentation; seeds 0"),
+    ],
+)
+def test_the_protocol_says_how_images_were_augmented(sample_records, augmentation, augment, words):
+    data = sample_records.DIGITS.model_copy(update={"augmentation": augmentation})
+    run = sample_records.train_record("aol", data=data, recipe=sample_records.Recipe(augment=augment))
+    assert words in dict(protocol(comparisons(Records(train=(run,)))[0]))["Recipe"]

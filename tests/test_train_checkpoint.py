@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from onelip.bench.data.base import ImageData
+from onelip.bench.data import CropAndFlip, ImageData
 from onelip.bench.records import Recipe
 from onelip.bench.train.budget import Budget
 from onelip.bench.train.checkpoint import FILE_NAME, Checkpoint, remove_checkpoint
@@ -34,8 +34,7 @@ def images(seed: int = 0) -> ImageData:
         test_images=pixels,
         test_labels=labels,
         class_names=("one", "other"),
-        crop_padding=1,
-        flip=True,
+        augmentation=CropAndFlip(1, flip=True),
     )
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from onelip.bench.data.base import ImageData
+from onelip.bench.data import CropAndFlip, ImageData
 from onelip.bench.records import Recipe
 from onelip.bench.train import training
 from onelip.bench.train.budget import Budget
@@ -39,7 +39,7 @@ def images() -> ImageData:
         test_images=pixels,
         test_labels=labels,
         class_names=("top", "bottom"),
-        crop_padding=1,
+        augmentation=CropAndFlip(1),
     )
 
 

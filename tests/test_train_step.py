@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from onelip.bench.data.base import ImageData
+from onelip.bench.data import Augmentation, CropAndFlip, ImageData, RandAugment
 from onelip.bench.records import Recipe
 from onelip.bench.train.batches import Batches
 from onelip.bench.train.descent import Descent, Measured
@@ -15,7 +15,7 @@ from onelip.bench.train.schedule import one_cycle
 CPU = torch.device("cpu")
 
 
-def images(count: int, *, padding: int = 0, flip: bool = False) -> ImageData:
+def images(count: int, *, augmentation: Augmentation | None = None) -> ImageData:
     """Images whose pixels all say which one it is; the label says whether the number is odd."""
     pixels = torch.arange(count, dtype=torch.uint8)[:, None, None, None].expand(-1, 1, 3, 3).contiguous()
     labels = torch.arange(count) % 2
@@ -27,8 +27,7 @@ def images(count: int, *, padding: int = 0, flip: bool = False) -> ImageData:
         test_images=pixels,
         test_labels=labels,
         class_names=("even", "odd"),
-        crop_padding=padding,
-        flip=flip,
+        augmentation=augmentation,
     )
 
 
@@ -65,8 +64,9 @@ def test_less_than_a_batch_is_one_batch() -> None:
     assert [sorted(batch) for batch in numbers(found, 3)] == [list(range(5))]
 
 
-def test_an_epoch_depends_on_seed_and_number_alone() -> None:
-    data = images(30, padding=1, flip=True)
+@pytest.mark.parametrize("augmentation", [CropAndFlip(1, flip=True), RandAugment()])
+def test_an_epoch_depends_on_seed_and_number_alone(augmentation: Augmentation) -> None:
+    data = images(30, augmentation=augmentation)
     found = batches(data)
     expected = list(found.epoch(4))
     list(found.epoch(0))
@@ -84,7 +84,7 @@ def test_seed_and_epoch_do_not_mix() -> None:
 
 @pytest.mark.parametrize(("augment", "changed"), [(True, True), (False, False)])
 def test_augmentation_is_the_data_sets_own_and_can_be_left_out(augment: bool, changed: bool) -> None:
-    found = batches(images(64, padding=1), size=64, augment=augment)
+    found = batches(images(64, augmentation=CropAndFlip(1)), size=64, augment=augment)
     ((images_BCHW, _),) = found.epoch(0)
     uniform = (images_BCHW == images_BCHW[:, :, 1:2, 1:2]).flatten(1).all(1)
     assert bool((~uniform).any()) == changed

@@ -12,9 +12,10 @@ from onelip.bench.comparison import Comparison
 from onelip.bench.data import DATASETS, ImageData, find_source
 from onelip.bench.grid import Final, Grid, Setting, budget_of, tasks
 from onelip.bench.measure.machine import memory_of
+from onelip.bench.records import Recipe
 from onelip.bench.subject import Workload, planned_network
 from onelip.bench.train.budget import Budget
-from onelip.errors import OnelipError
+from onelip.errors import DataError, OnelipError
 from onelip.method import Method
 from onelip.models import ConvNet
 
@@ -162,22 +163,34 @@ def least_bytes(network: ConvNet, batch: int) -> int:
 def refusals(asked: Comparison) -> dict[Setting, str]:
     """The networks of a comparison that cannot be built, or not be trained on its device, and why."""
     networks = Networks(asked.grid, asked.methods, map(Images.of, asked.data), asked.device)
-    never, here = impossible(asked.settings, networks, {})
-    advice = {
-        data.name: "" if data.name in DATASETS else "; pictures can be resized: --resize 32" for data in asked.data
+    never, here = impossible(asked.settings, networks, unaugmented(asked.data, asked.grid.recipe))
+    resized = "; pictures can be resized: --resize 32"
+    return here | {
+        one: f"data {one.data}: {why}{'' if one.data in DATASETS else resized}" for one, why in never.items()
     }
-    return {one: f"data {one.data}: {why}{advice[one.data]}" for one, why in never.items()} | here
+
+
+def unaugmented(data: Iterable[ImageData], recipe: Recipe) -> dict[str, str]:
+    """The data sets whose images cannot be augmented as the recipe asks, and why."""
+    found = {}
+    for one in data:
+        if recipe.augment and one.augmentation is not None:
+            try:
+                one.augmentation.check(one.image, one.pixel_max)
+            except DataError as error:
+                found[one.name] = str(error)
+    return found
 
 
 def impossible(
-    settings: Iterable[Setting], networks: Networks, absent: Mapping[str, str]
+    settings: Iterable[Setting], networks: Networks, useless: Mapping[str, str]
 ) -> tuple[dict[Setting, str], dict[Setting, str]]:
     """What cannot be trained, and why.
 
     Args:
         settings: What is asked for.
         networks: The same.
-        absent: Why a data set is not here.
+        useless: Why a data set is of no use here: its files are absent, or its images cannot be augmented.
 
     Returns:
         What can be built nowhere, and what cannot be trained here.
@@ -185,6 +198,8 @@ def impossible(
     settings = tuple(settings)
     never = {one: why for one in settings if (why := networks.refusal(one))}
     here = {
-        one: why for one in settings if one not in never and (why := absent.get(one.data, "") or networks.shortage(one))
+        one: why
+        for one in settings
+        if one not in never and (why := useless.get(one.data, "") or networks.shortage(one))
     }
     return never, here

@@ -17,7 +17,11 @@ class Model(BaseModel):
 
 
 class DataInfo(Model):
-    """Which images: the data set's name, the digest of its content, and its sizes."""
+    """Which images: the data set's name, the digest of its content, and its sizes.
+
+    Attributes:
+        augmentation: What a recipe that augments does to them, in a few words; empty: nothing, or not yet written down.
+    """
 
     name: str
     title: str
@@ -26,6 +30,7 @@ class DataInfo(Model):
     classes: PositiveInt
     train: PositiveInt
     test: PositiveInt
+    augmentation: str = ""
 
 
 class MethodInfo(Model):

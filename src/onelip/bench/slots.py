@@ -85,5 +85,7 @@ def _check_comparable(record: TrainRecord, job: Job, path: Path) -> None:
         raise RecordError(f"{path} was made by harness revision {record.harness}, not {HARNESS_REVISION}; {remedy}")
     if record.data.digest != job.data.digest:
         raise RecordError(f"{path} was made with other images of {job.data.name}; {remedy}")
+    if job.cell.recipe.augment and record.data.augmentation not in ("", job.data.info().augmentation):
+        raise RecordError(f"{path} was made with another augmentation of {job.data.name}; {remedy}")
     if record.method.source != method_info(job.method).source:
         raise RecordError(f"{path} was made with other code of {job.method.name}; raise its revision, {remedy}")

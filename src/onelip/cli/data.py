@@ -133,6 +133,7 @@ def _content(data: ImageData) -> dict[str, object]:
     for split, counts in per_class.items():
         facts[f"{split} images"] = int(counts.sum())
         facts[f"{split} images per class"] = f"{int(counts.min())} to {int(counts.max())}"
+    facts["augmentation"] = "none" if data.augmentation is None else str(data.augmentation)
     facts["mean"] = ", ".join(f"{one:.4f}" for one in data.mean)
     facts["digest"] = data.digest
     return facts

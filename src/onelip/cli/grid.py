@@ -119,13 +119,14 @@ def _possible(
 ) -> Comparison:
     """The comparison without what cannot be built anywhere; what cannot run here is refused, or left out too."""
     from onelip.bench.comparison import Comparison
-    from onelip.bench.forecast import Images, Networks, impossible
+    from onelip.bench.forecast import Images, Networks, impossible, unaugmented
     from onelip.bench.grid import settings
 
     loaded, absent = _loaded(grid.data, data_dir)
     images = [*map(Images.of, loaded), *map(Images.published, absent)]
     every = settings(grid, (method.name for method in methods), (one.name for one in images))
-    never, here = impossible(every, Networks(grid, methods, images, device), absent)
+    useless = absent | unaugmented(loaded, grid.recipe)
+    never, here = impossible(every, Networks(grid, methods, images, device), useless)
     for reason in dict.fromkeys(never.values()):
         say(f"Left out, {networks_of(never, reason)}: {reason}")
     if skip:

@@ -8,13 +8,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from onelip.bench.data.augment import crop_and_flip as crop_and_flip
+from onelip.bench.data.augment import Augmentation as Augmentation
+from onelip.bench.data.augment import CropAndFlip as CropAndFlip
 from onelip.bench.data.base import ImageData as ImageData
 from onelip.bench.data.cifar import CIFAR10, CIFAR100
 from onelip.bench.data.digits import DIGITS
 from onelip.bench.data.image_folder import load_image_folder
 from onelip.bench.data.imagenette import IMAGENETTE
 from onelip.bench.data.pictures import Track, untracked
+from onelip.bench.data.rand_augment import RandAugment as RandAugment
 from onelip.bench.data.source import DataSource as DataSource
 from onelip.bench.data.tiny_imagenet import TINY_IMAGENET
 from onelip.errors import DataError, UnknownNameError

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from onelip.bench.data.augment import Augmentation
 from onelip.bench.origin import DataInfo
 from onelip.errors import DataError
 
@@ -38,8 +39,7 @@ class ImageData:
         test_labels: As `train_labels`.
         class_names: One name per label.
         pixel_max: The pixel value that stands for 1.
-        crop_padding: Zeros on each side before the random crop of the augmentation; 0: no crop.
-        flip: Whether the augmentation mirrors images left to right.
+        augmentation: What may be done to the training images at random; None: nothing.
     """
 
     name: str
@@ -50,8 +50,7 @@ class ImageData:
     test_labels: Tensor = field(repr=False)
     class_names: tuple[str, ...] = field(repr=False)
     pixel_max: int = 255
-    crop_padding: int = 0
-    flip: bool = False
+    augmentation: Augmentation | None = None
 
     def __post_init__(self) -> None:
         self._check("train", self.train_images, self.train_labels)
@@ -59,8 +58,6 @@ class ImageData:
         if self.train_images.shape[1:] != self.test_images.shape[1:]:
             shapes = f"{tuple(self.train_images.shape[1:])} and {tuple(self.test_images.shape[1:])}"
             raise DataError(f"{self.name}: train and test images must have one shape, not {shapes}")
-        if self.crop_padding < 0:
-            raise DataError(f"{self.name}: crop_padding must be 0 or more, not {self.crop_padding}")
 
     @property
     def image(self) -> tuple[int, int, int]:
@@ -101,6 +98,7 @@ class ImageData:
             classes=self.classes,
             train=len(self.train_labels),
             test=len(self.test_labels),
+            augmentation="" if self.augmentation is None else str(self.augmentation),
         )
 
     def to_float(self, images_NCHW: Tensor) -> Tensor:
@@ -190,9 +188,9 @@ def find_folder(data_dir: Path | None, inner: str, advice: str) -> Path:
     return folder / inner if (folder / inner).is_dir() else folder
 
 
-def missing_package(package: str, purpose: str) -> DataError:
-    """The error for an optional package that is not installed."""
-    return DataError(f'{purpose} needs {package}, which is not installed: pip install "onelip[bench]"')
+def missing_package(package: str, purpose: str, extra: str = "bench") -> DataError:
+    """The error for an optional package that is not installed but would be with `extra`."""
+    return DataError(f'{purpose} needs {package}, which is not installed: pip install "onelip[{extra}]"')
 
 
 def _proportional(sizes: Mapping[int, int], count: int) -> dict[int, int]:

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from onelip.bench.data.augment import CropAndFlip
 from onelip.bench.data.base import FOLDER_VARIABLE, ImageData, find_folder
 from onelip.bench.data.pictures import Track, untracked
 from onelip.bench.data.source import Archive, Content, DataSource
@@ -39,6 +40,7 @@ class Cifar:
         labels_key: Under which the labels stand in these.
         md5: The published digest of each file. It tells a cut or foreign file; safety does not rest on it.
         archive: What to download.
+        mean: The mean pixel of the training images, rounded: what moves in where an image is shifted.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Cifar:
     labels_key: str
     md5: Mapping[str, str]
     archive: Archive
+    mean: tuple[int, int, int]
 
     def source(self) -> DataSource:
         """What the table of data sets says of it."""
@@ -88,8 +91,7 @@ class Cifar:
             test_images=test_images,
             test_labels=test_labels,
             class_names=class_names,
-            crop_padding=4,
-            flip=True,
+            augmentation=CropAndFlip(padding=4, flip=True, fill=self.mean),
         )
 
     def _class_names(self, path: Path) -> tuple[str, ...]:
@@ -163,6 +165,7 @@ TEN = Cifar(
             "batches.meta": "5ff9c542aee3614f3951f8cda6e48888",
         }
     ),
+    mean=(125, 123, 114),
 )
 
 HUNDRED = Cifar(
@@ -188,6 +191,7 @@ HUNDRED = Cifar(
             "meta": "7973b15100ade9c7d40fb424638fde48",
         }
     ),
+    mean=(129, 124, 112),
 )
 
 CIFAR10, CIFAR100 = TEN.source(), HUNDRED.source()

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
+from onelip.bench.data.augment import CropAndFlip
 from onelip.bench.data.base import FOLDER_VARIABLE, ImageData, find_folder, named_folder
 from onelip.bench.data.cache import load_pictures
 from onelip.bench.data.pictures import PictureFiles, Track, in_classes, untracked
@@ -68,8 +69,7 @@ def load_imagenette(data_dir: Path | None, *, side: int | None = None, track: Tr
         test_images=images[len(train) :],
         test_labels=test_labels,
         class_names=tuple(CLASSES.values()),
-        crop_padding=files.side // 8 if files.side else 0,
-        flip=True,
+        augmentation=CropAndFlip(padding=files.side // 8 if files.side else 0, flip=True),
     )
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from onelip.bench.data.base import FOLDER_VARIABLE, ImageData, find_folder
 from onelip.bench.data.cache import load_pictures
 from onelip.bench.data.pictures import PictureFiles, Track, in_classes, stored_size, untracked
+from onelip.bench.data.rand_augment import RandAugment
 from onelip.bench.data.source import Archive, Content, DataSource, part_of
 from onelip.errors import DataError
 
@@ -57,8 +58,7 @@ def load_tiny_imagenet(data_dir: Path | None, *, side: int | None = None, track:
         test_images=images[len(train) :],
         test_labels=test_labels,
         class_names=tuple(names.values()),
-        crop_padding=8,
-        flip=True,
+        augmentation=RandAugment(operations=2, magnitude=9),
     )
 
 

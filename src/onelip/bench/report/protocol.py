@@ -25,7 +25,7 @@ def protocol(group: Group) -> Iterable[tuple[str, str]]:
         network = f"{cell.model}, size {plain(cell.size)} (width {cell.width}){kernels(cell.kernel_size)}"
         yield "Network", f"{network}, {PADDINGS[cell.padding]}"
         yield "Budget", f"{plain(cell.budget)} per run; {_really_taken(group)}"
-        yield "Recipe", _recipe(group)
+        yield "Recipe", _recipe(group, data.augmentation)
         yield "Learning rates", _learning_rates(group)
         yield (
             "Arithmetic",
@@ -49,12 +49,14 @@ def _really_taken(group: Group) -> str:
     )
 
 
-def _recipe(group: Group) -> str:
+def _recipe(group: Group, augmentation: str) -> str:
     assert group.cell is not None
     recipe = group.cell.recipe
     decays = sorted({run.cell.recipe.weight_decay for run in group.runs})
     decay = joined(f"{value:g}" for value in decays)
-    augmented = "the data set's augmentation" if recipe.augment else "no augmentation"
+    # Older records do not say which.
+    known = f"augmentation by {plain(augmentation)}" if augmentation else "the data set's augmentation"
+    augmented = known if recipe.augment else "no augmentation"
     return (
         f"SGD, batch {recipe.batch_size}, one learning-rate cycle rising for {100 * recipe.warmup:g} % of the steps, "
         f"momentum {recipe.momentum[1]:g} to {recipe.momentum[0]:g} and back, weight decay {decay}, loss margin "

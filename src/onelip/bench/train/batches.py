@@ -9,7 +9,6 @@ from typing import Literal
 import torch
 from torch import Generator, Tensor
 
-from onelip.bench.data.augment import crop_and_flip
 from onelip.bench.data.base import ImageData
 from onelip.bench.records import Recipe
 
@@ -39,7 +38,7 @@ class Batches:
         self._images_NCHW = data.train_images.to(device)
         self._labels_N = data.train_labels.to(device)
         self._data = data
-        self._augment = recipe.augment and (data.crop_padding > 0 or data.flip)
+        self._augmentation = data.augmentation if recipe.augment else None
         self._seed = seed
         self.size = min(recipe.batch_size, len(data.train_labels))
         self.per_epoch = len(data.train_labels) // self.size
@@ -50,10 +49,8 @@ class Batches:
         noise = _generator("augmentation", self._seed, number)
         for chosen in torch.split(order.to(self._labels_N.device), self.size)[: self.per_epoch]:
             images_BCHW = self._images_NCHW[chosen]
-            if self._augment:
-                images_BCHW = crop_and_flip(
-                    images_BCHW, padding=self._data.crop_padding, flip=self._data.flip, generator=noise
-                )
+            if self._augmentation is not None:
+                images_BCHW = self._augmentation(images_BCHW, generator=noise)
             yield self._data.to_float(images_BCHW), self._labels_N[chosen]
 
 
