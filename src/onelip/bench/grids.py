@@ -36,7 +36,7 @@ def padding() -> Grid:
 
 def cpu() -> Grid:
     """All methods at size XS on CIFAR-10, with three seeds: about two hours on two cores."""
-    search = Search(draws=8, budget="30s", learning_rate=(0.01, 10.0), weight_decay=None)
+    search = Search(draws=10, budget="30s", learning_rate=(0.01, 10.0), weight_decay=None)
     return _changed(paper(), data=("cifar10",), sizes=("XS",), budgets=("4m",), seeds=(0, 1, 2), search=search)
 
 
