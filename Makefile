@@ -8,7 +8,7 @@ SIZES ?= XS
 .PHONY: demo bench test test-full check format clean
 
 demo: $(STAMP)
-	$(PY) -m onelip compare --data digits --scan 0.01,0.1,1 --scan-budget 3s --budget 13s --out demo
+	$(PY) -m onelip grid demo --out demo
 
 bench: $(STAMP)
 	$(PY) -m onelip measure --sizes $(SIZES) --peers

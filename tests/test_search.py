@@ -188,9 +188,28 @@ def test_a_cut_storage_is_named_and_left(tmp_path, studied):
     whole = path.read_bytes()
     path.write_bytes(b"not a database" + whole[20:])
     before = path.read_bytes()
-    with pytest.raises(RecordError, match=r"search\.db is cut, .*; move it away"):
+    with pytest.raises(RecordError, match=r"search\.db cannot be read or written \(file is not a database\); .*move it away"):
         studied()
     assert path.read_bytes() == before
+
+
+def test_a_full_disk_is_said_and_nothing_is_lost(tmp_path, studied):
+    """As with a full disk, the file cannot grow."""
+    resource = pytest.importorskip("resource", reason="POSIX limits")
+    draws = studied(SEARCH.model_copy(update={"draws": 400}))
+    before = drawn(draws)
+    size = (tmp_path / STORAGE_NAME).stat().st_size
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        with pytest.raises(RecordError, match=r"search\.db cannot be read or written .*finished runs are kept"):
+            for number in range(400):
+                draws.choice(AOL, number)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    again = drawn(studied(SEARCH.model_copy(update={"draws": 400})), count=40)
+    assert again[:4] == before
+    assert len(set(again)) == 40
 
 
 def test_without_optuna_the_error_says_what_to_install(monkeypatch, studied):

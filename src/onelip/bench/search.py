@@ -7,7 +7,8 @@ lost, random draws are the same again, and the records that are there are taken.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -16,7 +17,7 @@ from onelip.bench.grid import Choice, PrunerName, SamplerName, Scan, Search, Set
 from onelip.bench.records import Recipe, TrainRecord
 from onelip.bench.shared import SharedFolder
 from onelip.bench.train.progress import Snapshot, Stop, never
-from onelip.errors import OnelipError, RecordError
+from onelip.errors import OnelipError, RecordError, plain
 
 if TYPE_CHECKING:
     import optuna
@@ -76,13 +77,14 @@ class Studied:
         self._path = folder / STORAGE_NAME
         self._studies: dict[Setting, optuna.Study] = {}
         self._choices: dict[tuple[Setting, int], Choice] = {}
-        with shared.turn(STORAGE_NAME):
+        _check_installed()
+        with self._turn():
             self._storage = _storage(self._path)
 
     def choice(self, setting: Setting, number: int) -> Choice:
         """What the trial of that number tries; drawn when it is asked for the first time."""
         if (setting, number) not in self._choices:
-            with self._shared.turn(STORAGE_NAME):
+            with self._turn():
                 study = self._study(setting)
                 while (there := len(study.get_trials(deepcopy=False))) <= number:
                     # Every draw has a sampler of its own: a resumed one would begin its numbers anew.
@@ -99,7 +101,7 @@ class Studied:
             return never
         import optuna
 
-        with self._shared.turn(STORAGE_NAME):
+        with self._turn():
             study = self._study(setting)
             frozen = study.get_trials(deepcopy=False)[number]
         if frozen.state.is_finished():
@@ -110,7 +112,7 @@ class Studied:
         """Notes the score of a trial, once."""
         from optuna.trial import TrialState
 
-        with self._shared.turn(STORAGE_NAME):
+        with self._turn():
             study = self._study(setting)
             if study.get_trials(deepcopy=False)[number].state.is_finished():
                 return
@@ -119,6 +121,24 @@ class Studied:
             else:
                 state = TrialState.PRUNED if record.status == "pruned" else TrialState.FAIL
                 study.tell(number, state=state)
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """The studies for this process alone; what the disk says against it becomes an error that says so."""
+        from optuna.exceptions import StorageInternalError
+        from sqlalchemy.exc import SQLAlchemyError
+
+        with self._shared.turn(STORAGE_NAME):
+            try:
+                yield
+            except (StorageInternalError, SQLAlchemyError) as error:
+                # optuna wraps what SQLAlchemy raised, which wraps what SQLite raised.
+                wrapped = error if isinstance(error, SQLAlchemyError) else error.__cause__
+                reason = getattr(wrapped, "orig", error)
+                raise RecordError(
+                    f"{self._path} cannot be read or written ({plain(str(reason))}); finished runs are kept. Where it "
+                    "is cut, or of another version of optuna, move it away: they are found again"
+                ) from error
 
     def _draw(self, study: optuna.Study) -> None:
         trial = study.ask()
@@ -191,16 +211,17 @@ def _seed(seed: int, number: int) -> int:
 
 
 def _storage(path: Path) -> optuna.storages.BaseStorage:
-    try:
-        import optuna
-        from sqlalchemy.exc import SQLAlchemyError
-    except ImportError as error:
-        raise OnelipError('a search needs optuna, which is not installed: pip install "onelip[search]"') from error
+    import optuna
+
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
         return optuna.storages.RDBStorage(f"sqlite:///{path}")
-    except (SQLAlchemyError, RuntimeError) as error:
-        raise RecordError(
-            f"{path} is cut, or holds no search of this version of optuna; move it away: records that are there are "
-            "taken again"
-        ) from error
+    except RuntimeError as error:  # the tables of another version
+        raise optuna.exceptions.StorageInternalError(str(error)) from error
+
+
+def _check_installed() -> None:
+    try:
+        import optuna  # noqa: F401
+    except ImportError as error:
+        raise OnelipError('a search needs optuna, which is not installed: pip install "onelip[search]"') from error

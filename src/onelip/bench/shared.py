@@ -80,9 +80,7 @@ class SharedFolder:
     def claimed(self, name: str) -> Iterator[bool]:
         """Whether this process may do what is called so; if so no other one may until this ends."""
         lock = self._lock(name)
-        try:
-            lock.acquire(blocking=False)
-        except Timeout:
+        if not self._acquired(lock, blocking=False):
             yield False
             return
         try:
@@ -93,15 +91,26 @@ class SharedFolder:
     @contextmanager
     def turn(self, name: str) -> Iterator[None]:
         """Waits until no other process does what is called so."""
-        with self._lock(name):
+        lock = self._lock(name)
+        self._acquired(lock, blocking=True)
+        try:
             yield
+        finally:
+            lock.release()
 
     def _pass(self, gate: FileLock) -> None:
-        try:
-            gate.acquire(blocking=False)
-        except Timeout:
+        if not self._acquired(gate, blocking=False):
             self._say(f"Another process measures in {self._folder}, or has it for itself: waiting until it is done")
-            gate.acquire()
+            self._acquired(gate, blocking=True)
+
+    def _acquired(self, lock: FileLock, *, blocking: bool) -> bool:
+        try:
+            lock.acquire(blocking=blocking)
+        except Timeout:
+            return False
+        except OSError as error:
+            raise RecordError(f"cannot write {self._locks}: {error.strerror or error}") from error
+        return True
 
     def _take_seat(self, stack: ExitStack) -> int:
         for number in range(SEATS):

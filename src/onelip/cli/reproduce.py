@@ -10,7 +10,7 @@ import typer
 
 from onelip.cli.errors import clear_errors
 from onelip.cli.options import AsJson, AsMarkdown
-from onelip.errors import plain
+from onelip.errors import OnelipError, plain
 
 if TYPE_CHECKING:
     from onelip.bench.report.reproduction import Reproduction
@@ -35,6 +35,8 @@ def reproduce(
     Example: onelip reproduce comparison
     """
     with clear_errors():
+        if as_json and as_markdown:
+            raise OnelipError("--json and --markdown exclude each other")
         from onelip.bench.published import paper
         from onelip.bench.report.reproduce import reproductions, without_record
         from onelip.bench.results import load_records

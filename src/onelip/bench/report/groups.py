@@ -100,7 +100,7 @@ def _run_rows(runs: Iterable[TrainRecord], titles: dict[str, str]) -> list[Row]:
         Row(
             method=alike[0].method,
             title=titles[name],
-            detail=f", lr {rate:g}, wd {decay:g}" if times[name] > 1 else "",
+            detail=f", lr {rate:.3g}, wd {decay:.2g}" if times[name] > 1 else "",
             padding=_padding(alike[0].method, alike[0].cell),
             recipe=alike[0].cell.recipe,
             runs=tuple(alike),

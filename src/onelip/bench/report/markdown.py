@@ -25,7 +25,7 @@ def to_markdown(page: Page, radar_file: str | None) -> str:
     if not page.sections:
         parts.append("No verdict: there is no finished run on test images.")
     parts += ["## Learning rates"] * bool(page.scans)
-    for scan in page.scans:
+    for scan, _ in page.scans:
         parts += [escaped(scan.table.caption), table_to_markdown(scan.table), *map(escaped, scan.warnings)]
     parts += ["## How to read it", _definitions(page.how_to_read)]
     for title, table in (("Records not used", page.set_aside), ("Machine and versions", page.machines)):

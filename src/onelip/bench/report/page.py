@@ -15,6 +15,7 @@ from onelip.bench.report.protocol import protocol
 from onelip.bench.report.radar import RULE, Radar, radar
 from onelip.bench.report.radar_figure import radar_panels, radar_sheet
 from onelip.bench.report.rows import Group
+from onelip.bench.report.scan_figure import scan_drawing
 from onelip.bench.report.scans import Scan, scans
 from onelip.bench.report.svg import Drawing
 from onelip.bench.report.verdict import Verdict, group_verdict
@@ -106,11 +107,15 @@ class Section:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """The whole report."""
+    """The whole report.
+
+    Attributes:
+        scans: Each with its figure, where a table does not say it all.
+    """
 
     title: str
     sections: tuple[Section, ...]
-    scans: tuple[Scan, ...]
+    scans: tuple[tuple[Scan, Drawing | None], ...]
     set_aside: Table | None
     machines: Table
     how_to_read: tuple[tuple[str, str], ...] = HOW_TO_READ
@@ -124,7 +129,7 @@ def page(records: Records) -> Page:
     return Page(
         title="1-Lipschitz layers compared",
         sections=tuple(_section(group, look, f"comparison-{index}") for index, group in enumerate(groups, start=1)),
-        scans=scans(records),
+        scans=tuple((scan, scan_drawing(scan, look, f"scan-{index}")) for index, scan in enumerate(scans(records), 1)),
         set_aside=sheets.set_aside(records, groups),
         machines=sheets.machines(records),
     )

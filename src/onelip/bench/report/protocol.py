@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from onelip.bench.records import CostRecord
 from onelip.bench.report.formats import whole_percent
 from onelip.bench.report.rows import Group
-from onelip.bench.report.scans import SCAN_RULE
+from onelip.bench.report.scans import MOST_COLUMNS, SCAN_RULE
 from onelip.bench.report.wording import PADDINGS, counted, joined, kernels
 from onelip.errors import plain
 
@@ -41,6 +41,9 @@ def _really_taken(group: Group) -> str:
         return "no run finished"
     low, high = min(run.seconds for run in runs), max(run.seconds for run in runs)
     taken = f"really taken {low:.1f} to {high:.1f} s" if low < high else f"really taken {low:.1f} s"
+    again = [len(run.plans) - 1 for run in runs if run.plans]
+    if any(again):
+        taken += f", planned anew up to {counted(max(again), 'time')}"
     cut = [run.schedule_progress for run in runs if run.schedule_progress < 1]
     if not cut:
         return f"{taken}; every schedule came to its end"
@@ -70,10 +73,13 @@ def _learning_rates(group: Group) -> str:
         return "as asked for; no scan of these networks is in this folder"
     budgets = joined(sorted({plain(run.cell.budget) for run in group.trials}))
     rates = sorted({run.cell.recipe.learning_rate for run in group.trials})
-    return (
-        f"scanned per method on held-out training images: {joined(f'{rate:g}' for rate in rates)}, budget {budgets} "
-        f"each; chosen is {SCAN_RULE}"
-    )
+    decays = sorted({run.cell.recipe.weight_decay for run in group.trials})
+    if len(rates) > MOST_COLUMNS:
+        tried = f"searched per method on held-out training images, {len(rates)} of {rates[0]:.3g} to {rates[-1]:.3g}"
+    else:
+        tried = f"scanned per method on held-out training images: {joined(f'{rate:.3g}' for rate in rates)}"
+    weight = f", weight decays of {decays[0]:.2g} to {decays[-1]:.2g}" if len(decays) > 1 else ""
+    return f"{tried}{weight}, budget {budgets} each; chosen is {SCAN_RULE}"
 
 
 def _session(session: CostRecord, group: Group) -> str:

@@ -127,7 +127,7 @@ def _what_happened(result: TrainRecord | Costs) -> tuple[TableCell, TableCell]:
 
 
 def _learning_rate(row: Row) -> TableCell:
-    return text_cell(f"{row.recipe.learning_rate:g}" if row.recipe else "", "" if row.recipe else row.reason)
+    return text_cell(f"{row.recipe.learning_rate:.3g}" if row.recipe else "", "" if row.recipe else row.reason)
 
 
 def _seeds(row: Row) -> TableCell:
@@ -143,8 +143,8 @@ def _run_cells(run: TrainRecord) -> tuple[TableCell, ...]:
     loss = f"{run.history[-1].loss:.3g}" if run.history else ""
     texts = (
         str(run.cell.seed),
-        f"{recipe.learning_rate:g}",
-        f"{recipe.weight_decay:g}",
+        f"{recipe.learning_rate:.3g}",
+        f"{recipe.weight_decay:.2g}",
         failure(run) or "ok",
         f"{run.seconds:.1f}",
         str(run.steps),

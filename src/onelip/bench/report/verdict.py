@@ -138,7 +138,7 @@ def _doubts(group: Group, found: Field) -> Iterable[str]:
     """What is not in the comparison, and what in it is incomplete."""
     metric = METRICS[SIX[0]]
     constant = [f"{row.title} ({shown(metric, metric.of(row))} %)" for row in found.constant]
-    rates = [f"{row.title} {row.setting[0]:g}" for row in found.chosen if row.setting is not None]
+    rates = [f"{row.title} {row.setting[0]:.3g}" for row in found.chosen if row.setting is not None]
     absent = [f"{row.title} ({row.reason})" for row in found.absent]
     partial = [
         f"{row.label} ({row.failed} of {len(row.runs)}: {row.failures})"

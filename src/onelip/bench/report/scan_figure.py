@@ -1,0 +1,88 @@
+"""What a search tried, drawn: certified accuracy and loss on held-out images over the learning rate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import LogFormatter
+
+from onelip.bench.choice import RADIUS, best_run
+from onelip.bench.records import Evaluation, TrainRecord
+from onelip.bench.report.palette import YARDSTICK, Style, styles
+from onelip.bench.report.scans import Scan
+from onelip.bench.report.svg import Drawing, drawing, to_svg
+
+_SIZE = (5.1, 5.0)
+"""Inches of 72 points, as wide as the other figures."""
+
+
+def scan_drawing(scan: Scan, look: Mapping[str, Style], name: str) -> Drawing | None:
+    """The figure of a search; None where a table says it all, or nothing came out.
+
+    Args:
+        scan: The search.
+        look: Styles of the page, by the title of the method.
+        name: Unique in the page.
+    """
+    found = {title: [run for run in runs if run.evaluation is not None] for title, runs in scan.trials.items()}
+    found = {title: runs for title, runs in found.items() if runs}
+    if not scan.is_drawn or not found:
+        return None
+    others = styles(found)
+    with drawing():
+        figure = Figure(figsize=_SIZE, layout="constrained")
+        upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(1, 1))
+        for title, runs in found.items():
+            style = look.get(title, others[title] if runs[0].method.constrained else YARDSTICK)
+            _draw(upper, runs, style, _certified)
+            _draw(lower, runs, style, lambda evaluation: evaluation.loss)
+        upper.set(ylabel=f"CRA at {RADIUS}/255, %", ylim=(0, None))
+        lower.set(ylabel="loss", xlabel="learning rate", xscale="log", ylim=_losses(found))
+        lower.xaxis.set_major_formatter(LogFormatter(labelOnlyBase=False, minor_thresholds=(2, 0.5)))
+        handles = [
+            Line2D(
+                [],
+                [],
+                color=look.get(title, others[title]).colour,
+                dashes=look.get(title, others[title]).dashes,
+                label=title,
+            )
+            for title in found
+        ]
+        figure.legend(handles=handles, loc="outside lower center", ncols=4, handlelength=2.4, columnspacing=1.2)
+        svg = to_svg(figure, name, f"Trials of {scan.title}: certified accuracy and loss over the learning rate")
+    caption = (
+        "Each trial on held-out training images; the large mark is the one chosen. Losses above the frame are worse."
+    )
+    return Drawing(title="What the search tried", svg=svg, caption=caption)
+
+
+def _draw(axes: Axes, runs: Sequence[TrainRecord], style: Style, quantity: Callable[[Evaluation], float]) -> None:
+    points = sorted((run.cell.recipe.learning_rate, _of(run, quantity)) for run in runs)
+    axes.plot(
+        *zip(*points, strict=True), color=style.colour, dashes=style.dashes, linewidth=1, marker=".", markersize=4
+    )
+    best = best_run(runs)
+    if best is not None:
+        rate = best.cell.recipe.learning_rate
+        axes.plot([rate], [_of(best, quantity)], color=style.colour, marker=style.marker, markersize=8, zorder=4)
+
+
+def _of(run: TrainRecord, quantity: Callable[[Evaluation], float]) -> float:
+    assert run.evaluation is not None
+    return quantity(run.evaluation)
+
+
+def _certified(evaluation: Evaluation) -> float:
+    return 100 * evaluation.certified[RADIUS] / evaluation.images
+
+
+def _losses(found: Mapping[str, Sequence[TrainRecord]]) -> tuple[float, float]:
+    """From the best loss of all to somewhat above the worst of those that were chosen."""
+    chosen = [_of(best, lambda evaluation: evaluation.loss) for runs in found.values() if (best := best_run(runs))]
+    low, high = min(chosen), max(chosen)
+    room = 0.3 * (high - low) + 0.05 * high
+    return low - room, high + room
