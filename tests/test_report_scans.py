@@ -1,5 +1,9 @@
 """The learning-rate scan: what was tried, what was chosen, what decided."""
 
+import pytest
+
+from onelip.bench.report.build import build_report
+from onelip.bench.report.scan_figure import scan_drawing
 from onelip.bench.report.scans import scans
 from onelip.bench.results import Records
 
@@ -52,3 +56,62 @@ def test_a_scan_without_learning_says_that_the_loss_decided(sample_records):
     assert "where none is, the lowest loss on the held-out images" in scan.table.caption
     (warning,) = scan.warnings
     assert warning == "The scan was too short to decide by certified accuracy, and the loss decided: AOL."
+
+
+@pytest.fixture
+def searched(sample_records):
+    """Nine trials each, the weight decay at 1e-5 or 1e-4; SOC's best is the last but one, and its last diverged."""
+
+    def trial(name, number):
+        recipe = sample_records.Recipe(learning_rate=0.01 * 2**number, weight_decay=10.0 ** -(4 + number % 2))
+        if (name, number) == ("soc", 8):
+            return sample_records.train_record(name, recipe=recipe, status="diverged", evaluate_on="validation")
+        result = sample_records.exactly(20 * number + 40 if name == "soc" else 20 + number, loss=1 / (1 + number))
+        return sample_records.train_record(name, recipe=recipe, result=result, evaluate_on="validation")
+
+    return tuple(trial(name, number) for name in ("aol", "soc") for number in range(9))
+
+
+def test_a_search_has_what_was_chosen_in_a_table_and_the_rest_in_a_figure(searched, tmp_path, sample_records):
+    (scan,) = scans(Records(train=searched))
+    assert scan.is_drawn
+    assert [column.title for column in scan.table.columns] == [
+        "Trials",
+        "Learning rate",
+        "Weight decay",
+        "CRA 36",
+        "Loss",
+        "Decided by",
+        "Used",
+    ]
+    cells = _line(scan.table, "SOC")
+    assert [cell.text for cell in cells[:6]] == ["9", "1.28", "1e-05", "50.0", "0.125", "CRA 36"]
+    assert cells[0].note == "1 diverged"
+    assert _line(scan.table, "AOL")[5].text == "loss"
+    assert [warning.partition(":")[0] for warning in scan.warnings] == [
+        "At the border of the learning rates tried, so that a better one may lie beyond",
+        "At the border of the weight decays tried, so that a better one may lie beyond",
+        "The scan was too short to decide by certified accuracy, and the loss decided",
+    ]
+    drawn = scan_drawing(scan, {}, "scan-1")
+    assert drawn.svg.startswith("<svg")
+    assert "the large mark is the one chosen" in drawn.caption
+    sample_records.write(tmp_path, *searched)
+    page = build_report(tmp_path).html.read_text(encoding="utf-8")
+    assert page.count("What the search tried") == 1
+
+
+def test_few_learning_rates_need_no_figure(sample_records):
+    trial = sample_records.train_record("aol", evaluate_on="validation")
+    (scan,) = scans(Records(train=(trial,)))
+    assert not scan.is_drawn
+    assert scan_drawing(scan, {}, "scan-1") is None
+
+
+def test_a_search_in_which_everything_failed_is_a_table(searched):
+    failed = tuple(run.model_copy(update={"status": "diverged", "evaluation": None}) for run in searched)
+    (scan,) = scans(Records(train=failed))
+    cells = _line(scan.table, "AOL")
+    assert [cell.text for cell in cells] == ["9", "", "", "", "", "", ""]
+    assert cells[0].note == "9 diverged"
+    assert scan_drawing(scan, {}, "scan-1") is None

@@ -188,7 +188,9 @@ def test_a_cut_storage_is_named_and_left(tmp_path, studied):
     whole = path.read_bytes()
     path.write_bytes(b"not a database" + whole[20:])
     before = path.read_bytes()
-    with pytest.raises(RecordError, match=r"search\.db cannot be read or written \(file is not a database\); .*move it away"):
+    with pytest.raises(
+        RecordError, match=r"search\.db cannot be read or written \(file is not a database\); .*move it away"
+    ):
         studied()
     assert path.read_bytes() == before
 
@@ -203,8 +205,7 @@ def test_a_full_disk_is_said_and_nothing_is_lost(tmp_path, studied):
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
     try:
         with pytest.raises(RecordError, match=r"search\.db cannot be read or written .*finished runs are kept"):
-            for number in range(400):
-                draws.choice(AOL, number)
+            drawn(draws, count=400)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     again = drawn(studied(SEARCH.model_copy(update={"draws": 400})), count=40)

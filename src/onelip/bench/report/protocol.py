@@ -56,7 +56,7 @@ def _recipe(group: Group, augmentation: str) -> str:
     assert group.cell is not None
     recipe = group.cell.recipe
     decays = sorted({run.cell.recipe.weight_decay for run in group.runs})
-    decay = joined(f"{value:g}" for value in decays)
+    decay = joined(f"{value:.2g}" for value in decays)
     # Older records do not say which.
     known = f"augmentation by {plain(augmentation)}" if augmentation else "the data set's augmentation"
     augmented = known if recipe.augment else "no augmentation"

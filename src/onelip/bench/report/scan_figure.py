@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogFormatter
+from matplotlib.ticker import FuncFormatter
 
 from onelip.bench.choice import RADIUS, best_run
 from onelip.bench.records import Evaluation, TrainRecord
-from onelip.bench.report.palette import YARDSTICK, Style, styles
+from onelip.bench.report.palette import COLOURS, YARDSTICK, Style, styles
 from onelip.bench.report.scans import Scan
 from onelip.bench.report.svg import Drawing, drawing, to_svg
 
@@ -32,26 +32,24 @@ def scan_drawing(scan: Scan, look: Mapping[str, Style], name: str) -> Drawing | 
     if not scan.is_drawn or not found:
         return None
     others = styles(found)
+    drawn = {
+        title: look.get(title, others[title] if runs[0].method.constrained else YARDSTICK)
+        for title, runs in found.items()
+    }
     with drawing():
         figure = Figure(figsize=_SIZE, layout="constrained")
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(1, 1))
         for title, runs in found.items():
-            style = look.get(title, others[title] if runs[0].method.constrained else YARDSTICK)
-            _draw(upper, runs, style, _certified)
-            _draw(lower, runs, style, lambda evaluation: evaluation.loss)
-        upper.set(ylabel=f"CRA at {RADIUS}/255, %", ylim=(0, None))
+            _draw(upper, runs, drawn[title], _certified)
+            _draw(lower, runs, drawn[title], lambda evaluation: evaluation.loss)
+        every = [run for runs in found.values() for run in runs]
+        constant = max(100 * _of(run, lambda one: one.largest_class / one.images) for run in every)
+        upper.axhline(constant, color=COLOURS["muted"][0], linewidth=0.9, dashes=(2, 2), zorder=0.5)
+        top = max(constant, *(_of(run, _certified) for run in every))
+        upper.set(ylabel=f"CRA at {RADIUS}/255, %", ylim=(-0.05 * top, 1.08 * top))
         lower.set(ylabel="loss", xlabel="learning rate", xscale="log", ylim=_losses(found))
-        lower.xaxis.set_major_formatter(LogFormatter(labelOnlyBase=False, minor_thresholds=(2, 0.5)))
-        handles = [
-            Line2D(
-                [],
-                [],
-                color=look.get(title, others[title]).colour,
-                dashes=look.get(title, others[title]).dashes,
-                label=title,
-            )
-            for title in found
-        ]
+        lower.xaxis.set_major_formatter(FuncFormatter(lambda rate, _: f"{rate:g}"))
+        handles = [Line2D([], [], color=one.colour, dashes=one.dashes, label=title) for title, one in drawn.items()]
         figure.legend(handles=handles, loc="outside lower center", ncols=4, handlelength=2.4, columnspacing=1.2)
         svg = to_svg(figure, name, f"Trials of {scan.title}: certified accuracy and loss over the learning rate")
     caption = (

@@ -12,7 +12,7 @@ from onelip.bench.report.formats import percent
 from onelip.bench.report.groups import grouped, known_methods, same_networks
 from onelip.bench.report.rows import Group, Setting, setting_of
 from onelip.bench.report.titles import distinct, labels, run_title
-from onelip.bench.report.wording import failure, joined
+from onelip.bench.report.wording import FAILURES, failure, joined
 from onelip.bench.results import Records
 
 SCAN_RULE = (
@@ -109,7 +109,7 @@ def _chosen_only(by_title: Mapping[str, Sequence[TrainRecord]], tested: Sequence
     columns += [Column(title="Decided by", numeric=False), Column(title="Used", note="in the comparison")]
     lines = []
     for title, runs in by_title.items():
-        best, failed = best_run(runs), [failure(run) for run in runs if run.status != "ok"]
+        best, failed = best_run(runs), [FAILURES[run.status] for run in runs if run.status != "ok"]
         texts = [str(len(runs))]
         if best is None or best.evaluation is None:
             texts += [""] * (5 + several)

@@ -14,13 +14,14 @@ PADDINGS: dict[PaddingChoice, str] = {
     "zeros": "zero padding",
 }
 
-_FAILURES = {
+FAILURES = {
     "diverged": "diverged",
     "oom": "out of memory",
     "timeout": "timed out",
     "error": "stopped by an error",
     "pruned": "stopped by the search",
 }
+"""Words for the statuses of what failed."""
 
 
 def shortened(text: str, length: int = 300) -> str:
@@ -75,7 +76,7 @@ def failure(result: TrainRecord | Costs) -> str:
     """What became of a run or a measurement that failed; empty where it did not."""
     if result.status == "ok":
         return ""
-    words = _FAILURES[result.status]
+    words = FAILURES[result.status]
     if result.status == "diverged" and isinstance(result, TrainRecord):
         return f"{words} at step {result.steps}"
     return words
