@@ -19,6 +19,7 @@ from onelip.__main__ import keep_memory, wait_asleep
 from onelip.cli import options
 from onelip.cli.errors import clear_errors
 from onelip.cli.running import refuse
+from onelip.cli.times import budget_text
 
 ALL_FAILED = 1
 
@@ -60,7 +61,7 @@ def main(
             methods=options.method_names(methods, None),
             data=(data,),
             sizes=(size,),
-            budgets=(options.budget_text(budget),),
+            budgets=(budget_text(budget),),
         )
         asked = Comparison(
             grid=grid,

@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+from itertools import pairwise
 
 import pytest
 from typer.testing import CliRunner
@@ -118,6 +119,15 @@ def test_what_cannot_run_here_is_refused_together_before_anything_starts(here):
         (("compare", "--kernel-size", "2"), "kernel size '2' is not one of 1, 3, 5"),
         (("compare", "--padding", "circular,none"), "padding 'none' is not one of"),
         (("compare", "--budget", ""), "budget '' is not allowed"),
+        (("grid", "demo", "--sizes", "XS,Small"), "size 'Small' is not one of XS, S, M, L"),
+        (("grid", "paper", "--dry-run", "--sizes", "Q"), "size 'Q' is not one of"),
+        (("grid", "paper", "--dry-run", "--data", "tiny_imagenet@big"), "'tiny_imagenet@big' is no data set"),
+        (("grid", "paper", "--dry-run", "--data", "digits@4"), "have one size and cannot be resized"),
+        (("grid", "demo", "--json"), "--json belongs to onelip grid NAME --dry-run"),
+        (("grid", "--json", "--dry-run"), "--json belongs to onelip grid NAME --dry-run"),
+        (("grid", "demo", "--methods", ""), "names no method"),
+        (("grid", "demo", "--sizes", ""), "names no size"),
+        (("grid", "demo", "--data", ""), "--data names no data set"),
     ],
 )
 def test_wrong_options_are_refused(arguments, message, here):
@@ -145,6 +155,20 @@ def test_a_search_chooses_learning_rate_and_weight_decay(here):
     assert again.stdout.count("(done before)") == 10
     more = onelip(*command[:-2], "--search", "4", "--out", "out")
     assert "2 of 12 runs to do" in more.stdout or "6 of 12 runs to do" in more.stdout
+
+
+def test_a_sampler_that_learns_draws_when_the_trial_before_has_ended(here):
+    """Also where the comparison is announced, which must not draw all of them beforehand."""
+    import optuna
+
+    command = ("compare", *SMALL, "--search", "4", "--search-budget", "1epoch", "--sampler", "tpe", "--out", "out")
+    assert onelip(*command).exit_code == 0
+    storage = f"sqlite:///out/{STORAGE_NAME}"
+    for name in optuna.get_all_study_names(storage):
+        trials = optuna.load_study(study_name=name, storage=storage).trials
+        assert len(trials) == 4
+        assert all(one.datetime_complete <= next_.datetime_start for one, next_ in pairwise(trials))
+    assert onelip(*command).stdout.count("(done before)") == 10
 
 
 def test_a_lost_study_costs_nothing(here):
@@ -194,6 +218,14 @@ def test_a_limit_leaves_the_rest_for_another_time(here):
     rest = onelip(*command, "--out", "out")
     assert rest.stdout.count("(done before)") == done
     assert len(load_records(here / "out").train) == 3
+
+
+def test_a_limit_that_has_no_room_for_trials_waits_for_nobody(here):
+    command = ("compare", "--methods", "aol", "--sizes", "4", "--scan", "0.1,1", "--scan-budget", "50s")
+    found = onelip(*command, "--budget", "1s", "--no-costs", "--limit", "40s", "--out", "out")
+    assert found.exit_code == 0, found.stderr
+    assert "Another process" not in found.stdout
+    assert "The limit is reached, and 3 of 3 runs are left" in found.stdout
 
 
 def trained_by(output):

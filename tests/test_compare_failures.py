@@ -183,13 +183,9 @@ def test_a_display_that_breaks_is_no_result(out, monkeypatch):
     [
         (lambda run: {"harness": HARNESS_REVISION + 1}, "another harness revision"),
         (lambda run: {"method": run.method.model_copy(update={"revision": 7})}, "another method"),
-        (
-            lambda run: {"machine": run.machine.model_copy(update={"device": "cuda"})},
-            r"another machine \(cuda, now cpu\)",
-        ),
     ],
 )
-def test_a_checkpoint_of_another_program_or_device_is_not_gone_on_with(out, monkeypatch, change, message):
+def test_a_checkpoint_of_another_program_is_not_gone_on_with(out, monkeypatch, change, message):
     training_with(monkeypatch, 3, KeyboardInterrupt())
     assert onelip(*COMMAND).exit_code == 130
     monkeypatch.undo()
@@ -202,6 +198,24 @@ def test_a_checkpoint_of_another_program_or_device_is_not_gone_on_with(out, monk
     assert re.search(message, refused.stderr)
     assert (path.parent / FILE_NAME).exists()
     assert onelip(*COMMAND, "--force").exit_code == 0
+
+
+def test_what_another_machine_began_is_left_to_it(out, monkeypatch):
+    """It may be training there at this moment, in a folder that both reach."""
+    training_with(monkeypatch, 3, KeyboardInterrupt())
+    assert onelip(*COMMAND).exit_code == 130
+    monkeypatch.undo()
+    monkeypatch.chdir(out.parent)
+    (path,) = out.glob(f"*/{RUN_NAME}")
+    begun = Started.model_validate_json(path.read_bytes())
+    elsewhere = begun.machine.model_copy(update={"device": "cuda"})
+    path.write_text(begun.model_copy(update={"machine": elsewhere}).model_dump_json())
+    before = (path.parent / FILE_NAME).read_bytes()
+    assert onelip(*COMMAND).exit_code == 0
+    assert (path.parent / FILE_NAME).read_bytes() == before
+    (run,) = load_records(out).train
+    assert run.machine.device == "cpu"
+    assert "(done before)" in onelip(*COMMAND).stdout
 
 
 def test_a_method_of_ones_own_that_was_edited_is_another_method(out, monkeypatch):

@@ -73,9 +73,7 @@ def test_cells_differ_only_in_what_the_axes_say(grid):
     assert differ <= AXES.keys(), "a recipe, a model or what is evaluated differs"
     assert {name for name in differ if len(getattr(grid, AXES[name])) == 1} == set()
     trials = [asked.job(task, CHOICE).cell for task in asked.tasks if isinstance(task, Trial)]
-    assert {(cell.recipe, cell.seed, cell.budget) for cell in trials} == {
-        (finals[0].recipe, grid.seeds[0], grid.search.budget)
-    }
+    assert {(cell.recipe, cell.seed, cell.budget) for cell in trials} == {(finals[0].recipe, 0, grid.search.budget)}
     assert {cell.evaluate_on for cell in finals} == {"test"}
     assert {cell.evaluate_on for cell in trials} == {"validation"}
 
@@ -140,6 +138,23 @@ def test_an_unknown_grid_is_named():
         find_grid("papr")
 
 
+def test_what_is_left_out_is_not_measured_either():
+    grid = Grid(methods=("aol", "cpl"), data=("digits",), sizes=("4", "8"), budgets=("1epoch",))
+    every = settings(grid, grid.methods, grid.data)
+    asked = comparison(grid, without=frozenset(one for one in every if (one.method, one.size) == ("cpl", "8")))
+    measured = {workload.size: {method.name for method, _ in cases} for workload, cases in asked.measurements()}
+    assert measured == {"4": {"aol", "cpl", "standard"}, "8": {"aol", "standard"}}
+
+
+def test_a_resized_data_set_is_costed_at_its_side():
+    assert Images.published("tiny_imagenet@32").image == (3, 32, 32)
+    for name, message in (("digits@4", "have one size"), ("imagenette@0", "cannot be resized to 0")):
+        with pytest.raises(DataError, match=message):
+            Images.published(name)
+    with pytest.raises(UnknownNameError, match="'imagenette@big' is no data set"):
+        Images.published("imagenette@big")
+
+
 def test_the_order_of_trainings():
     grid = Grid(
         methods=("aol", "cpl"),
@@ -175,7 +190,7 @@ def test_a_choice_is_used_and_trials_see_no_test_image():
         assert (job.cell.recipe.learning_rate, job.cell.recipe.weight_decay) == (0.25, 0.0)
     images = {bytes(image.numpy()) for image in asked.data[0].train_images}
     assert all(bytes(image.numpy()) in images for image in trial.data.test_images)
-    assert (trial.cell.evaluate_on, trial.cell.budget, trial.cell.seed) == ("validation", "2epochs", 3)
+    assert (trial.cell.evaluate_on, trial.cell.budget, trial.cell.seed) == ("validation", "2epochs", 0)
     assert "learning rate 0.25, weight decay 0" in trial.title
     assert final.title == "AOL 4 on Digits, seed 3"
 

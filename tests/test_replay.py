@@ -57,6 +57,33 @@ def test_what_comes_out_otherwise_is_said(here):
     assert re.search(r"threads \d+ then, \d+ now\.", again.stdout)
 
 
+def test_an_interrupted_training_of_another_kind_is_not_gone_on_with(here, monkeypatch):
+    """Neither a replay with what the clock began, nor a training with what was replayed."""
+    import onelip.bench.cell as cell_module
+
+    assert onelip(*TRAIN, "--method", "aol", "--out", "run").exit_code == 0
+    train = cell_module.train
+
+    def stopped(*arguments, progress, **options):
+        def report(snapshot):
+            progress(snapshot)
+            if snapshot.complete and snapshot.epoch.epoch == 2:
+                raise KeyboardInterrupt
+
+        return train(*arguments, progress=report, checkpoint_seconds=0.0, **options)
+
+    monkeypatch.setattr(cell_module, "train", stopped)
+    assert onelip(*TRAIN, "--method", "aol", "--out", "begun").exit_code == 130
+    assert onelip("replay", "run", "--out", "again").exit_code == 130
+    monkeypatch.undo()
+    monkeypatch.chdir(here)
+    for command in (("replay", "run", "--out", "begun"), (*TRAIN, "--method", "aol", "--out", "again", "--resume")):
+        refused = onelip(*command)
+        assert refused.exit_code == 2, refused.output
+        assert "belongs to another training: replay is" in refused.stderr
+    assert onelip("replay", "run", "--out", "again").exit_code == 0
+
+
 def test_what_cannot_be_replayed_is_refused(here):
     assert onelip(*TRAIN, "--method", "aol", "--out", "run").exit_code == 0
     for arguments, message in (

@@ -1,9 +1,12 @@
 """The search for learning rates: what is drawn, what is kept, and what a resumed one does."""
 
+import contextlib
 import math
+import sqlite3
 import sys
 
 import pytest
+from sqlalchemy import event
 
 from onelip.bench.choice import best_run, score
 from onelip.bench.grid import PRUNERS, SAMPLERS, Choice, Scan, Search, Setting
@@ -22,8 +25,8 @@ SEARCH = Search(draws=4, budget="1epoch")
 def studied(tmp_path):
     """Makes the draws of a folder, each time as a new process would."""
 
-    def studied(search=SEARCH, folder=tmp_path, recipe=Recipe()):  # noqa: B008
-        return Studied(search, recipe, folder, SharedFolder(folder, pytest.fail))
+    def studied(search=SEARCH, folder=tmp_path, recipe=Recipe(), experiment=lambda _: ""):  # noqa: B008
+        return Studied(search, recipe, folder, SharedFolder(folder, pytest.fail), experiment)
 
     return studied
 
@@ -121,6 +124,7 @@ def test_searches_that_differ_are_apart(studied):
     ):
         assert frozen(studied(changed)) == []
     assert frozen(studied(recipe=Recipe(batch_size=7))) == []
+    assert frozen(studied(experiment=lambda setting: f"{setting.method} revision 2")) == []
     assert len(frozen(studied())) == 4
 
 
@@ -195,22 +199,74 @@ def test_a_cut_storage_is_named_and_left(tmp_path, studied):
     assert path.read_bytes() == before
 
 
-def test_a_full_disk_is_said_and_nothing_is_lost(tmp_path, studied):
-    """As with a full disk, the file cannot grow."""
+@pytest.mark.parametrize("room", [0, 4096])
+def test_a_full_disk_is_said_and_no_draw_is_changed(room, tmp_path, studied):
+    """As with a full disk, the file cannot grow; whatever was written, the draws are those of an undisturbed search."""
     resource = pytest.importorskip("resource", reason="POSIX limits")
-    draws = studied(SEARCH.model_copy(update={"draws": 400}))
-    before = drawn(draws)
+    search = SEARCH.model_copy(update={"draws": 40})
+    expected = drawn(studied(search, tmp_path / "undisturbed"), count=40)
+    draws = studied(search)
     size = (tmp_path / STORAGE_NAME).stat().st_size
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size + room, limits[1]))
     try:
         with pytest.raises(RecordError, match=r"search\.db cannot be read or written .*finished runs are kept"):
-            drawn(draws, count=400)
+            drawn(draws, count=40)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    again = drawn(studied(SEARCH.model_copy(update={"draws": 400})), count=40)
-    assert again[:4] == before
-    assert len(set(again)) == 40
+    assert drawn(studied(search), count=40) == expected
+
+
+@pytest.mark.parametrize("moment", range(1, 12))
+def test_a_process_that_is_killed_while_it_draws_changes_no_draw(moment, studied, tmp_path, monkeypatch):
+    """Stopped before the n-th statement that it sends to the database."""
+    expected = drawn(studied(folder=tmp_path / "undisturbed"))
+    draws = studied()
+    draws.choice(AOL, 0)
+    sent = []
+
+    def execute(*_):
+        sent.append(None)
+        if len(sent) == moment:
+            raise KeyboardInterrupt
+
+    event.listen(draws._storage.engine, "before_cursor_execute", execute)
+    with contextlib.suppress(KeyboardInterrupt):
+        draws.choice(AOL, 1)
+    event.remove(draws._storage.engine, "before_cursor_execute", execute)
+    draws._storage.engine.dispose()
+    assert len(sent) >= min(moment, 3), "nothing was interrupted"
+    assert drawn(studied()) == expected
+
+
+def test_a_path_is_a_path_and_no_url(tmp_path, studied):
+    folder = tmp_path / "what?mode=memory"
+    first = drawn(studied(folder=folder))
+    assert (folder / STORAGE_NAME).exists()
+    assert len(frozen(studied(folder=folder))) == len(first)
+
+
+def test_what_the_disk_says_while_a_trial_trains_is_no_result(studied):
+    draws = studied(SEARCH.model_copy(update={"pruner": "median"}))
+    draws.choice(AOL, 0)
+    stop = draws.stop(AOL, 0)
+
+    def broken(*_):
+        raise sqlite3.OperationalError("disk I/O error")
+
+    event.listen(draws._storage.engine, "before_cursor_execute", broken)
+    with pytest.raises(RecordError, match="disk I/O error"):
+        stop(snapshot(0.5, 0.1))
+
+
+def test_a_trial_that_was_told_meanwhile_goes_on(studied, sample_records):
+    draws = studied(SEARCH.model_copy(update={"pruner": "median"}))
+    draws.choice(AOL, 0)
+    stop = draws.stop(AOL, 0)
+    studied(SEARCH.model_copy(update={"pruner": "median"})).tell(
+        AOL, 0, sample_records.train_record("aol", result=sample_records.exactly(9, loss=0.5))
+    )
+    assert stop(snapshot(0.5, 0.1)) == ""
 
 
 def test_without_optuna_the_error_says_what_to_install(monkeypatch, studied):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -72,6 +73,7 @@ class ComparisonRun:
         self._machine = describe_machine(asked.device)
         self._slots = Slots(out, self._machine, force=force)
         self._began = time.monotonic()
+        self._refused = False
         self._done: dict[Task, TrainRecord] = {}
 
     def execute(self) -> tuple[TrainRecord, ...]:
@@ -83,13 +85,16 @@ class ComparisonRun:
         costs_done = self._measure_all()
         waited = False
         while left := self._left():
-            moved = sum(map(self._advance, left))
-            if not moved and self._left():
-                if not waited:
-                    self._say(f"Another process does what is missing, {len(left)} runs at most: waiting for it")
-                waited = True
-                time.sleep(SECONDS_BETWEEN_LOOKS)
-        if not costs_done and not self._measure_all():
+            self._refused = False
+            if sum(map(self._advance, left)):
+                continue
+            if not self._refused:  # what is left waits for trials that the limit has no room for
+                break
+            if not waited:
+                self._say(f"Another process does what is missing, {len(left)} runs at most: waiting for it")
+            waited = True
+            time.sleep(SECONDS_BETWEEN_LOOKS)
+        if not costs_done and not (self._seconds_left() > 0 and self._measure_all()):
             self._say("Costs were not measured: another process works here. The same command measures them when alone.")
         if late := len(self._asked.tasks) - len(self._done):
             self._say(
@@ -105,7 +110,10 @@ class ComparisonRun:
         """
         found: dict[Task, TrainRecord] = {}
         for task in self._asked.tasks:
-            choice = self._choice(task, found)
+            if isinstance(task, Trial) and self._draws is not None:
+                choice = self._draws.known(*task)
+            else:
+                choice = self._choice(task, found)
             record = None if choice is None else self._slots.locate(self._asked.job(task, choice)).record
             if record is not None and not self._force:
                 found[task] = record
@@ -116,8 +124,10 @@ class ComparisonRun:
         return [task for task in self._asked.tasks if task not in self._done and self._in_time(task)]
 
     def _in_time(self, task: Task) -> bool:
-        seconds = Budget.parse(budget_of(self._asked.grid, task)).seconds or 0.0
-        return self._limit is None or time.monotonic() - self._began + seconds <= self._limit
+        return (Budget.parse(budget_of(self._asked.grid, task)).seconds or 0.0) <= self._seconds_left()
+
+    def _seconds_left(self) -> float:
+        return math.inf if self._limit is None else self._limit - (time.monotonic() - self._began)
 
     def _advance(self, task: Task) -> bool:
         """Does a training, or finds it done; not where it is too early or too late, or another process does it."""
@@ -127,10 +137,12 @@ class ComparisonRun:
         job = self._asked.job(task, choice)
         with self._shared.claimed(job.cell.id) as mine:
             if not mine:
+                self._refused = True
                 return False
             self._done[task] = self._train(task, job)
-        if isinstance(task, Trial) and self._draws is not None:
-            self._draws.tell(*task, self._done[task])
+            if isinstance(task, Trial) and self._draws is not None:
+                self._draws.tell(*task, self._done[task])
+        if isinstance(task, Trial):
             self._choose(task.setting)
         return True
 
@@ -189,12 +201,11 @@ class ComparisonRun:
             return True
         with self._shared.quiet() as alone:
             if alone:
-                for workload in self._asked.workloads():
-                    self._measure(workload)
+                for workload, cases in self._asked.measurements():
+                    self._measure(workload, cases)
         return alone
 
-    def _measure(self, workload: Workload) -> None:
-        cases: Sequence[Case] = self._asked.cases()
+    def _measure(self, workload: Workload, cases: Sequence[Case]) -> None:
         sessions = find_sessions(self._out, workload, self._machine)
         image = "x".join(map(str, workload.image))
         title = f"costs, size {workload.size}, images {image}, batch {workload.batch_size}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -10,11 +11,15 @@ import torch
 from onelip.bench.costs import Case, cases_of
 from onelip.bench.data import ImageData
 from onelip.bench.grid import Choice, Final, Grid, Setting, Task, Trial, budget_of, settings, tasks
-from onelip.bench.records import Cell
+from onelip.bench.records import Cell, KernelSize
 from onelip.bench.report.wording import PADDINGS, kernels
+from onelip.bench.selection import method_info
 from onelip.bench.subject import Workload
 from onelip.method import Method
 from onelip.models.sizes import width_of
+
+TRIAL_SEED = 0
+"""Of every trial, whatever the seeds of the comparison: what is chosen does not depend on how they are shared out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +89,7 @@ class Comparison:
             padding=setting.padding,
             budget=budget_of(self.grid, task),
             recipe=recipe,
-            seed=task.seed if isinstance(task, Final) else self.grid.seeds[0],
+            seed=task.seed if isinstance(task, Final) else TRIAL_SEED,
             evaluate_on="test" if isinstance(task, Final) else "validation",
         )
         return Job(cell=cell, method=method, data=data, title=f"{self.title(setting)}, {self._detail(task, choice)}")
@@ -95,27 +100,38 @@ class Comparison:
         padding = f", {PADDINGS[setting.padding]}" if len(self.grid.paddings) > 1 else ""
         return title + padding + kernels(setting.kernel_size)
 
-    def workloads(self) -> tuple[Workload, ...]:
-        """The networks whose costs are measured, without the method: each shape once."""
-        by_name = {data.name: data for data in self.data}
-        shapes = dict.fromkeys(
-            (one.size, by_name[one.data].image, by_name[one.data].classes, one.kernel_size) for one in self.settings
-        )
+    def measurements(self) -> tuple[tuple[Workload, tuple[Case, ...]], ...]:
+        """The networks whose costs are measured, shape by shape, and what a session of each has to contain."""
+        shapes: dict[tuple[str, tuple[int, int, int], int, KernelSize], list[Setting]] = {}
+        for setting in self.settings:
+            data = self._data(setting)
+            shapes.setdefault((setting.size, data.image, data.classes, setting.kernel_size), []).append(setting)
         return tuple(
-            Workload(
-                size=size,
-                image=image,
-                classes=classes,
-                batch_size=self.grid.recipe.batch_size,
-                device=self.device,
-                kernel_size=kernel_size,
+            (
+                Workload(
+                    size=size,
+                    image=image,
+                    classes=classes,
+                    batch_size=self.grid.recipe.batch_size,
+                    device=self.device,
+                    kernel_size=kernel_size,
+                ),
+                self._cases(settings),
             )
-            for size, image, classes, kernel_size in shapes
+            for (size, image, classes, kernel_size), settings in shapes.items()
         )
 
-    def cases(self) -> tuple[Case, ...]:
-        """What a measuring session has to contain."""
-        return tuple(dict.fromkeys(case for padding in self.grid.paddings for case in cases_of(self.methods, padding)))
+    def experiment(self, setting: Setting) -> str:
+        """What tells results of a network from those of an older one of the same name."""
+        method, data = method_info(self._method(setting)), self._data(setting).info()
+        return f"{method.revision} {method.source} {data.digest} {data.augmentation}"
+
+    def _cases(self, settings: Iterable[Setting]) -> tuple[Case, ...]:
+        used = [(setting.padding, self._method(setting)) for setting in settings]
+        by_padding = {padding: [method for one, method in used if one == padding] for padding, _ in used}
+        return tuple(
+            dict.fromkeys(case for padding, methods in by_padding.items() for case in cases_of(methods, padding))
+        )
 
     @cached_property
     def _held_out(self) -> dict[str, ImageData]:

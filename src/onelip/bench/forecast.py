@@ -9,13 +9,13 @@ from itertools import groupby
 import torch
 
 from onelip.bench.comparison import Comparison
-from onelip.bench.data import DATASETS, ImageData, find_source
+from onelip.bench.data import DATASETS, ImageData, find_sized
 from onelip.bench.grid import Final, Grid, Setting, budget_of, tasks
 from onelip.bench.measure.machine import memory_of
 from onelip.bench.records import Recipe
 from onelip.bench.subject import Workload, planned_network
 from onelip.bench.train.budget import Budget
-from onelip.errors import DataError, OnelipError
+from onelip.errors import DataError, UnsupportedShapeError
 from onelip.method import Method
 from onelip.models import ConvNet
 
@@ -43,10 +43,9 @@ class Images:
     @classmethod
     def published(cls, name: str) -> Images:
         """Of a data set as it is distributed, or at the side that follows an "@" in its name."""
-        plain, _, side = name.partition("@")
-        source = find_source(plain)
+        source, side = find_sized(name)
         channels, height, width = source.content.image
-        image = (channels, int(side), int(side)) if side else (channels, height, width)
+        image = (channels, side, side) if side else (channels, height, width)
         return cls(name=name, title=source.title, image=image, classes=source.content.classes)
 
 
@@ -65,12 +64,12 @@ class Networks:
         self._methods = {method.name: method for method in methods}
         self._images = {one.name: one for one in images}
         self._device = device
-        self._known: dict[tuple[object, ...], ConvNet | OnelipError | None] = {}
+        self._known: dict[tuple[object, ...], ConvNet | UnsupportedShapeError | None] = {}
 
     def refusal(self, setting: Setting) -> str:
         """Why a network cannot be built, here or anywhere; empty where it can, as far as one can tell."""
         found = self._found(setting)
-        return str(found.__cause__ or found) if isinstance(found, OnelipError) else ""
+        return str(found.__cause__ or found) if isinstance(found, UnsupportedShapeError) else ""
 
     def shortage(self, setting: Setting) -> str:
         """Why a network cannot be trained on the device; empty where it can, as far as one can tell."""
@@ -90,7 +89,7 @@ class Networks:
         found = self._found(setting)
         return sum(one.numel() for one in found.parameters()) if isinstance(found, ConvNet) else 0
 
-    def _found(self, setting: Setting) -> ConvNet | OnelipError | None:
+    def _found(self, setting: Setting) -> ConvNet | UnsupportedShapeError | None:
         method, images = self._methods[setting.method], self._images[setting.data]
         key = (setting.method, setting.size, images.image, images.classes, setting.kernel_size, setting.padding)
         if key not in self._known:
@@ -105,7 +104,7 @@ class Networks:
             padding = method.padding if setting.padding == "paper" else setting.padding
             try:
                 self._known[key] = planned_network(method, padding, workload)
-            except OnelipError as error:
+            except UnsupportedShapeError as error:
                 self._known[key] = error
         return self._known[key]
 

@@ -76,7 +76,9 @@ class Cell(Model):
     @property
     def id(self) -> str:
         """A readable and unique name for files: the method, the main facts, and ten digits of a digest of it all."""
-        content = json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()
+        # Names from before networks had other kernels stay what they are.
+        usual = {"kernel_size"} if self.kernel_size == 3 else set()
+        content = json.dumps(self.model_dump(mode="json", exclude=usual), sort_keys=True).encode()
         digest = hashlib.sha256(content).hexdigest()[:10]
         where = "" if self.evaluate_on == "test" else "-validation"
         data = "".join(c if c.isalnum() else "_" for c in self.data)[-24:]

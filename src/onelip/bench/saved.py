@@ -84,9 +84,7 @@ def read_run(folder: Path) -> TrainRecord:
     if not isinstance(record, TrainRecord):
         raise RecordError(f"{path} is the record of a measuring session, not of a training run")
     if record.status != "ok":
-        raise RecordError(
-            f"{folder}: this run has no network to certify, its status is {record.status!r}: {record.message}"
-        )
+        raise RecordError(f"{folder}: this run has no network, its status is {record.status!r}: {record.message}")
     return record
 
 

@@ -7,8 +7,9 @@ lost, random draws are the same again, and the records that are there are taken.
 from __future__ import annotations
 
 import hashlib
+import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     import optuna
 
 STORAGE_NAME = "search.db"
+SECONDS_OF_PATIENCE = 60.0
+"""With whoever looks at the studies meanwhile."""
+
 RUNGS = 10
 """How often in a training a trial may be given up."""
 
@@ -32,6 +36,9 @@ class Draws(Protocol):
 
     def choice(self, setting: Setting, number: int) -> Choice:
         """What a trial tries."""
+
+    def known(self, setting: Setting, number: int) -> Choice | None:
+        """What a trial tries, if that is settled before the trials before it have ended."""
 
     def stop(self, setting: Setting, number: int) -> Stop:
         """When a trial is given up."""
@@ -50,6 +57,10 @@ class Listed:
         """The learning rate of that number, and the recipe's weight decay."""
         return Choice(learning_rate=self._scan.rates[number], weight_decay=self._recipe.weight_decay)
 
+    def known(self, setting: Setting, number: int) -> Choice | None:
+        """The same."""
+        return self.choice(setting, number)
+
     def stop(self, setting: Setting, number: int) -> Stop:
         """Never: all are tried to the end."""
         return never
@@ -66,14 +77,17 @@ class Studied:
         recipe: Its weight decay is used where none is searched, and its digest tells studies apart.
         folder: Where the studies lie, in one file.
         shared: Of the same folder; several processes draw in turn.
+        experiment: What else tells the study of a network from another one of the same name.
 
     Raises:
         OnelipError: optuna is not installed.
         RecordError: The file is no storage of studies.
     """
 
-    def __init__(self, search: Search, recipe: Recipe, folder: Path, shared: SharedFolder) -> None:
-        self._search, self._recipe, self._shared = search, recipe, shared
+    def __init__(
+        self, search: Search, recipe: Recipe, folder: Path, shared: SharedFolder, experiment: Callable[[Setting], str]
+    ) -> None:
+        self._search, self._recipe, self._shared, self._experiment = search, recipe, shared, experiment
         self._path = folder / STORAGE_NAME
         self._studies: dict[Setting, optuna.Study] = {}
         self._choices: dict[tuple[Setting, int], Choice] = {}
@@ -87,26 +101,29 @@ class Studied:
             with self._turn():
                 study = self._study(setting)
                 while (there := len(study.get_trials(deepcopy=False))) <= number:
-                    # Every draw has a sampler of its own: a resumed one would begin its numbers anew.
-                    study.sampler = sampler(self._search.sampler, _seed(self._search.seed, there))
-                    self._draw(study)
+                    self._draw(study, there)
                 found = study.get_trials(deepcopy=False)[number].params
             decay = found.get("weight_decay", self._recipe.weight_decay)
             self._choices[setting, number] = Choice(learning_rate=found["learning_rate"], weight_decay=decay)
         return self._choices[setting, number]
 
+    def known(self, setting: Setting, number: int) -> Choice | None:
+        """What was drawn before; random draws depend on nothing."""
+        with self._turn():
+            drawn = number < len(self._study(setting).get_trials(deepcopy=False))
+        return self.choice(setting, number) if drawn or self._search.sampler == "random" else None
+
     def stop(self, setting: Setting, number: int) -> Stop:
         """When the pruner says so; it is asked ten times in a training, and told the certified accuracy so far."""
         if self._search.pruner == "none":
             return never
-        import optuna
 
         with self._turn():
             study = self._study(setting)
             frozen = study.get_trials(deepcopy=False)[number]
         if frozen.state.is_finished():
             return never
-        return _Pruning(optuna.trial.Trial(study, frozen._trial_id), set(frozen.intermediate_values))
+        return _Pruning(study, number, set(frozen.intermediate_values), self._turn)
 
     def tell(self, setting: Setting, number: int, record: TrainRecord) -> None:
         """Notes the score of a trial, once."""
@@ -137,23 +154,37 @@ class Studied:
                 reason = getattr(wrapped, "orig", error)
                 raise RecordError(
                     f"{self._path} cannot be read or written ({plain(str(reason))}); finished runs are kept. Where it "
-                    "is cut, or of another version of optuna, move it away: they are found again"
+                    "is cut, or of another version of optuna, move it away: random draws will be the same again"
                 ) from error
 
-    def _draw(self, study: optuna.Study) -> None:
-        trial = study.ask()
+    def _draw(self, study: optuna.Study, number: int) -> None:
+        """Adds the trial of a number, in one stroke: a process that is killed leaves all of it or nothing."""
+        import optuna
+
+        # Every draw has a sampler of its own: a resumed one would begin its numbers anew.
+        drawer = sampler(self._search.sampler, _seed(self._search.seed, number))
+        scratch = optuna.create_study(direction="maximize", sampler=drawer)
+        if self._search.sampler != "random":
+            scratch.add_trials(study.get_trials(deepcopy=False))
+        trial = scratch.ask()
         trial.suggest_float("learning_rate", *self._search.learning_rate, log=True)
         if self._search.weight_decay is not None:
             trial.suggest_float("weight_decay", *self._search.weight_decay, log=True)
+        study.add_trial(
+            optuna.trial.create_trial(
+                state=optuna.trial.TrialState.RUNNING, params=trial.params, distributions=trial.distributions
+            )
+        )
 
     def _study(self, setting: Setting) -> optuna.Study:
         if setting not in self._studies:
             import optuna
 
             where = "-".join(map(str, setting))
-            recipe = hashlib.sha256(self._recipe.model_dump_json().encode()).hexdigest()[:8]
+            facts = f"{self._recipe.model_dump_json()} {self._experiment(setting)}"
+            digest = hashlib.sha256(facts.encode()).hexdigest()[:8]
             self._studies[setting] = optuna.create_study(
-                study_name=f"{where} {self._search.digest} {recipe}",
+                study_name=f"{where} {self._search.digest} {digest}",
                 storage=self._storage,
                 direction="maximize",
                 pruner=pruner(self._search.pruner),
@@ -165,8 +196,10 @@ class Studied:
 class _Pruning:
     """Asks a pruner at each tenth of a training."""
 
-    def __init__(self, trial: optuna.Trial, known: set[int]) -> None:
-        self._trial, self._known = trial, known
+    def __init__(
+        self, study: optuna.Study, number: int, known: set[int], turn: Callable[[], AbstractContextManager[None]]
+    ) -> None:
+        self._study, self._number, self._known, self._turn = study, number, known, turn
 
     def __call__(self, snapshot: Snapshot) -> str:
         """Why the training is to end; empty for going on."""
@@ -174,9 +207,16 @@ class _Pruning:
         if rung < 1 or rung >= RUNGS or rung in self._known:
             return ""
         self._known.add(rung)
-        self._trial.report(snapshot.epoch.nominal_cra36, rung)
-        if not self._trial.should_prune():
-            return ""
+        import optuna
+
+        with self._turn():
+            frozen = self._study.get_trials(deepcopy=False)[self._number]
+            if frozen.state.is_finished():  # what another machine made of it was told meanwhile
+                return ""
+            trial = optuna.trial.Trial(self._study, frozen._trial_id)
+            trial.report(snapshot.epoch.nominal_cra36, rung)
+            if not trial.should_prune():
+                return ""
         return f"worse than other trials after {100 * rung // RUNGS} % of the training"
 
 
@@ -215,7 +255,10 @@ def _storage(path: Path) -> optuna.storages.BaseStorage:
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
-        return optuna.storages.RDBStorage(f"sqlite:///{path}")
+        # A path has signs that a URL would take for its own.
+        return optuna.storages.RDBStorage(
+            "sqlite:///search.db", engine_kwargs={"creator": lambda: sqlite3.connect(path, SECONDS_OF_PATIENCE)}
+        )
     except RuntimeError as error:  # the tables of another version
         raise optuna.exceptions.StorageInternalError(str(error)) from error
 

@@ -9,6 +9,7 @@ import typer
 
 from onelip.cli import options
 from onelip.cli.options import HOW
+from onelip.cli.times import budget_text
 from onelip.errors import OnelipError
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def scan_of(rates: str | None, budget: str | None) -> Scan | None:
     found = options.numbers("--scan", rates, float, "learning rates such as 0.01,0.1")
     if not all(0 < rate < math.inf for rate in found):
         raise OnelipError(f"--scan {rates!r} is not allowed; learning rates are positive numbers, such as 0.01,0.1")
-    return Scan(rates=found, budget=options.budget_text(budget))
+    return Scan(rates=found, budget=budget_text(budget))
 
 
 def search_of(known: Scan | Search | None = None, **asked: Any) -> Scan | Search | None:
@@ -119,7 +120,7 @@ def search_of(known: Scan | Search | None = None, **asked: Any) -> Scan | Search
     if "draws" in given:
         changes["draws"] = given["draws"]
     if "budget" in given:
-        changes["budget"] = options.budget_text(given["budget"])
+        changes["budget"] = budget_text(given["budget"])
     if "rates" in given:
         changes["learning_rate"] = _ends("--search-rates", given["rates"])
     if "decays" in given:

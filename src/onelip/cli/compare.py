@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +12,7 @@ from onelip.cli import choosing, options
 from onelip.cli.display import show_pictures
 from onelip.cli.errors import clear_errors
 from onelip.cli.running import kept, refuse, run_comparison
+from onelip.cli.times import budget_text, limit_seconds
 from onelip.errors import OnelipError
 
 if TYPE_CHECKING:
@@ -75,7 +77,7 @@ def compare(
         from onelip.bench.measure.machine import find_device
         from onelip.bench.selection import find_methods
 
-        seconds, scanned = options.limit_seconds(limit), choosing.scan_of(scan, scan_budget)
+        seconds, scanned = limit_seconds(limit), choosing.scan_of(scan, scan_budget)
         searched = choosing.search_of(
             draws=search, budget=search_budget, rates=rates, decays=decays, sampler=sampler, pruner=pruner
         )
@@ -83,9 +85,9 @@ def compare(
             raise OnelipError("--scan and --search exclude each other: both choose a learning rate")
         grid = Grid(
             methods=options.method_names(methods, own),
-            data=tuple(data or ["digits"]),
+            data=options.data_names(data if data is not None else ["digits"]),
             sizes=options.size_list(sizes),
-            budgets=options.each(budgets, options.budget_text),
+            budgets=options.each(budgets, budget_text),
             paddings=options.each(padding, options.padding_choice),
             kernel_sizes=options.each(kernel_sizes, options.kernel_choice),
             seeds=options.seed_list(seeds),
@@ -95,17 +97,14 @@ def compare(
         asked = Comparison(
             grid=grid,
             methods=find_methods(grid.methods),
-            data=_load(list(grid.data), data_dir, resize),
+            data=_load(grid.data, data_dir, resize),
             device=find_device(device),
         )
         refuse(refusals(asked), "")
         run_comparison(asked, out, costs=costs, force=force, limit=seconds)
 
 
-def _load(names: list[str], data_dir: Path | None, resize: int | None) -> tuple[ImageData, ...]:
-    from onelip.bench.data import DATASETS, load
+def _load(names: Sequence[str], data_dir: Path | None, resize: int | None) -> tuple[ImageData, ...]:
+    from onelip.bench.data import load
 
-    separate = [part for name in names for part in ([name] if Path(name).is_dir() else options.listed(name))]
-    if not separate:
-        raise OnelipError(f"--data names no data set; give {', '.join(DATASETS)}, or the path of a folder of pictures")
-    return tuple(load(name, data_dir, resize=resize, track=show_pictures) for name in dict.fromkeys(separate))
+    return tuple(load(name, data_dir, resize=resize, track=show_pictures) for name in names)

@@ -14,6 +14,7 @@ from onelip.cli.errors import clear_errors
 from onelip.cli.forecast import list_grids, show_forecast
 from onelip.cli.options import HOW, WHAT
 from onelip.cli.running import kept, networks_of, refuse, run_comparison
+from onelip.cli.times import budget_text, limit_seconds
 from onelip.errors import DataError, OnelipError
 
 if TYPE_CHECKING:
@@ -86,6 +87,8 @@ def grid(
     """
     folder = out or Path(name or "comparison")
     with clear_errors(lambda: kept(folder, force)):
+        if as_json and not (name and dry_run):
+            raise OnelipError("--json belongs to onelip grid NAME --dry-run")
         if name is None:
             list_grids()
             return
@@ -98,14 +101,14 @@ def grid(
             asked.search, draws=search, budget=search_budget, rates=rates, decays=decays, sampler=sampler, pruner=pruner
         )
         changes = {
-            "methods": options.method_names(methods, own) if methods else (*asked.methods, *(own or ())),
-            "data": _names(data) if data else asked.data,
-            "sizes": options.size_list(sizes) if sizes else asked.sizes,
-            "budgets": options.each(budgets, options.budget_text) if budgets else asked.budgets,
-            "seeds": options.seed_list(seeds) if seeds else asked.seeds,
+            "methods": options.method_names(methods, own) if methods is not None else (*asked.methods, *(own or ())),
+            "data": options.data_names(data) if data is not None else asked.data,
+            "sizes": options.size_list(sizes) if sizes is not None else asked.sizes,
+            "budgets": options.each(budgets, budget_text) if budgets is not None else asked.budgets,
+            "seeds": options.seed_list(seeds) if seeds is not None else asked.seeds,
             "search": searched,
         }
-        asked, seconds = asked.model_copy(update=changes), options.limit_seconds(limit)
+        asked, seconds = asked.model_copy(update=changes), limit_seconds(limit)
         found, where = find_methods(asked.methods), find_device(device)
         if dry_run:
             show_forecast(name, asked, found, where, data_dir, as_json=as_json)
@@ -153,11 +156,3 @@ def _loaded(names: Sequence[str], data_dir: Path | None) -> tuple[tuple[ImageDat
                 raise
             absent[name] = str(error)
     return tuple(loaded), absent
-
-
-def _names(given: Sequence[str]) -> tuple[str, ...]:
-    """The data sets of --data; a folder's name may contain commas."""
-    parts = [part for name in given for part in ([name] if Path(name).is_dir() else options.listed(name))]
-    if not parts:
-        raise OnelipError("--data names no data set")
-    return tuple(dict.fromkeys(parts))

@@ -15,6 +15,7 @@ from onelip.cli.display import live_notes, note_unused_gpu, say
 from onelip.cli.errors import clear_errors
 from onelip.cli.options import HOW, WHAT
 from onelip.cli.profile import print_profiles
+from onelip.cli.times import limit_seconds
 from onelip.errors import OnelipError
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def measure(
     with clear_errors(lambda: "Finished sessions are kept." if out else "Nothing was written."):
         shape, seconds, kernel = (
             image_shape(image),
-            options.limit_seconds(limit),
+            limit_seconds(limit),
             options.kernel_choice(kernel_size),
         )
         if profile and as_json:

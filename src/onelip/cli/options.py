@@ -145,6 +145,18 @@ def listed(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(part for part in map(str.strip, text.split(",")) if part))
 
 
+def data_names(given: Sequence[str]) -> tuple[str, ...]:
+    """The data sets of --data, which may be lists; the name of a folder may have commas.
+
+    Raises:
+        OnelipError: There is none.
+    """
+    found = [part for name in given for part in ([name] if name and Path(name).is_dir() else listed(name))]
+    if not found:
+        raise OnelipError(f"--data names no data set; give {DATA_SETS}, or the path of a folder of pictures")
+    return tuple(dict.fromkeys(found))
+
+
 def numbers(option: str, text: str, kind: Callable[[str], T], wanted: str) -> tuple[T, ...]:
     """The numbers of a list with commas.
 
@@ -228,36 +240,6 @@ def arithmetic(text: str) -> Arithmetic:
 def each(text: str, read: Callable[[str], T]) -> tuple[T, ...]:
     """The parts of a list with commas, each read; one that is empty is read as such."""
     return tuple(dict.fromkeys(map(read, listed(text) or ("",))))
-
-
-def budget_text(text: str) -> str:
-    """A budget in its canonical text.
-
-    Raises:
-        OnelipError: It is none.
-    """
-    from onelip.bench.train.budget import Budget
-
-    return str(Budget.parse(text))
-
-
-def limit_seconds(text: str | None) -> float | None:
-    """The seconds of --limit.
-
-    Raises:
-        OnelipError: It is no time.
-    """
-    from onelip.bench.train.budget import Budget
-
-    if text is None:
-        return None
-    try:
-        seconds = Budget.parse(text).seconds
-    except OnelipError:
-        seconds = None
-    if seconds is None:
-        raise OnelipError(f"--limit {text!r} is not allowed; give a time such as 60s or 10m")
-    return seconds
 
 
 def recipe(**settings: Any) -> Recipe:

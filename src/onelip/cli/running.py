@@ -12,6 +12,7 @@ import typer
 from onelip.cli.display import live_notes, note_unused_gpu, say
 from onelip.cli.report import print_report
 from onelip.errors import OnelipError, RecordError
+from onelip.files import remove
 
 if TYPE_CHECKING:
     from onelip.bench.comparison import Comparison
@@ -45,7 +46,7 @@ def run_comparison(asked: Comparison, out: Path, *, costs: bool, force: bool, li
     with shared.entered(alone=force):
         run = ComparisonRun(
             asked,
-            _draws(asked.grid, out, shared, force=force),
+            _draws(asked, out, shared, force=force),
             out,
             shared=shared,
             costs=costs,
@@ -128,8 +129,9 @@ def kept(out: Path, force: bool) -> str:
     return f"{runs} in {out}; {again}. onelip report {out} shows what there is."
 
 
-def _draws(grid: Grid, out: Path, shared: SharedFolder, *, force: bool) -> Draws | None:
+def _draws(asked: Comparison, out: Path, shared: SharedFolder, *, force: bool) -> Draws | None:
     """What trials try."""
+    grid = asked.grid
     from onelip.bench.grid import Scan
     from onelip.bench.search import STORAGE_NAME, Listed, Studied
 
@@ -139,7 +141,7 @@ def _draws(grid: Grid, out: Path, shared: SharedFolder, *, force: bool) -> Draws
         return Listed(grid.search, grid.recipe)
     path = out / STORAGE_NAME
     if force:
-        path.unlink(missing_ok=True)
-    draws = Studied(grid.search, grid.recipe, out, shared)
+        remove(path)
+    draws = Studied(grid.search, grid.recipe, out, shared, asked.experiment)
     say(f"The search can be watched meanwhile: optuna-dashboard sqlite:///{path}")
     return draws

@@ -12,6 +12,7 @@ from onelip.cli.display import note_unused_gpu, print_evaluation, say, show_pict
 from onelip.cli.errors import clear_errors
 from onelip.cli.options import WHAT
 from onelip.cli.running import refuse
+from onelip.cli.times import budget_text
 
 FAILED = 1
 """Exit code of a training that did not succeed."""
@@ -62,7 +63,7 @@ def train(
             methods=(method,),
             data=(data,),
             sizes=(size,),
-            budgets=(options.budget_text(budget),),
+            budgets=(budget_text(budget),),
             paddings=(options.padding_choice(padding),),
             kernel_sizes=(options.kernel_choice(kernel_size),),
             seeds=(seed,),

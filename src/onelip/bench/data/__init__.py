@@ -54,8 +54,7 @@ def load(name: str, data_dir: Path | None = None, *, resize: int | None = None, 
         if not name or not (Path(whole).is_dir() or re.search(r"[/\\]", whole)):
             raise _unknown(name)
         return load_image_folder(whole, resize=side, track=track)
-    if side is not None and not source.resizable:
-        raise DataError(f"resize: the images of {whole} have one size and cannot be resized to {side}")
+    _check_side(source, side)
     return source.loader(data_dir, side=side, track=track)
 
 
@@ -70,6 +69,26 @@ def find_source(name: str) -> DataSource:
         hint = f"; did you mean {nearest[0]}?" if nearest else ""
         raise UnknownNameError(f"{name!r} is no data set that is known by name: {', '.join(DATASETS)}{hint}")
     return DATASETS[name]
+
+
+def find_sized(name: str) -> tuple[DataSource, int | None]:
+    """A data set that is known by name, and the side in "imagenette@64"; None for its own.
+
+    Raises:
+        UnknownNameError: There is none of this name.
+        DataError: It cannot be resized so.
+    """
+    whole, side = _split_side(name)
+    source = find_source(whole)
+    _check_side(source, side)
+    return source, side
+
+
+def _check_side(source: DataSource, side: int | None) -> None:
+    if side is not None and not source.resizable:
+        raise DataError(f"resize: the images of {source.name} have one size and cannot be resized to {side}")
+    if side is not None and side < 1:
+        raise DataError(f"resize: {source.name} cannot be resized to {side}")
 
 
 def _split_side(name: str) -> tuple[str, int | None]:

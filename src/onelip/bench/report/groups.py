@@ -63,7 +63,8 @@ def _key(run: TrainRecord) -> tuple[str | float, ...]:
     cell = run.cell
     shared = cell.recipe.model_copy(update={"learning_rate": 1.0, "weight_decay": 0.0}).model_dump_json()
     seconds = float("inf") if run.budget_seconds is None else run.budget_seconds
-    data = (run.data.title, run.data.digest, float(cell.width), cell.size, float(cell.kernel_size))
+    augmentation = run.data.augmentation if cell.recipe.augment else ""
+    data = (run.data.title, run.data.digest, augmentation, float(cell.width), cell.size, float(cell.kernel_size))
     return (*data, seconds, cell.budget, cell.padding, shared, *place(run))
 
 

@@ -46,7 +46,7 @@ def run_title(run: TrainRecord) -> Named:
     facts = (
         f"width {cell.width}",
         f"batch {recipe.batch_size}",
-        "augmented" if recipe.augment else "not augmented",
+        (run.data.augmentation or "augmented") if recipe.augment else "not augmented",
         f"margin {recipe.margin:g}",
         f"temperature {recipe.temperature:g}",
         f"warm-up {recipe.warmup:g}",

@@ -33,6 +33,8 @@ class Run(Model):
     Attributes:
         budget: The canonical text of the budget.
         data: Digest of the data set.
+        augmentation: What is done to its images, in words.
+        replay: Digest of the plans that are followed; empty where the clock makes them.
         network: Digest of the names and classes of the network's modules.
     """
 
@@ -40,6 +42,8 @@ class Run(Model):
     budget: str
     seed: int
     data: str
+    augmentation: str = ""
+    replay: str = ""
     network: str
 
 

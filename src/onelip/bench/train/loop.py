@@ -72,7 +72,15 @@ def train(
     """
     model.to(device).train()
     descent = Descent(model, loss or MarginCrossEntropy(recipe.margin, recipe.temperature), recipe)
-    run = Run(recipe=recipe, budget=str(budget), seed=seed, data=data.digest, network=network_digest(model))
+    run = Run(
+        recipe=recipe,
+        budget=str(budget),
+        seed=seed,
+        data=data.digest,
+        augmentation=data.info().augmentation,
+        replay="" if replay is None else replay.digest,
+        network=network_digest(model),
+    )
     checkpoint = None
     if folder is not None:
         checkpoint = Checkpoint(folder, run, model, descent.optimizer, interval=checkpoint_seconds)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Annotated
 
 from pydantic import Field, NonNegativeInt, PositiveInt
@@ -62,3 +63,8 @@ class Replay(Model):
 
     plans: Annotated[tuple[Planned, ...], Field(min_length=1)]
     steps: NonNegativeInt
+
+    @property
+    def digest(self) -> str:
+        """Tells it from others."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:16]
