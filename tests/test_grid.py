@@ -148,7 +148,7 @@ def test_what_is_left_out_is_not_measured_either():
 
 def test_a_resized_data_set_is_costed_at_its_side():
     assert Images.published("tiny_imagenet@32").image == (3, 32, 32)
-    for name, message in (("digits@4", "have one size"), ("imagenette@0", "cannot be resized to 0")):
+    for name, message in (("digits@4", "have one size"), ("imagenette@0", "1 to 4096 pixels, not 0")):
         with pytest.raises(DataError, match=message):
             Images.published(name)
     with pytest.raises(UnknownNameError, match="'imagenette@big' is no data set"):

@@ -15,7 +15,7 @@ from onelip.bench.data.cifar import CIFAR10, CIFAR100
 from onelip.bench.data.digits import DIGITS
 from onelip.bench.data.image_folder import load_image_folder
 from onelip.bench.data.imagenette import IMAGENETTE
-from onelip.bench.data.pictures import Track, untracked
+from onelip.bench.data.pictures import Track, check_side, untracked
 from onelip.bench.data.rand_augment import RandAugment as RandAugment
 from onelip.bench.data.source import DataSource as DataSource
 from onelip.bench.data.tiny_imagenet import TINY_IMAGENET
@@ -87,8 +87,7 @@ def find_sized(name: str) -> tuple[DataSource, int | None]:
 def _check_side(source: DataSource, side: int | None) -> None:
     if side is not None and not source.resizable:
         raise DataError(f"resize: the images of {source.name} have one size and cannot be resized to {side}")
-    if side is not None and side < 1:
-        raise DataError(f"resize: {source.name} cannot be resized to {side}")
+    check_side(side)
 
 
 def _split_side(name: str) -> tuple[str, int | None]:

@@ -43,6 +43,16 @@ _AT_A_TIME = 512
 """Pictures that are decoded before the first of them is handed on."""
 
 
+def check_side(side: int | None) -> None:
+    """Refuses a side that no picture is scaled to.
+
+    Raises:
+        DataError: It is too small or too large.
+    """
+    if side is not None and not 1 <= side <= LARGEST:
+        raise DataError(f"resize: the side of the images must be 1 to {LARGEST} pixels, not {side}")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PictureFiles:
     """Pictures of one data set, and how they are to be read.
@@ -62,8 +72,7 @@ class PictureFiles:
     channels: int | None = None
 
     def __post_init__(self) -> None:
-        if self.side is not None and not 1 <= self.side <= LARGEST:
-            raise DataError(f"resize: the side of the images must be 1 to {LARGEST} pixels, not {self.side}")
+        check_side(self.side)
 
     def shape(self) -> tuple[int, int, int]:
         """Channels, height and width of every image; looks into the files where these are not given.
