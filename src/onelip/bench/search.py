@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -103,15 +103,16 @@ class Studied:
                 while (there := len(study.get_trials(deepcopy=False))) <= number:
                     self._draw(study, there)
                 found = study.get_trials(deepcopy=False)[number].params
-            decay = found.get("weight_decay", self._recipe.weight_decay)
-            self._choices[setting, number] = Choice(learning_rate=found["learning_rate"], weight_decay=decay)
+            self._choices[setting, number] = self._as_choice(found)
         return self._choices[setting, number]
 
     def known(self, setting: Setting, number: int) -> Choice | None:
         """What was drawn before; random draws depend on nothing."""
+        if self._search.sampler == "random":
+            return self._as_choice(self._proposal(number, ()).params)
         with self._turn():
             drawn = number < len(self._study(setting).get_trials(deepcopy=False))
-        return self.choice(setting, number) if drawn or self._search.sampler == "random" else None
+        return self.choice(setting, number) if drawn else None
 
     def stop(self, setting: Setting, number: int) -> Stop:
         """When the pruner says so; it is asked ten times in a training, and told the certified accuracy so far."""
@@ -161,20 +162,31 @@ class Studied:
         """Adds the trial of a number, in one stroke: a process that is killed leaves all of it or nothing."""
         import optuna
 
-        # Every draw has a sampler of its own: a resumed one would begin its numbers anew.
-        drawer = sampler(self._search.sampler, _seed(self._search.seed, number))
-        scratch = optuna.create_study(direction="maximize", sampler=drawer)
-        if self._search.sampler != "random":
-            scratch.add_trials(study.get_trials(deepcopy=False))
-        trial = scratch.ask()
-        trial.suggest_float("learning_rate", *self._search.learning_rate, log=True)
-        if self._search.weight_decay is not None:
-            trial.suggest_float("weight_decay", *self._search.weight_decay, log=True)
+        earlier = () if self._search.sampler == "random" else study.get_trials(deepcopy=False)
+        trial = self._proposal(number, earlier)
         study.add_trial(
             optuna.trial.create_trial(
                 state=optuna.trial.TrialState.RUNNING, params=trial.params, distributions=trial.distributions
             )
         )
+
+    def _proposal(self, number: int, earlier: Iterable[optuna.trial.FrozenTrial]) -> optuna.Trial:
+        """What the sampler draws after earlier trials, in a study that is thrown away."""
+        import optuna
+
+        # Every draw has a sampler of its own: a resumed one would begin its numbers anew.
+        drawer = sampler(self._search.sampler, _seed(self._search.seed, number))
+        scratch = optuna.create_study(direction="maximize", sampler=drawer)
+        scratch.add_trials(earlier)
+        trial = scratch.ask()
+        trial.suggest_float("learning_rate", *self._search.learning_rate, log=True)
+        if self._search.weight_decay is not None:
+            trial.suggest_float("weight_decay", *self._search.weight_decay, log=True)
+        return trial
+
+    def _as_choice(self, params: Mapping[str, float]) -> Choice:
+        decay = params.get("weight_decay", self._recipe.weight_decay)
+        return Choice(learning_rate=params["learning_rate"], weight_decay=decay)
 
     def _study(self, setting: Setting) -> optuna.Study:
         if setting not in self._studies:

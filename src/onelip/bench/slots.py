@@ -82,12 +82,7 @@ class Slots:
 
     def _check_begun(self, folder: Path, job: Job, found: TrainRecord | None) -> None:
         """Refuses an interrupted run that cannot be gone on with, before hours are spent on others."""
-        if (
-            found is not None
-            or self._force
-            or not (folder / FILE_NAME).exists()
-            or (earlier := read_started(folder)) is None
-        ):
+        if found is not None or (earlier := self._begun(folder)) is None:
             return
         now = earlier.model_copy(
             update={"harness": HARNESS_REVISION, "method": method_info(job.method), "machine": self._machine}

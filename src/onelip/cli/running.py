@@ -131,10 +131,10 @@ def kept(out: Path, force: bool) -> str:
 
 def _draws(asked: Comparison, out: Path, shared: SharedFolder, *, force: bool) -> Draws | None:
     """What trials try."""
-    grid = asked.grid
     from onelip.bench.grid import Scan
     from onelip.bench.search import STORAGE_NAME, Listed, Studied
 
+    grid = asked.grid
     if grid.search is None:
         return None
     if isinstance(grid.search, Scan):

@@ -72,15 +72,7 @@ def train(
     """
     model.to(device).train()
     descent = Descent(model, loss or MarginCrossEntropy(recipe.margin, recipe.temperature), recipe)
-    run = Run(
-        recipe=recipe,
-        budget=str(budget),
-        seed=seed,
-        data=data.digest,
-        augmentation=data.info().augmentation,
-        replay="" if replay is None else replay.digest,
-        network=network_digest(model),
-    )
+    run = _run(model, data, recipe, budget, seed=seed, replay=replay)
     checkpoint = None
     if folder is not None:
         checkpoint = Checkpoint(folder, run, model, descent.optimizer, interval=checkpoint_seconds)
@@ -101,6 +93,18 @@ def train(
         stop=stop,
         checkpoint=checkpoint,
     ).run()
+
+
+def _run(model: nn.Module, data: ImageData, recipe: Recipe, budget: Budget, *, seed: int, replay: Replay | None) -> Run:
+    return Run(
+        recipe=recipe,
+        budget=str(budget),
+        seed=seed,
+        data=data.digest,
+        augmentation=data.info().augmentation,
+        replay="" if replay is None else replay.digest,
+        network=network_digest(model),
+    )
 
 
 def _resumed(checkpoint: Checkpoint | None, *, resume: bool) -> Position | None:
