@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from onelip.bench.choice import best_run
 from onelip.bench.records import TrainRecord
 from onelip.bench.results import RECORD_NAME, RUN_NAME, load_records, read_record
+from onelip.bench.shared import LOCKS
 from onelip.cli import app
 
 QUICK = ("--sizes", "4", "--budget", "1epoch", "--no-costs")
@@ -102,8 +103,9 @@ def until(condition):
 
 
 def files(folder):
-    """Content and time of every file that is not part of the report."""
+    """Content and time of every file that is not part of the report, nor says who works here."""
     paths = (path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("report"))
+    paths = (path for path in paths if LOCKS not in path.parts)
     return {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in paths}
 
 

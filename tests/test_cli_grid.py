@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from itertools import pairwise
@@ -15,6 +16,7 @@ from onelip.bench.choice import best_run
 from onelip.bench.grids import GRIDS
 from onelip.bench.results import RECORD_NAME, load_records
 from onelip.bench.search import STORAGE_NAME
+from onelip.bench.shared import SharedFolder
 from onelip.cli import app
 
 SMALL = ("--methods", "aol,cpl", "--sizes", "4", "--budget", "2epochs", "--no-costs")
@@ -110,6 +112,7 @@ def test_what_cannot_run_here_is_refused_together_before_anything_starts(here):
         (("grid", "demo", "--search", "3"), "a search needs --search-budget"),
         (("grid", "cpu", "--search-rates", "1,0.1"), "--search-rates '1,0.1' is not allowed"),
         (("grid", "cpu", "--search-decays", "0,1"), "--search-decays '0,1' is not allowed"),
+        (("grid", "cpu", "--search-decays", "none", "--search-rates", "1,1"), "nothing varies: 10 trials would be one"),
         (("grid", "demo", "--limit", "2epochs"), "--limit '2epochs' is not allowed"),
         (("grid", "demo", "--data", "nothing"), "'nothing' is unknown"),
         (("compare", "--search", "3"), "a search needs --search-budget"),
@@ -154,7 +157,7 @@ def test_a_search_chooses_learning_rate_and_weight_decay(here):
     again = onelip(*command)
     assert again.stdout.count("(done before)") == 10
     more = onelip(*command[:-2], "--search", "4", "--out", "out")
-    assert "2 of 12 runs to do" in more.stdout or "6 of 12 runs to do" in more.stdout
+    assert "6 of 12 runs to do" in more.stdout, "two trials, and what may be chosen anew after them"
 
 
 def test_a_sampler_that_learns_draws_when_the_trial_before_has_ended(here):
@@ -226,6 +229,57 @@ def test_a_limit_that_has_no_room_for_trials_waits_for_nobody(here):
     assert found.exit_code == 0, found.stderr
     assert "Another process" not in found.stdout
     assert "The limit is reached, and 3 of 3 runs are left" in found.stdout
+
+
+def test_a_limit_that_has_no_room_for_trials_sees_those_that_were_done_before(here):
+    options = ("--sizes", "4", "--scan", "0.1,1", "--scan-budget", "1s", "--no-costs", "--out", "out")
+    command = ("compare", "--methods", "aol,cpl", "--budget", "1epoch", *options)
+    assert onelip("compare", "--methods", "aol", "--budget", "1epoch", *options).exit_code == 0
+    (final,) = (run.cell.id for run in load_records(here / "out").train if run.cell.evaluate_on == "test")
+    (here / "out" / final / RECORD_NAME).unlink()
+    found = onelip(*command, "--limit", "0.5s")
+    assert found.exit_code == 0, found.stderr
+    assert found.stdout.count("(done before)") == 2
+    assert "The limit is reached, and 3 of 6 runs are left" in found.stdout
+    assert (here / "out" / final / RECORD_NAME).exists(), "a final run of no time, chosen by trials that were there"
+    assert onelip(*command).exit_code == 0
+    whole = onelip(*command, "--limit", "0.5s")
+    assert whole.stdout.count("(done before)") == 6
+    assert "The limit" not in whole.stdout
+
+
+@pytest.mark.parametrize(("budget", "suffers"), [("1s", True), ("1epoch", False)])
+def test_who_shares_the_machine_says_so(budget, suffers, here):
+    """With a budget in time; the other process is played by a second seat."""
+    place = f"{socket.gethostname()} cpu"
+    command = ("compare", "--methods", "aol", "--sizes", "4", "--budget", budget, "--no-costs", "--out", "out")
+    with SharedFolder(here / "out", pytest.fail).entered(place):
+        found = onelip(*command)
+    assert found.exit_code == 0, found.stderr
+    assert ("both take fewer steps than they would alone" in found.stdout) is suffers
+    assert ("Trained beside another process, with fewer steps than alone: AOL." in found.stdout) is suffers
+    (run,) = load_records(here / "out").train
+    assert run.beside is suffers
+    report = (here / "out" / "report.md").read_text() if onelip("report", "out").exit_code == 0 else ""
+    assert ("1 of 1 run beside another process on the same machine" in report) is suffers
+    with SharedFolder(here / "other", pytest.fail).entered("another machine"):
+        assert onelip(*command[:-1], "other").exit_code == 0
+    assert not load_records(here / "other").train[0].beside
+
+
+def test_the_next_process_finds_the_costs_measured(here):
+    command = ("compare", "--methods", "aol", "--sizes", "4", "--budget", "1epoch", "--out", "out")
+    first = onelip(*command)
+    assert first.exit_code == 0, first.stderr
+    with SharedFolder(here / "out", pytest.fail).entered():
+        second = onelip(*command)
+    assert "measured before" in second.stdout
+    assert "Costs are not" not in second.stdout
+    for path in (here / "out").glob("cost-*.json"):
+        path.unlink()
+    with SharedFolder(here / "out", pytest.fail).entered():
+        third = onelip(*command)
+    assert "the process that began first measures them" in third.stdout
 
 
 def trained_by(output):

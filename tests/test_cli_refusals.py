@@ -32,7 +32,7 @@ def never_trains(monkeypatch):
         raise AssertionError("a network was trained")
 
     monkeypatch.setattr("onelip.bench.cell.train", refuse)
-    monkeypatch.setattr("onelip.bench.compare.measure_costs", refuse)
+    monkeypatch.setattr("onelip.bench.costing.measure_costs", refuse)
 
 
 CASES = {

@@ -192,7 +192,7 @@ def test_compare_measures_once_and_again_only_what_is_missing(tmp_path, monkeypa
     def sessions():
         return sorted(sorted({entry.method.name for entry in record.entries}) for record in load_records(tmp_path).cost)
 
-    monkeypatch.setattr("onelip.bench.compare.measure_costs", invented)
+    monkeypatch.setattr("onelip.bench.costing.measure_costs", invented)
     compare("--methods", "aol", "--no-costs")
     assert sessions() == []
     compare("--methods", "aol")
@@ -220,7 +220,7 @@ def test_a_new_session_replaces_only_what_it_contains(measured, tmp_path):
 
 
 def test_compare_shows_what_it_measured(tmp_path, monkeypatch):
-    monkeypatch.setattr("onelip.bench.compare.COST_ROUNDS", 1)
+    monkeypatch.setattr("onelip.bench.costing.ROUNDS", 1)
     command = ("compare", "--methods", "aol", "--sizes", "4", "--budget", "1epoch", "--batch-size", 32)
     result = onelip(*command, "--out", tmp_path)
     assert result.exit_code == 0, result.stderr

@@ -10,6 +10,7 @@ import onelip.bench.cell as cell_module
 from onelip.bench.folder import LOCK_NAME, held
 from onelip.bench.records import HARNESS_REVISION, Started
 from onelip.bench.results import RECORD_NAME, RUN_NAME, load_records, read_record
+from onelip.bench.shared import SharedFolder
 from onelip.bench.train.checkpoint import FILE_NAME
 from onelip.cli import app
 from onelip.errors import RecordError
@@ -143,15 +144,22 @@ def test_a_display_that_nobody_reads_does_not_end_a_training(out, monkeypatch, t
     assert run.status == "ok"
 
 
-@pytest.mark.parametrize("command", [("train", "--method", "aol", "--out", "out"), ("measure", "--out", "out")])
-def test_a_folder_is_written_by_one_process_at_a_time(out, command):
+def test_a_folder_is_written_by_one_process_at_a_time(out):
     with held(out):
-        refused = onelip(*command)
+        refused = onelip("train", "--method", "aol", "--out", "out")
     assert refused.exit_code == 2
     assert "another process of onelip writes into out" in refused.stderr
     assert not list(out.iterdir())
     with held(out):
         assert (out / LOCK_NAME).exists()
+
+
+def test_nothing_is_measured_beside_a_comparison(out):
+    with SharedFolder(out, pytest.fail).entered():
+        refused = onelip("measure", "--sizes", "4", "--image", "1x8x8", "--out", "out")
+    assert refused.exit_code == 2
+    assert "another process of onelip works in out" in refused.stderr
+    assert not list(out.glob("cost-*"))
 
 
 def test_a_lock_that_a_killed_process_left_is_no_lock(out):
@@ -183,6 +191,8 @@ def test_a_display_that_breaks_is_no_result(out, monkeypatch):
     [
         (lambda run: {"harness": HARNESS_REVISION + 1}, "another harness revision"),
         (lambda run: {"method": run.method.model_copy(update={"revision": 7})}, "another method"),
+        (lambda run: {"images": "0" * 64}, "another set of images"),
+        (lambda run: {"augmentation": "mirror"}, "another augmentation"),
     ],
 )
 def test_a_checkpoint_of_another_program_is_not_gone_on_with(out, monkeypatch, change, message):
@@ -229,6 +239,30 @@ def test_a_method_of_ones_own_that_was_edited_is_another_method(out, monkeypatch
     assert refused.exit_code == 2
     assert "made with other code of mine" in refused.stderr
     assert all(run.method.source for run in load_records(out).train)
+
+
+def test_what_a_method_of_ones_own_imports_from_beside_it_is_part_of_it(out):
+    command = ("compare", "--methods", "own_helped:MINE", *COMMAND[3:])
+    helper = out.parent / "own_helper.py"
+    helper.write_text("WIDTH = 1\n")
+    (out.parent / "own_helped.py").write_text("import own_helper\n" + OWN.format(text="Helped."))
+    assert onelip(*command).exit_code == 0
+    helper.write_text("WIDTH = 2\n")
+    refused = onelip(*command)
+    assert refused.exit_code == 2
+    assert "made with other code of mine" in refused.stderr
+
+
+def test_the_beginnings_of_files_that_killed_processes_left_are_removed(out):
+    assert onelip(*COMMAND).exit_code == 0
+    (record,) = out.glob(f"*/{RECORD_NAME}")
+    left = [record.parent / name for name in (".record.json.12345.tmp", ".checkpoint.safetensors.12345.partial")]
+    for path in (*left, record):
+        path.write_bytes(b"cut")
+    record.unlink()
+    assert onelip(*COMMAND).exit_code == 0
+    assert record.exists()
+    assert not any(path.exists() for path in left)
 
 
 def test_the_registered_methods_are_told_apart_by_their_revision(out):

@@ -5,7 +5,7 @@ import re
 import pytest
 from typer.testing import CliRunner
 
-from onelip.bench.results import RECORD_NAME, read_record
+from onelip.bench.results import RECORD_NAME, load_records, read_record
 from onelip.cli import app
 
 TRAIN = ("train", "--size", "4", "--budget", "2s", "--learning-rate", "0.5")
@@ -35,7 +35,7 @@ def test_the_same_weights_come_out(method, here):
     assert not then.replayed
     again = onelip("replay", "run", "--out", "again")
     assert again.exit_code == 0, again.output
-    assert "The same came out" in again.stdout
+    assert "The same came out: weights, history" in again.stdout
     now = read_record(here / "again" / RECORD_NAME)
     assert now.replayed
     assert (now.cell, now.steps, now.plans) == (then.cell, then.steps, then.plans)
@@ -55,6 +55,40 @@ def test_what_comes_out_otherwise_is_said(here):
     assert again.exit_code == 1
     assert "Something else came out: loss." in again.stdout
     assert re.search(r"threads \d+ then, \d+ now\.", again.stdout)
+
+
+def test_weights_are_compared_and_the_program_is_named(here):
+    assert onelip(*TRAIN, "--method", "aol", "--out", "run").exit_code == 0
+    assert onelip("replay", "run", "--out", "again").exit_code == 0
+    path = here / "run" / "model.safetensors"
+    whole = path.read_bytes()
+    path.unlink()
+    assert "to the bit; the weights were not kept" in onelip("replay", "run", "--out", "without").stdout
+    path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    other = onelip("replay", "run", "--out", "other")
+    assert other.exit_code == 1
+    assert "Something else came out: weights." in other.stdout
+    assert "The machine and the program are the same." in other.stdout
+    record = read_record(here / "run" / RECORD_NAME)
+    changed(here / "run", machine=record.machine.model_copy(update={"onelip": "0.0.1", "commit": None}))
+    older = onelip("replay", "run", "--out", "older")
+    assert older.exit_code == 1
+    assert "onelip 0.0.1 then" in older.stdout
+
+
+def test_a_run_that_was_trained_again_stands_for_nothing(here):
+    command = ("compare", "--methods", "aol", "--sizes", "4", "--budget", "1s", "--no-costs", "--out", "out")
+    assert onelip(*command).exit_code == 0
+    (run,) = (here / "out").glob("aol-*")
+    assert onelip("replay", str(run), "--out", "out/again").exit_code == 0
+    records = load_records(here / "out")
+    assert [record.replayed for record in records.train] == [False]
+    assert [one.path for one in records.stale] == ["again/record.json"]
+    run.rename(here / "original")
+    (here / "out" / "again").rename(run)
+    refused = onelip(*command)
+    assert refused.exit_code == 2
+    assert "is another run trained again" in refused.stderr
 
 
 def test_an_interrupted_training_of_another_kind_is_not_gone_on_with(here, monkeypatch):

@@ -3,8 +3,9 @@
 import pytest
 
 from onelip.bench.report.build import build_report
+from onelip.bench.report.groups import comparisons
 from onelip.bench.report.scan_figure import scan_drawing
-from onelip.bench.report.scans import scans
+from onelip.bench.report.scans import group_warnings, scans
 from onelip.bench.results import Records
 
 
@@ -115,3 +116,19 @@ def test_a_search_in_which_everything_failed_is_a_table(searched):
     assert [cell.text for cell in cells] == ["9", "", "", "", "", "", ""]
     assert cells[0].note == "9 diverged"
     assert scan_drawing(scan, {}, "scan-1") is None
+
+
+def test_every_search_has_a_border_of_its_own(sample_records):
+    """That another one in the folder went further does not make a choice at the end of this one trustworthy."""
+
+    def tried(rate, certified, budget):
+        recipe = sample_records.Recipe(learning_rate=rate)
+        return sample_records.train_record(
+            "aol", recipe=recipe, result=sample_records.exactly(certified), evaluate_on="validation", budget=budget
+        )
+
+    narrow = [tried(0.1, 90, "20s"), tried(1.0, 180, "20s")]
+    wide = [tried(rate, certified, "1s") for rate, certified in ((0.01, 80), (1.0, 120), (10.0, 90))]
+    (group,) = comparisons(Records(train=(*narrow, *wide, sample_records.train_record("aol"))))
+    (warning,) = group_warnings(group)
+    assert warning == "At the border of the learning rates tried, so that a better one may lie beyond: AOL (1)."

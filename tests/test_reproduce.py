@@ -15,7 +15,14 @@ from onelip.bench.results import Records
 from onelip.cli import app
 
 CIFAR10 = DataInfo(
-    name="cifar10", title="CIFAR-10", digest="a3" * 32, image=(3, 32, 32), classes=10, train=50_000, test=10_000
+    name="cifar10",
+    title="CIFAR-10",
+    digest="a3" * 32,
+    image=(3, 32, 32),
+    classes=10,
+    train=50_000,
+    test=10_000,
+    augmentation="random crop with padding 4 of colour 125/123/114, mirror",
 )
 CIFAR100 = CIFAR10.model_copy(update={"name": "cifar100", "title": "CIFAR-100", "classes": 100})
 PUBLISHED = 243 + 90
@@ -329,3 +336,14 @@ def test_costs_alone_have_nothing_to_lay_beside(sample_records, tmp_path):
     sample_records.write(tmp_path, sample_records.cost_record())
     assert json.loads(onelip(tmp_path, "--json").stdout) == []
     assert f"{PUBLISHED} of {PUBLISHED} published cells have no record" in " ".join(onelip(tmp_path).stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [("", "not recorded"), ("random crop with padding 4, mirror", "random crop with padding 4, mirror")],
+)
+def test_another_augmentation_decides(said, shown, run):
+    cell = beside(run(data=CIFAR10.model_copy(update={"augmentation": said})))
+    assert further(cell)["augmentation"] == (shown, "random crop with padding 4 of the mean colour, mirror")
+    assert cell.verdict != "reproduced"
+    assert "augmentation" not in further(beside(run()))

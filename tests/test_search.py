@@ -4,6 +4,7 @@ import contextlib
 import math
 import sqlite3
 import sys
+from itertools import count, takewhile
 
 import pytest
 from sqlalchemy import event
@@ -11,8 +12,9 @@ from sqlalchemy import event
 from onelip.bench.choice import best_run, score
 from onelip.bench.grid import PRUNERS, SAMPLERS, Choice, Scan, Search, Setting
 from onelip.bench.records import Epoch, Recipe
-from onelip.bench.search import STORAGE_NAME, Listed, Studied, pruner, sampler
+from onelip.bench.search import STORAGE_NAME, Listed, Studied
 from onelip.bench.shared import SharedFolder
+from onelip.bench.study import pruner, sampler
 from onelip.bench.train.progress import Snapshot, never
 from onelip.errors import OnelipError, RecordError
 
@@ -31,8 +33,8 @@ def studied(tmp_path):
     return studied
 
 
-def drawn(draws, setting=AOL, count=4):
-    return [draws.choice(setting, number) for number in range(count)]
+def drawn(draws, setting=AOL, trials=4):
+    return [draws.choice(setting, number) for number in range(trials)]
 
 
 def frozen(draws, setting=AOL):
@@ -41,7 +43,7 @@ def frozen(draws, setting=AOL):
 
 def test_a_scan_tries_its_list():
     draws = Listed(Scan(rates=(0.1, 1.0), budget="1s"), Recipe(weight_decay=0.5))
-    assert drawn(draws, count=2) == [Choice(learning_rate=rate, weight_decay=0.5) for rate in (0.1, 1.0)]
+    assert drawn(draws, trials=2) == [Choice(learning_rate=rate, weight_decay=0.5) for rate in (0.1, 1.0)]
     assert draws.stop(AOL, 0) is never
 
 
@@ -57,13 +59,13 @@ def test_every_method_has_the_same_random_draws_and_a_resumed_search_too(studied
 
 
 def test_another_seed_shares_no_draw(studied):
-    one, other = (drawn(studied(SEARCH.model_copy(update={"seed": seed})), count=8) for seed in (0, 1))
+    one, other = (drawn(studied(SEARCH.model_copy(update={"seed": seed})), trials=8) for seed in (0, 1))
     assert not {choice.learning_rate for choice in one} & {choice.learning_rate for choice in other}
 
 
 def test_draws_are_uniform_in_the_logarithm(studied):
     search = Search(draws=200, budget="1s", learning_rate=(1e-3, 10.0), weight_decay=(1e-6, 1e-4))
-    choices = drawn(studied(search), count=200)
+    choices = drawn(studied(search), trials=200)
     for values, low, high in (
         ([choice.learning_rate for choice in choices], 1e-3, 10.0),
         ([choice.weight_decay for choice in choices], 1e-6, 1e-4),
@@ -89,6 +91,7 @@ def test_what_came_of_trials_is_kept_once(studied, sample_records):
     draws.tell(AOL, 0, good)
     draws.tell(AOL, 1, sample_records.train_record("aol", status="diverged"))
     draws.tell(AOL, 2, sample_records.train_record("aol", status="pruned"))
+    draws.tell(AOL, 3, sample_records.train_record("aol", status="oom"))
     draws.tell(AOL, 0, sample_records.train_record("aol", result=sample_records.exactly(100, loss=0.5)))
     again = frozen(studied())
     assert [trial.state for trial in again] == [
@@ -98,6 +101,15 @@ def test_what_came_of_trials_is_kept_once(studied, sample_records):
         TrialState.RUNNING,
     ]
     assert again[0].value == score(good.evaluation) == 200 / good.evaluation.images
+    draws.tell(AOL, 3, good)
+    assert frozen(studied())[3].state == TrialState.COMPLETE, "what may be tried again is open"
+
+
+def test_samplers_are_told_no_number_beside_which_they_see_nothing(studied, sample_records):
+    draws = studied()
+    drawn(draws)
+    draws.tell(AOL, 0, sample_records.train_record("aol", result=sample_records.exactly(0, loss=1e300)))
+    assert frozen(draws)[0].value == -100.0
 
 
 def test_the_score_says_what_the_rule_says(sample_records):
@@ -146,20 +158,21 @@ def test_samplers_that_learn_go_on_from_what_is_there(name, studied, sample_reco
 
     one = told(lambda: studied(search))
     kept = studied(search)
-    assert drawn(kept, count=7) == one
+    assert drawn(kept, trials=7) == one
     assert len({choice.learning_rate for choice in one}) == 7
     assert type(sampler(name, 0)).__name__.lower().startswith(name)
 
 
-def snapshot(share, cra36):
+def snapshot(share, cra36, *, complete=False):
     facts = {"epoch": 1, "seconds": 1.0, "learning_rate": 0.1, "loss": 1.0, "accuracy": 0.5, "images_per_second": 9.0}
     epoch = Epoch(step=round(100 * share), nominal_cra36=cra36, **facts)
-    return Snapshot(epoch=epoch, planned_steps=100, seconds_left=1.0, complete=False)
+    return Snapshot(epoch=epoch, planned_steps=100, seconds_left=1.0, complete=complete)
 
 
 @pytest.mark.parametrize("name", [name for name in PRUNERS if name != "none"])
 def test_a_trial_that_is_worse_than_others_is_given_up(name, studied, sample_records):
-    draws = studied(SEARCH.model_copy(update={"pruner": name, "draws": 12}))
+    search = SEARCH.model_copy(update={"pruner": name, "draws": 12, "budget": "20s"})
+    draws = studied(search)
     ok = sample_records.train_record("aol", result=sample_records.exactly(200, loss=0.5))
     for number in range(8):
         draws.choice(AOL, number)
@@ -167,15 +180,47 @@ def test_a_trial_that_is_worse_than_others_is_given_up(name, studied, sample_rec
         reasons = [stop(snapshot(share / 20, 0.5 + 0.01 * number)) for share in range(21)]
         draws.tell(AOL, number, ok if not any(reasons) else sample_records.train_record("aol", status="pruned"))
     draws.choice(AOL, 8)
-    stop = studied(SEARCH.model_copy(update={"pruner": name, "draws": 12})).stop(AOL, 8)
+    stop = studied(search).stop(AOL, 8)
     assert stop(snapshot(0.05, 0.0)) == "", "the first tenth is left alone"
     reasons = [stop(snapshot(share / 20, 0.0)) for share in range(2, 20)]
     assert any("worse than other trials after" in reason for reason in reasons)
     assert type(pruner(name)).__name__.lower().removesuffix("pruner").endswith(name)
 
 
+BY_CLOCK = SEARCH.model_copy(update={"pruner": "median", "draws": 12, "budget": "20s"})
+
+
+@pytest.fixture
+def bad_trial(studied, sample_records):
+    """Makes the draws of a search whose fifth trial does worse than four good ones."""
+
+    def make(search):
+        draws = studied(search)
+        for number in range(4):
+            draws.choice(AOL, number)
+            stop = draws.stop(AOL, number)
+            assert not any(stop(snapshot(share / 20, 0.5, complete=True)) for share in range(21))
+            draws.tell(AOL, number, sample_records.train_record("aol", result=sample_records.exactly(200, loss=0.5)))
+        draws.choice(AOL, 4)
+        return lambda: studied(search).stop(AOL, 4)
+
+    return make
+
+
+def test_a_trial_that_was_killed_before_it_was_given_up_is_given_up(bad_trial):
+    resumed = bad_trial(BY_CLOCK)
+    assert resumed()(snapshot(0.5, 0.0))
+    assert resumed()(snapshot(0.5, 0.9)), "the first answer counts"
+
+
+def test_with_epochs_a_trial_is_given_up_at_their_ends_only(bad_trial):
+    stop = bad_trial(BY_CLOCK.model_copy(update={"budget": "20epochs"}))()
+    assert not stop(snapshot(0.55, 0.0)), "how far an epoch is when it is looked at depends on the machine"
+    assert stop(snapshot(0.55, 0.0, complete=True))
+
+
 def test_a_trial_of_another_method_gives_nothing_up(studied, sample_records):
-    draws = studied(SEARCH.model_copy(update={"pruner": "median", "draws": 12}))
+    draws = studied(BY_CLOCK)
     for number in range(8):
         draws.choice(CPL, number)
         stop = draws.stop(CPL, number)
@@ -204,39 +249,44 @@ def test_a_full_disk_is_said_and_no_draw_is_changed(room, tmp_path, studied):
     """As with a full disk, the file cannot grow; whatever was written, the draws are those of an undisturbed search."""
     resource = pytest.importorskip("resource", reason="POSIX limits")
     search = SEARCH.model_copy(update={"draws": 40})
-    expected = drawn(studied(search, tmp_path / "undisturbed"), count=40)
+    expected = drawn(studied(search, tmp_path / "undisturbed"), trials=40)
     draws = studied(search)
     size = (tmp_path / STORAGE_NAME).stat().st_size
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size + room, limits[1]))
     try:
         with pytest.raises(RecordError, match=r"search\.db cannot be read or written .*finished runs are kept"):
-            drawn(draws, count=40)
+            drawn(draws, trials=40)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert drawn(studied(search), count=40) == expected
+    assert drawn(studied(search), trials=40) == expected
 
 
-@pytest.mark.parametrize("moment", range(1, 12))
-def test_a_process_that_is_killed_while_it_draws_changes_no_draw(moment, studied, tmp_path, monkeypatch):
-    """Stopped before the n-th statement that it sends to the database."""
+def test_a_process_that_is_killed_while_it_draws_changes_no_draw(studied, tmp_path):
+    """Stopped before the first statement that it sends to the database, before the second one, and so on."""
     expected = drawn(studied(folder=tmp_path / "undisturbed"))
-    draws = studied()
-    draws.choice(AOL, 0)
-    sent = []
 
-    def execute(*_):
-        sent.append(None)
-        if len(sent) == moment:
-            raise KeyboardInterrupt
+    def interrupted(moment):
+        """Whether there was such a statement."""
+        folder, sent = tmp_path / str(moment), []
+        draws = studied(folder=folder)
+        draws.choice(AOL, 0)
 
-    event.listen(draws._storage.engine, "before_cursor_execute", execute)
-    with contextlib.suppress(KeyboardInterrupt):
-        draws.choice(AOL, 1)
-    event.remove(draws._storage.engine, "before_cursor_execute", execute)
-    draws._storage.engine.dispose()
-    assert len(sent) >= min(moment, 3), "nothing was interrupted"
-    assert drawn(studied()) == expected
+        def execute(*_):
+            sent.append(None)
+            if len(sent) == moment:
+                raise KeyboardInterrupt
+
+        event.listen(draws._storage.engine, "before_cursor_execute", execute)
+        with contextlib.suppress(KeyboardInterrupt):
+            draws.choice(AOL, 1)
+        event.remove(draws._storage.engine, "before_cursor_execute", execute)
+        draws._storage.engine.dispose()
+        assert drawn(studied(folder=folder)) == expected
+        return len(sent) == moment
+
+    moments = list(takewhile(interrupted, count(1)))
+    assert len(moments) >= 3, "a draw is more than one statement"
 
 
 def test_a_path_is_a_path_and_no_url(tmp_path, studied):
@@ -247,7 +297,7 @@ def test_a_path_is_a_path_and_no_url(tmp_path, studied):
 
 
 def test_what_the_disk_says_while_a_trial_trains_is_no_result(studied):
-    draws = studied(SEARCH.model_copy(update={"pruner": "median"}))
+    draws = studied(BY_CLOCK)
     draws.choice(AOL, 0)
     stop = draws.stop(AOL, 0)
 
@@ -260,12 +310,10 @@ def test_what_the_disk_says_while_a_trial_trains_is_no_result(studied):
 
 
 def test_a_trial_that_was_told_meanwhile_goes_on(studied, sample_records):
-    draws = studied(SEARCH.model_copy(update={"pruner": "median"}))
+    draws = studied(BY_CLOCK)
     draws.choice(AOL, 0)
     stop = draws.stop(AOL, 0)
-    studied(SEARCH.model_copy(update={"pruner": "median"})).tell(
-        AOL, 0, sample_records.train_record("aol", result=sample_records.exactly(9, loss=0.5))
-    )
+    studied(BY_CLOCK).tell(AOL, 0, sample_records.train_record("aol", result=sample_records.exactly(9, loss=0.5)))
     assert stop(snapshot(0.5, 0.1)) == ""
 
 

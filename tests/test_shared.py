@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from onelip.bench.shared import SharedFolder
+from onelip.bench.shared import SharedFolder, claimed_above
 from onelip.errors import RecordError
 
 OTHER = """
@@ -113,6 +113,33 @@ def test_nobody_begins_while_another_measures_or_is_alone(how, other, tmp_path):
     thread.join(30)
     assert entered.is_set()
     assert "waiting until it is done" in said[0]
+
+
+def test_who_entered_first_leads(shared, tmp_path):
+    later = SharedFolder(tmp_path, pytest.fail)
+    with shared.entered("one place"):
+        with later.entered("one place"):
+            assert shared.leads
+            assert not later.leads
+            assert shared.is_beside()
+            assert later.is_beside()
+        with later.entered("another"):
+            assert not shared.is_beside()
+            assert not later.is_beside()
+    with later.entered("one place"):
+        assert later.leads
+        assert not later.is_beside(), "what left is not there"
+
+
+def test_a_run_of_a_comparison_is_not_trained_by_another_command_meanwhile(shared, tmp_path):
+    with shared.entered(), shared.claimed("cell") as mine:
+        assert mine
+        with pytest.raises(RecordError, match=r"is at .*cell; wait until it ends"), claimed_above(tmp_path / "cell"):
+            pytest.fail("it is at it")
+        with claimed_above(tmp_path / "another"), shared.claimed("another") as claimed:
+            assert not claimed
+    with claimed_above(tmp_path / "cell"), claimed_above(tmp_path / "below" / "cell"):
+        assert not (tmp_path / "below").exists()
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):

@@ -128,10 +128,11 @@ def test_time_spent_before_the_checkpoint_counts(tmp_path: Path) -> None:
         (Budget(epochs=10), 12.0, [15, 30, 45]),
         (Budget(epochs=10), 0.0, [5, 10, 15, 20, 25, 30, 35, 40, 45, 50]),
         (Budget(epochs=10), 1e9, []),
-        (Budget(seconds=50.0), 12.0, [15, 30]),
+        (Budget(seconds=50.0), 12.0, [15, 30, 46]),
+        (Budget(seconds=50.0), 30.0, [46]),
     ],
 )
-def test_checkpoints_keep_their_distance_from_each_other_and_from_the_end(
+def test_checkpoints_keep_their_distance_from_each_other_and_none_is_written_shortly_before_the_end(
     budget: Budget, every: float, expected: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now, saved = [0.0], []
@@ -144,7 +145,7 @@ def test_checkpoints_keep_their_distance_from_each_other_and_from_the_end(
     assert saved == expected
 
 
-def test_a_part_of_an_epoch_is_no_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_part_of_an_epoch_is_no_checkpoint_but_in_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now, saved = [0.0], []
 
     def tick() -> None:
@@ -153,7 +154,23 @@ def test_a_part_of_an_epoch_is_no_checkpoint(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(Checkpoint, "save", lambda _, position: saved.append(position.taken))
     outcome = training(Network(on_step=tick), tmp_path, budget=Budget(seconds=40.0), clock=lambda: now[0])
     assert outcome.steps % STEPS_PER_EPOCH != 0
-    assert saved == list(range(STEPS_PER_EPOCH, outcome.steps, STEPS_PER_EPOCH))
+    assert saved == [*range(STEPS_PER_EPOCH, outcome.steps, STEPS_PER_EPOCH), outcome.steps]
+
+
+def test_a_training_by_the_clock_that_ended_is_not_trained_on(tmp_path: Path) -> None:
+    """Whatever it was interrupted in afterwards."""
+    now = [0.0]
+
+    def tick() -> None:
+        now[0] += 1.0
+
+    options = {"budget": Budget(seconds=40.0), "clock": lambda: now[0], "checkpoint_seconds": 15.0}
+    first, second = Network(on_step=tick), Network(on_step=tick)
+    expected, found = training(first, tmp_path, **options), training(second, tmp_path, **options)
+    assert expected.steps % STEPS_PER_EPOCH != 0
+    assert second.passes == 0
+    assert (found.steps, found.history, found.plans) == (expected.steps, expected.history, expected.plans)
+    assert torch.equal(first.layers[1].weight, second.layers[1].weight)
 
 
 def test_an_interruption_while_saving_leaves_the_checkpoint_before(

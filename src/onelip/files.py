@@ -30,6 +30,19 @@ def write_text(path: Path, text: str) -> None:
         raise RecordError(f"cannot write {path}: {error.strerror or error}") from error
 
 
+def remove_leftovers(folder: Path) -> None:
+    """Removes the beginnings of files that processes left in a folder that were killed while they wrote.
+
+    Nobody else may be writing there.
+
+    Raises:
+        RecordError: One cannot be removed.
+    """
+    for pattern in (".*.tmp", ".*.partial"):
+        for path in folder.glob(pattern):
+            remove(path)
+
+
 def remove(path: Path) -> None:
     """Removes a file, if there is one.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -17,7 +18,7 @@ from onelip.bench.failure import failure
 from onelip.bench.measure.machine import describe_machine
 from onelip.bench.measure.precision import full_precision
 from onelip.bench.origin import Machine
-from onelip.bench.records import Cell, Epoch, Evaluation, Started, Status, TrainRecord
+from onelip.bench.records import ENDED, Cell, Epoch, Evaluation, Started, Status, TrainRecord
 from onelip.bench.results import RECORD_NAME, RUN_NAME, machine_place, write_record
 from onelip.bench.saved import WEIGHTS_NAME, build_network, save_network
 from onelip.bench.selection import method_info
@@ -28,11 +29,8 @@ from onelip.bench.train.plan import Planned, Replay
 from onelip.bench.train.progress import Progress, Snapshot, Stop, never, silent
 from onelip.bench.train.training import TrainOutcome
 from onelip.errors import RecordError
-from onelip.files import write_text
+from onelip.files import remove_leftovers, write_text
 from onelip.method import Method
-
-ENDED: tuple[Status, ...] = ("ok", "diverged", "timeout", "pruned")
-"""How a training ends by itself: nothing would be won by going on from its checkpoint."""
 
 
 @full_precision()
@@ -45,6 +43,7 @@ def run_cell(
     device: torch.device,
     progress: Progress = silent,
     stop: Stop = never,
+    beside: Callable[[], bool] = lambda: False,
     resume: bool = False,
     replay: Replay | None = None,
 ) -> TrainRecord:
@@ -62,6 +61,7 @@ def run_cell(
         device: Where to train and evaluate.
         progress: Is told how it goes.
         stop: Is asked whether to give up.
+        beside: Says whether another process uses the same machine and device.
         resume: Continue from the folder's checkpoint if it has one.
         replay: The plans of an earlier run, which are followed instead of the clock.
 
@@ -71,7 +71,8 @@ def run_cell(
     if (folder / RECORD_NAME).exists():
         raise RecordError(f"{folder} holds a finished run, which is not overwritten")
     course, began = _Course(show=progress, stop=stop), time.perf_counter()
-    run = _begin(cell, method, folder, describe_machine(device), resume=resume)
+    run = _begin(cell, method, data, folder, describe_machine(device), resume=resume)
+    disturbed = beside()
     try:
         _run(cell, method, data, folder, course, device=device, resume=resume, replay=replay)
     except RecordError:
@@ -80,7 +81,9 @@ def run_cell(
         course.fail(error, time.perf_counter() - began)
     finally:
         _release(device)
-    record = _record(run, data, course).model_copy(update={"replayed": replay is not None})
+    by_clock = replay is None and Budget.parse(cell.budget).seconds is not None
+    facts = {"replayed": replay is not None, "beside": by_clock and (disturbed or beside())}
+    record = _record(run, data, course).model_copy(update=facts)
     write_record(record, folder / RECORD_NAME)
     if record.status in ENDED:
         remove_checkpoint(folder)
@@ -112,6 +115,8 @@ def check_continues(earlier: Started, now: Started, folder: Path) -> None:
     facts = {
         "harness revision": (earlier.harness, now.harness),
         "method": tuple(" ".join(f"{m.name} {m.revision} {m.source}".split()) for m in (earlier.method, now.method)),
+        "set of images": (earlier.images or now.images, now.images),
+        "augmentation": (earlier.augmentation or now.augmentation, now.augmentation),
         "machine": tuple(", ".join(machine_place(run.machine, by_clock=by_clock)) for run in (earlier, now)),
     }
     for name, (there, here) in facts.items():
@@ -119,12 +124,19 @@ def check_continues(earlier: Started, now: Started, folder: Path) -> None:
             raise RecordError(f"{folder} holds a run begun with another {name} ({there}, now {here}); delete it")
 
 
-def _begin(cell: Cell, method: Method, folder: Path, machine: Machine, *, resume: bool) -> Started:
+def _begin(cell: Cell, method: Method, data: ImageData, folder: Path, machine: Machine, *, resume: bool) -> Started:
     """Notes what is begun; a run that is resumed keeps the time of its beginning."""
     if not resume and (folder / FILE_NAME).exists():
         raise RecordError(f"{folder} was left by an interrupted training; resume it, or delete it")
-    now = datetime.now(timezone.utc).isoformat(timespec="seconds")
-    run = Started(cell=cell, method=method_info(method), machine=machine, started=now)
+    remove_leftovers(folder)
+    run = Started(
+        cell=cell,
+        method=method_info(method),
+        images=data.digest,
+        augmentation=data.info().augmentation,
+        machine=machine,
+        started=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    )
     if resume and (folder / FILE_NAME).exists() and (earlier := read_started(folder)) is not None:
         check_continues(earlier, run, folder)
         run = run.model_copy(update={"started": earlier.started})

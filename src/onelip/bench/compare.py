@@ -8,33 +8,21 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from onelip.bench.cell import ENDED, clear_run, run_cell
+from onelip.bench.cell import clear_run, run_cell
 from onelip.bench.choice import RADIUS, at_border, best_run, learned
 from onelip.bench.comparison import Comparison, Job
-from onelip.bench.costs import Case, Note, measure_costs
+from onelip.bench.costing import SECONDS_BETWEEN_LOOKS, Costing, Once, Say, Watch
 from onelip.bench.grid import Choice, Final, Setting, Task, Trial, budget_of
 from onelip.bench.measure.machine import describe_machine
-from onelip.bench.records import TrainRecord
+from onelip.bench.records import ENDED, TrainRecord
 from onelip.bench.results import RECORD_NAME
 from onelip.bench.search import Draws
-from onelip.bench.sessions import covers, find_sessions, keep, together
 from onelip.bench.shared import SharedFolder
 from onelip.bench.slots import Slot, Slots
-from onelip.bench.subject import Workload
 from onelip.bench.train.budget import Budget
 from onelip.bench.train.progress import Progress, Stop, never
-from onelip.methods import METHODS
 
-COST_ROUNDS = 30
-COST_SECONDS = 60.0
-"""Of the timed rounds of a measuring session, which may take longer where few rounds take that long."""
-
-SECONDS_BETWEEN_LOOKS = 2.0
-"""At what another process is doing."""
-
-Say = Callable[[str], None]
 Show = Callable[[str], AbstractContextManager[Progress]]
-Watch = Callable[[str], AbstractContextManager[Note]]
 
 
 class ComparisonRun:
@@ -47,7 +35,7 @@ class ComparisonRun:
         shared: The same folder.
         costs: Whether to measure costs.
         force: Whether to do again, and replace, what is there.
-        limit: Seconds after which no training is to end, as far as its budget says; None: no limit.
+        deadline: Moment of `time.monotonic` after which no training is to end, as far as its budget says; or None.
         say: Is told, line by line, what happens.
         show: Opens the progress display of one training.
         watch: Opens the progress display of one measuring session.
@@ -62,17 +50,17 @@ class ComparisonRun:
         shared: SharedFolder,
         costs: bool,
         force: bool,
-        limit: float | None,
+        deadline: float | None,
         say: Say,
         show: Show,
         watch: Watch,
     ) -> None:
-        self._asked, self._draws, self._out, self._shared = asked, draws, out, shared
-        self._costs, self._force, self._limit = costs, force, limit
-        self._say, self._show, self._watch = say, show, watch
-        self._machine = describe_machine(asked.device)
-        self._slots = Slots(out, self._machine, force=force)
-        self._began = time.monotonic()
+        self._asked, self._draws, self._shared = asked, draws, shared
+        self._force, self._deadline = force, deadline
+        self._say, self._show = say, show
+        machine = describe_machine(asked.device)
+        self._slots = Slots(out, machine, force=force)
+        self._costing = Costing(asked, out, shared, machine, force=force, say=say, watch=watch) if costs else None
         self._refused = False
         self._done: dict[Task, TrainRecord] = {}
 
@@ -82,20 +70,18 @@ class ComparisonRun:
         Returns:
             The records of the comparison itself, those that were there before included.
         """
-        costs_done = self._measure_all()
-        waited = False
-        while left := self._left():
+        measured = self._costing is None or self._costing.measure_missing()
+        waiting = Once(self._say)
+        while left := [task for task in self._asked.tasks if task not in self._done]:
             self._refused = False
             if sum(map(self._advance, left)):
                 continue
-            if not self._refused:  # what is left waits for trials that the limit has no room for
+            if not self._refused:  # what is left has no room within the limit, or waits for trials that have none
                 break
-            if not waited:
-                self._say(f"Another process does what is missing, {len(left)} runs at most: waiting for it")
-            waited = True
+            waiting(f"Another process does what is missing, {len(left)} runs at most: waiting for it")
             time.sleep(SECONDS_BETWEEN_LOOKS)
-        if not costs_done and not (self._seconds_left() > 0 and self._measure_all()):
-            self._say("Costs were not measured: another process works here. The same command measures them when alone.")
+        if self._costing is not None and not measured:
+            self._costing.measure_when_alone(self._seconds_left)
         if late := len(self._asked.tasks) - len(self._done):
             self._say(
                 f"The limit is reached, and {late} of {len(self._asked.tasks)} runs are left: the same command goes on."
@@ -110,48 +96,55 @@ class ComparisonRun:
         """
         found: dict[Task, TrainRecord] = {}
         for task in self._asked.tasks:
-            if isinstance(task, Trial) and self._draws is not None:
-                choice = self._draws.known(*task)
-            else:
-                choice = self._choice(task, found)
+            choice = self._known_choice(task, found)
             record = None if choice is None else self._slots.locate(self._asked.job(task, choice)).record
             if record is not None and not self._force:
                 found[task] = record
         return tuple(task for task in self._asked.tasks if task not in found)
 
-    def _left(self) -> list[Task]:
-        """What is not done, and could end within the limit."""
-        return [task for task in self._asked.tasks if task not in self._done and self._in_time(task)]
-
     def _in_time(self, task: Task) -> bool:
         return (Budget.parse(budget_of(self._asked.grid, task)).seconds or 0.0) <= self._seconds_left()
 
     def _seconds_left(self) -> float:
-        return math.inf if self._limit is None else self._limit - (time.monotonic() - self._began)
+        return math.inf if self._deadline is None else self._deadline - time.monotonic()
 
     def _advance(self, task: Task) -> bool:
         """Does a training, or finds it done; not where it is too early or too late, or another process does it."""
-        choice = self._choice(task, self._done) if self._in_time(task) else None
+        in_time = self._in_time(task)
+        choice = self._choice(task, self._done) if in_time else self._known_choice(task, self._done)
         if choice is None:
             return False
         job = self._asked.job(task, choice)
-        with self._shared.claimed(job.cell.id) as mine:
-            if not mine:
-                self._refused = True
+        if not self._find(task, job):
+            if not in_time:
                 return False
-            self._done[task] = self._train(task, job)
-            if isinstance(task, Trial) and self._draws is not None:
-                self._draws.tell(*task, self._done[task])
+            with self._shared.claimed(self._slots.locate(job).folder.name) as mine:
+                if not mine:
+                    self._refused = True
+                    return False
+                if not self._find(task, job):  # it may have been done meanwhile
+                    self._done[task] = self._train(task, job)
         if isinstance(task, Trial):
+            if self._draws is not None:
+                self._draws.tell(*task, self._done[task])
             self._choose(task.setting)
         return True
 
-    def _train(self, task: Task, job: Job) -> TrainRecord:
+    def _find(self, task: Task, job: Job) -> bool:
+        """Whether a training was done before; then it is noted."""
         where = self._slots.locate(job)
-        count = f"[{len(self._done) + 1}/{len(self._asked.tasks)}]"
-        if where.record is not None and not self._force:
-            self._say(f"{count} {job.title}: {outcome(where.record)} (done before{_again(where)})")
-            return where.record
+        if where.record is None or self._force:
+            return False
+        self._say(f"{self._count} {job.title}: {outcome(where.record)} (done before{_again(where)})")
+        self._done[task] = where.record
+        return True
+
+    @property
+    def _count(self) -> str:
+        return f"[{len(self._done) + 1}/{len(self._asked.tasks)}]"
+
+    def _train(self, task: Task, job: Job) -> TrainRecord:
+        where, count = self._slots.locate(job), self._count
         if self._force:
             clear_run(where.folder)
         with self._show(f"{count} {job.title}") as progress:
@@ -163,6 +156,7 @@ class ComparisonRun:
                 device=self._asked.device,
                 progress=progress,
                 stop=self._stop(task),
+                beside=self._shared.is_beside,
                 resume=True,
             )
         self._say(f"{count} {job.title}: {outcome(record)}, {record.seconds:.1f} s")
@@ -183,6 +177,12 @@ class ComparisonRun:
         best = best_run(filter(None, records))
         return self._asked.unsearched if best is None else chosen_of(best)
 
+    def _known_choice(self, task: Task, done: Mapping[Task, TrainRecord]) -> Choice | None:
+        """The same, where nothing has to be drawn for it."""
+        if isinstance(task, Trial) and self._draws is not None:
+            return self._draws.known(*task)
+        return self._choice(task, done)
+
     def _choose(self, setting: Setting) -> None:
         """Says what was chosen, as soon as all is known."""
         trials = self._trials(setting)
@@ -194,31 +194,6 @@ class ComparisonRun:
     def _trials(self, setting: Setting) -> tuple[Trial, ...]:
         search = self._asked.grid.search
         return tuple(Trial(setting, number) for number in range(search.draws if search else 0))
-
-    def _measure_all(self) -> bool:
-        """Measures all costs that are missing, unless another process would be measured along."""
-        if not self._costs:
-            return True
-        with self._shared.quiet() as alone:
-            if alone:
-                for workload, cases in self._asked.measurements():
-                    self._measure(workload, cases)
-        return alone
-
-    def _measure(self, workload: Workload, cases: Sequence[Case]) -> None:
-        sessions = find_sessions(self._out, workload, self._machine)
-        image = "x".join(map(str, workload.image))
-        title = f"costs, size {workload.size}, images {image}, batch {workload.batch_size}"
-        if not self._force and any(covers(session, cases) for session in sessions.values()):
-            self._say(f"{title}: measured before")
-            return
-        known = {method.name: method for method in (*METHODS.values(), *self._asked.methods)}
-        cases = together(cases, sessions.values(), known)
-        self._say(f"{title}: measuring {len(cases)} networks in turn")
-        with self._watch(title) as note:
-            session = measure_costs(cases, workload, rounds=COST_ROUNDS, time_limit=COST_SECONDS, note=note)
-        keep(session, self._out, instead_of=sessions if self._force else None)
-        self._say(f"{title}: measured in {session.seconds:.0f} s")
 
 
 def _again(where: Slot) -> str:

@@ -23,6 +23,9 @@ CURVE_STEPS = 512
 """Certified radii are counted at k/255 for k = 0 .. CURVE_STEPS."""
 
 Status = Literal["ok", "diverged", "oom", "timeout", "error", "pruned"]
+ENDED: tuple[Status, ...] = ("ok", "diverged", "timeout", "pruned")
+"""How a training ends by itself: nothing would be won by going on from its checkpoint, or by trying again."""
+
 PaddingChoice = Literal["paper", "circular", "zeros"]
 KernelSize = Literal[1, 3, 5]
 
@@ -89,6 +92,8 @@ class Started(Model):
     """A run as it was begun; written before the training, and what a resumed one must have in common with it.
 
     Attributes:
+        images: Digest of the data set.
+        augmentation: What is done to its images, in words.
         started: When it was begun.
     """
 
@@ -96,6 +101,8 @@ class Started(Model):
     harness: int = HARNESS_REVISION
     cell: Cell
     method: MethodInfo
+    images: str = ""
+    augmentation: str = ""
     machine: Machine
     started: str
 
@@ -150,6 +157,8 @@ class TrainRecord(Model):
         plans: Every plan that was made: the first one before the first step, another one wherever the projected end
             left 95 to 100 % of the budget. With `steps` they say how to train the same weights again.
         replayed: Whether the plans are those of another run, followed without looking at a clock.
+        beside: Whether, with a budget in time, another process of the comparison used the same machine and device
+            meanwhile: fewer steps were taken then.
         schedule_progress: How far the schedule came: 1 unless the time was up before.
         message: Why the status is not "ok".
     """
@@ -170,6 +179,7 @@ class TrainRecord(Model):
     steps: NonNegativeInt
     plans: tuple[Planned, ...] = ()
     replayed: bool = False
+    beside: bool = False
     schedule_progress: Annotated[float, Field(ge=0, le=1)]
     parameters: NonNegativeInt
     history: tuple[Epoch, ...]

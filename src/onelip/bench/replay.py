@@ -8,11 +8,13 @@ from pathlib import Path
 import torch
 
 from onelip.bench.cell import run_cell
-from onelip.bench.compare import Say, Show
+from onelip.bench.compare import Show
+from onelip.bench.costing import Say
 from onelip.bench.folder import held
 from onelip.bench.records import TrainRecord
 from onelip.bench.results import RECORD_NAME
-from onelip.bench.saved import read_run
+from onelip.bench.saved import WEIGHTS_NAME, read_run, read_weights
+from onelip.bench.shared import claimed_above
 from onelip.bench.single import find_run_images, find_run_method
 from onelip.bench.train.plan import Replay
 from onelip.errors import RecordError
@@ -20,24 +22,31 @@ from onelip.errors import RecordError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replayed:
-    """Two trainings by the same plans."""
+    """Two trainings by the same plans.
+
+    Attributes:
+        same_weights: Whether the weights are the same, to the bit; None where those of the first were not kept.
+    """
 
     then: TrainRecord
     now: TrainRecord
+    same_weights: bool | None
 
     @property
     def differences(self) -> tuple[str, ...]:
         """In what the two differ, times aside."""
         then, now = _timeless(self.then), _timeless(self.now)
-        return tuple(name for name in then if then[name] != now[name])
+        return (*["weights"] * (self.same_weights is False), *(name for name in then if then[name] != now[name]))
 
     @property
     def elsewhere(self) -> tuple[str, ...]:
-        """What of the machine is not as it was, and may be why the two differ."""
-        names = ("processor", "device_name", "threads", "system", "torch")
+        """What of the machine and the program is not as it was, and may be why the two differ."""
+        names = ("processor", "device_name", "threads", "system", "python", "torch", "onelip", "commit")
         there, here = self.then.machine, self.now.machine
         facts = [(name.replace("_", " "), getattr(there, name), getattr(here, name)) for name in names]
-        return tuple(f"{name} {old} then, {new} now" for name, old, new in facts if old != new)
+        facts += [("source of the method", self.then.method.source, self.now.method.source)]
+        facts += [("harness revision", self.then.harness, self.now.harness)]
+        return tuple(f"{name} {old or 'none'} then, {new or 'none'} now" for name, old, new in facts if old != new)
 
 
 def replay_run(
@@ -73,7 +82,7 @@ def replay_run(
     if out.resolve() == folder.resolve():
         raise RecordError(f"--out {out} is the run itself; name another folder")
     found, images = find_run_method(then.cell, method), find_run_images(then, data, data_dir)
-    with held(out):
+    with held(out), claimed_above(out):
         if (out / RECORD_NAME).exists():
             raise RecordError(f"{out} holds a finished run; name another --out")
         say(f"{then.steps} steps by {len(then.plans)} plans of {folder}")
@@ -88,7 +97,16 @@ def replay_run(
                 resume=True,
                 replay=Replay(plans=then.plans, steps=then.steps),
             )
-    return Replayed(then=then, now=now)
+    return Replayed(then=then, now=now, same_weights=_have_same_weights(folder, out))
+
+
+def _have_same_weights(folder: Path, other: Path) -> bool | None:
+    if not (folder / WEIGHTS_NAME).exists():
+        return None
+    if not (other / WEIGHTS_NAME).exists():
+        return False
+    (_, then), (_, now) = (read_weights(one / WEIGHTS_NAME) for one in (folder, other))
+    return then.keys() == now.keys() and all(torch.equal(then[name], now[name]) for name in then)
 
 
 def _timeless(run: TrainRecord) -> dict[str, object]:

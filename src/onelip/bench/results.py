@@ -231,7 +231,8 @@ def _impossible_counts(evaluation: Evaluation) -> Iterator[str]:
 
 def _current(found: Iterable[_Found], folder: Path, stale: list[Rejected]) -> list[_Found]:
     """Sort out what must not be mixed: another harness, an older revision of a method, a second record of a cell."""
-    items = list(found)
+    # A run comes before those that trained it again.
+    items = sorted(found, key=lambda item: isinstance(item.record, TrainRecord) and item.record.replayed)
     newest: dict[str, int] = {}
     for item in items:
         for method in _methods(item.record):
@@ -244,7 +245,7 @@ def _current(found: Iterable[_Found], folder: Path, stale: list[Rejected]) -> li
             stale.append(_rejected(item.path, folder, reason))
         else:
             kept.append(item)
-    return kept
+    return sorted(kept, key=lambda item: item.path)
 
 
 def _methods(record: TrainRecord | CostRecord) -> list[tuple[str, int]]:

@@ -7,28 +7,26 @@ lost, random draws are the same again, and the records that are there are taken.
 from __future__ import annotations
 
 import hashlib
-import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from onelip.bench.choice import score
-from onelip.bench.grid import Choice, PrunerName, SamplerName, Scan, Search, Setting
-from onelip.bench.records import Recipe, TrainRecord
+from onelip.bench.grid import Choice, Scan, Search, Setting
+from onelip.bench.records import ENDED, Recipe, TrainRecord
 from onelip.bench.shared import SharedFolder
+from onelip.bench.study import RUNGS, check_installed, pruner, sampler, seed_of, storage_in
+from onelip.bench.train.budget import Budget
 from onelip.bench.train.progress import Snapshot, Stop, never
-from onelip.errors import OnelipError, RecordError, plain
+from onelip.errors import RecordError, plain
 
 if TYPE_CHECKING:
     import optuna
 
 STORAGE_NAME = "search.db"
-SECONDS_OF_PATIENCE = 60.0
-"""With whoever looks at the studies meanwhile."""
-
-RUNGS = 10
-"""How often in a training a trial may be given up."""
+WORST = -100.0
+"""The lowest score that samplers are told: a model of the scores would see nothing beside a loss of 1e300."""
 
 
 class Draws(Protocol):
@@ -91,9 +89,9 @@ class Studied:
         self._path = folder / STORAGE_NAME
         self._studies: dict[Setting, optuna.Study] = {}
         self._choices: dict[tuple[Setting, int], Choice] = {}
-        _check_installed()
+        check_installed()
         with self._turn():
-            self._storage = _storage(self._path)
+            self._storage = storage_in(self._path)
 
     def choice(self, setting: Setting, number: int) -> Choice:
         """What the trial of that number tries; drawn when it is asked for the first time."""
@@ -115,19 +113,23 @@ class Studied:
         return self.choice(setting, number) if drawn else None
 
     def stop(self, setting: Setting, number: int) -> Stop:
-        """When the pruner says so; it is asked ten times in a training, and told the certified accuracy so far."""
+        """When the pruner says so, which is asked up to nine times in a training.
+
+        It is told the nominal certified accuracy on the training images of the epoch, as progress shows it; with a
+        budget in epochs at ends of epochs, so that it does not depend on the speed of the machine.
+        """
         if self._search.pruner == "none":
             return never
-
         with self._turn():
             study = self._study(setting)
             frozen = study.get_trials(deepcopy=False)[number]
         if frozen.state.is_finished():
             return never
-        return _Pruning(study, number, set(frozen.intermediate_values), self._turn)
+        by_epochs = Budget.parse(self._search.budget).seconds is None
+        return _Pruning(study, number, self._turn, by_epochs=by_epochs)
 
     def tell(self, setting: Setting, number: int, record: TrainRecord) -> None:
-        """Notes the score of a trial, once."""
+        """Notes the score of a trial, once; a trial that may be tried again stays open."""
         from optuna.trial import TrialState
 
         with self._turn():
@@ -135,8 +137,8 @@ class Studied:
             if study.get_trials(deepcopy=False)[number].state.is_finished():
                 return
             if record.evaluation is not None:
-                study.tell(number, score(record.evaluation))
-            else:
+                study.tell(number, max(score(record.evaluation), WORST))
+            elif record.status in ENDED:
                 state = TrialState.PRUNED if record.status == "pruned" else TrialState.FAIL
                 study.tell(number, state=state)
 
@@ -175,7 +177,7 @@ class Studied:
         import optuna
 
         # Every draw has a sampler of its own: a resumed one would begin its numbers anew.
-        drawer = sampler(self._search.sampler, _seed(self._search.seed, number))
+        drawer = sampler(self._search.sampler, seed_of(self._search.seed, number))
         scratch = optuna.create_study(direction="maximize", sampler=drawer)
         scratch.add_trials(earlier)
         trial = scratch.ask()
@@ -206,19 +208,25 @@ class Studied:
 
 
 class _Pruning:
-    """Asks a pruner at each tenth of a training."""
+    """Asks a pruner at each tenth of a training; after an interruption again at those that it has come to before."""
 
     def __init__(
-        self, study: optuna.Study, number: int, known: set[int], turn: Callable[[], AbstractContextManager[None]]
+        self,
+        study: optuna.Study,
+        number: int,
+        turn: Callable[[], AbstractContextManager[None]],
+        *,
+        by_epochs: bool,
     ) -> None:
-        self._study, self._number, self._known, self._turn = study, number, known, turn
+        self._study, self._number, self._turn, self._by_epochs = study, number, turn, by_epochs
+        self._asked = 0
 
     def __call__(self, snapshot: Snapshot) -> str:
         """Why the training is to end; empty for going on."""
         rung = RUNGS * snapshot.epoch.step // snapshot.planned_steps
-        if rung < 1 or rung >= RUNGS or rung in self._known:
+        if not self._asked < rung < RUNGS or (self._by_epochs and not snapshot.complete):
             return ""
-        self._known.add(rung)
+        self._asked = rung
         import optuna
 
         with self._turn():
@@ -226,57 +234,8 @@ class _Pruning:
             if frozen.state.is_finished():  # what another machine made of it was told meanwhile
                 return ""
             trial = optuna.trial.Trial(self._study, frozen._trial_id)
-            trial.report(snapshot.epoch.nominal_cra36, rung)
+            if rung not in frozen.intermediate_values:
+                trial.report(snapshot.epoch.nominal_cra36, rung)
             if not trial.should_prune():
                 return ""
         return f"worse than other trials after {100 * rung // RUNGS} % of the training"
-
-
-def sampler(name: SamplerName, seed: int) -> optuna.samplers.BaseSampler:
-    """The sampler of a name."""
-    import optuna
-
-    made: dict[SamplerName, Callable[[], optuna.samplers.BaseSampler]] = {
-        "random": lambda: optuna.samplers.RandomSampler(seed=seed),
-        "tpe": lambda: optuna.samplers.TPESampler(seed=seed, constant_liar=True, n_startup_trials=5),
-        "gp": lambda: optuna.samplers.GPSampler(seed=seed, n_startup_trials=5),
-    }
-    return made[name]()
-
-
-def pruner(name: PrunerName) -> optuna.pruners.BasePruner:
-    """The pruner of a name; all leave the first tenths alone."""
-    import optuna
-
-    made: dict[PrunerName, Callable[[], optuna.pruners.BasePruner]] = {
-        "none": optuna.pruners.NopPruner,
-        "median": lambda: optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=3),
-        "halving": lambda: optuna.pruners.SuccessiveHalvingPruner(min_resource=2, reduction_factor=2),
-        "hyperband": lambda: optuna.pruners.HyperbandPruner(min_resource=2, max_resource=RUNGS, reduction_factor=2),
-    }
-    return made[name]()
-
-
-def _seed(seed: int, number: int) -> int:
-    digest = hashlib.sha256(f"search {seed} {number}".encode()).digest()
-    return int.from_bytes(digest[:4], "big")
-
-
-def _storage(path: Path) -> optuna.storages.BaseStorage:
-    import optuna
-
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    try:
-        # A path has signs that a URL would take for its own.
-        return optuna.storages.RDBStorage(
-            "sqlite:///search.db", engine_kwargs={"creator": lambda: sqlite3.connect(path, SECONDS_OF_PATIENCE)}
-        )
-    except RuntimeError as error:  # the tables of another version
-        raise optuna.exceptions.StorageInternalError(str(error)) from error
-
-
-def _check_installed() -> None:
-    try:
-        import optuna  # noqa: F401
-    except ImportError as error:
-        raise OnelipError('a search needs optuna, which is not installed: pip install "onelip[search]"') from error

@@ -68,18 +68,49 @@ def method_info(method: Method) -> MethodInfo:
 
 
 def _source(method: Method) -> str:
-    """Digest of the files that a method of one's own is written in; an edited one is another method."""
-    own = [kind for kind in (method.conv2d, method.linear) if kind.__module__.partition(".")[0] != "onelip"]
-    files = sorted({file for kind in own if (file := _file(kind)) is not None})
-    return hashlib.sha256(b"".join(Path(file).read_bytes() for file in files)).hexdigest()[:16] if files else ""
+    """Digest of the files that a method of one's own is written in; an edited one is another method.
+
+    Those are the files of its classes, and of what these import from beside them.
+    """
+    kinds = (kind for made in (method.conv2d, method.linear) for kind in made.__mro__)
+    own = [sys.modules[name] for name in dict.fromkeys(kind.__module__ for kind in kinds) if _is_own(name)]
+    found: dict[str, Path] = {}
+    while own:
+        module = own.pop()
+        if module.__name__ in found or (path := _file(module)) is None:
+            continue
+        found[module.__name__] = path
+        own += [other for other in _imports(module) if _is_near(other, path)]
+    files = sorted(set(found.values()))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:16] if files else ""
 
 
-def _file(kind: type) -> str | None:
-    """Where a class is written; classes made in an interpreter have no file."""
+def _is_own(name: str) -> bool:
+    return name in sys.modules and name.partition(".")[0] not in {"onelip", "torch", *sys.stdlib_module_names}
+
+
+def _file(module: ModuleType) -> Path | None:
+    """Where a module is written; what was made in an interpreter has no file."""
     try:
-        return inspect.getsourcefile(kind)
+        path = Path(inspect.getsourcefile(module) or "")
     except (OSError, TypeError):
         return None
+    return path if path.is_file() else None
+
+
+def _imports(module: ModuleType) -> list[ModuleType]:
+    """The modules that the names of a module come from."""
+    names = [
+        value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None)
+        for value in vars(module).values()
+    ]
+    return [sys.modules[name] for name in dict.fromkeys(names) if isinstance(name, str) and _is_own(name)]
+
+
+def _is_near(module: ModuleType, path: Path) -> bool:
+    """Whether a module lies in the same folder as a file, or below it."""
+    there = _file(module)
+    return there is not None and path.parent in there.parents
 
 
 def _imported(name: str) -> Method:

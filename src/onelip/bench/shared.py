@@ -6,13 +6,14 @@ Locks are held by the system and end with their process, however it ends; what l
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from onelip.bench.folder import check_writable
 from onelip.errors import RecordError
+from onelip.files import write_text
 
 LOCKS = ".locks"
 SEATS = 256
@@ -38,20 +39,22 @@ class SharedFolder:
             self._locks.mkdir(exist_ok=True)
         except OSError as error:
             raise RecordError(f"cannot make {self._locks}: {error.strerror or error}") from error
-        self._seat, self._keeps_out = -1, False
+        self._seat, self._place, self._keeps_out = -1, "", False
 
     @contextmanager
-    def entered(self, *, alone: bool = False) -> Iterator[None]:
+    def entered(self, place: str = "", *, alone: bool = False) -> Iterator[None]:
         """Works in the folder; first waits until nobody measures there.
 
         Args:
+            place: Machine and device that this process uses.
             alone: Keep others out all the time.
 
         Raises:
             RecordError: Alone was asked for, and another process works there; or there are too many.
         """
         with ExitStack() as stack:
-            self._seat = self._take_seat(stack)
+            self._seat, self._place = self._take_seat(stack), place
+            write_text(self._place_of(self._seat), place)
             gate = self._lock("gate")
             self._pass(gate)
             try:
@@ -98,6 +101,15 @@ class SharedFolder:
         finally:
             lock.release()
 
+    @property
+    def leads(self) -> bool:
+        """Whether no process that entered before this one, and took a lower seat, is still here."""
+        return not any(self._is_taken(number) for number in range(self._seat))
+
+    def is_beside(self) -> bool:
+        """Whether another process works here at the same place."""
+        return any(self._read_place(number) == self._place for number in self._others())
+
     def _pass(self, gate: FileLock) -> None:
         if not self._acquired(gate, blocking=False):
             self._say(f"Another process measures in {self._folder}, or has it for itself: waiting until it is done")
@@ -120,16 +132,47 @@ class SharedFolder:
 
     def _alone(self) -> bool:
         """Whether no other seat is taken."""
-        for path in self._locks.glob("seat-*.lock"):
-            if path.stem != _seat(self._seat):
-                with self.claimed(path.stem) as free:
-                    if not free:
-                        return False
-        return True
+        return not any(True for _ in self._others())
+
+    def _others(self) -> Iterator[int]:
+        """The other seats that are taken."""
+        for path in self._locks.glob(f"{_seat('*')}.lock"):
+            number = int(path.stem.removeprefix(_seat("")))
+            if number != self._seat and self._is_taken(number):
+                yield number
+
+    def _is_taken(self, number: int) -> bool:
+        with self.claimed(_seat(number)) as free:
+            return not free
+
+    def _read_place(self, number: int) -> str | None:
+        with suppress(OSError):
+            return self._place_of(number).read_text(encoding="utf-8")
+        return None
+
+    def _place_of(self, number: int) -> Path:
+        return self._locks / f"{_seat(number)}.place"
 
     def _lock(self, name: str) -> FileLock:
         return FileLock(self._locks / f"{name}.lock")
 
 
-def _seat(number: int) -> str:
+@contextmanager
+def claimed_above(folder: Path) -> Iterator[None]:
+    """Keeps a comparison in the folder above from the run of a folder.
+
+    Raises:
+        RecordError: It is at it.
+    """
+    above = folder.resolve().parent
+    if not (above / LOCKS).is_dir():
+        yield
+        return
+    with SharedFolder(above, lambda _: None).claimed(folder.resolve().name) as mine:
+        if not mine:
+            raise RecordError(f"another process of onelip compares in {above} and is at {folder}; wait until it ends")
+        yield
+
+
+def _seat(number: int | str) -> str:
     return f"seat-{number}"

@@ -10,8 +10,9 @@ import torch
 from torch import nn
 
 from onelip.bench.cell import clear_run, read_started, run_cell
-from onelip.bench.compare import Say, Show
+from onelip.bench.compare import Show
 from onelip.bench.comparison import Job
+from onelip.bench.costing import Say
 from onelip.bench.data import DATASETS, ImageData, load
 from onelip.bench.evaluate import Answers, answers_of, evaluate, evaluation_of
 from onelip.bench.folder import held
@@ -19,6 +20,7 @@ from onelip.bench.records import Cell, Evaluation, TrainRecord
 from onelip.bench.results import RECORD_NAME, read_record
 from onelip.bench.saved import WEIGHTS_NAME, filled_network, load_network, read_run, read_weights
 from onelip.bench.selection import find_method
+from onelip.bench.shared import claimed_above
 from onelip.certify import Arithmetic
 from onelip.certify.certificate import Certificate, certificate_of
 from onelip.certify.diagnose import LayerDiagnosis, diagnose
@@ -51,7 +53,7 @@ def run_alone(
     """
     if resume and force:
         raise OnelipError("--resume and --force exclude each other: one goes on, the other begins anew")
-    with held(folder):
+    with held(folder), claimed_above(folder):
         if force:
             clear_run(folder)
         record = _there(job.cell, folder, resume=resume, say=say)

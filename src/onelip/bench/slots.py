@@ -85,7 +85,13 @@ class Slots:
         if found is not None or (earlier := self._begun(folder)) is None:
             return
         now = earlier.model_copy(
-            update={"harness": HARNESS_REVISION, "method": method_info(job.method), "machine": self._machine}
+            update={
+                "harness": HARNESS_REVISION,
+                "method": method_info(job.method),
+                "images": job.data.digest,
+                "augmentation": job.data.info().augmentation,
+                "machine": self._machine,
+            }
         )
         check_continues(earlier, now, folder)
 
@@ -93,6 +99,8 @@ class Slots:
 def _check_comparable(record: TrainRecord, job: Job, path: Path) -> None:
     """Refuses a result of the same cell that does not belong beside the new ones."""
     remedy = "name another --out, or replace it with --force"
+    if record.replayed:
+        raise RecordError(f"{path} is another run trained again; {remedy}")
     if record.harness != HARNESS_REVISION:
         raise RecordError(f"{path} was made by harness revision {record.harness}, not {HARNESS_REVISION}; {remedy}")
     if record.data.digest != job.data.digest:

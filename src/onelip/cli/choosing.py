@@ -129,7 +129,11 @@ def search_of(known: Scan | Search | None = None, **asked: Any) -> Scan | Search
     for name, valid in (("sampler", SAMPLERS), ("pruner", PRUNERS)):
         if name in given:
             changes[name] = options.one_of(name, given[name], valid)
-    return Search(**changes)
+    found = Search(**changes)
+    ranges = [one for one in (found.learning_rate, found.weight_decay) if one is not None]
+    if found.draws > 1 and all(low == high for low, high in ranges):
+        raise OnelipError(f"in --search-rates and --search-decays nothing varies: {found.draws} trials would be one")
+    return found
 
 
 def _ends(option: str, text: str) -> tuple[float, float]:

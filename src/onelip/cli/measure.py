@@ -73,9 +73,9 @@ def measure(
         if profile and as_json:
             raise OnelipError("--profile prints tables, and --json prints none; leave one of them out")
         from onelip.bench.costs import cases_of, workloads_for
-        from onelip.bench.folder import held
         from onelip.bench.measure.machine import find_device
         from onelip.bench.selection import find_methods
+        from onelip.bench.shared import SharedFolder
 
         found, asked = find_device(device), find_methods(options.method_names(methods, own))
         cases = cases_of(asked, options.padding_choice(padding))
@@ -91,7 +91,7 @@ def measure(
         )
         if not as_json:
             note_unused_gpu(found)
-        with contextlib.nullcontext() if out is None else held(out):
+        with contextlib.nullcontext() if out is None else SharedFolder(out, say).entered(alone=True):
             records = [
                 _measured(workload, cases, others=others, rounds=rounds, seconds=seconds, out=out)
                 for workload in workloads

@@ -48,8 +48,10 @@ def replay(
             show=show_progress,
         )
         if not result.differences:
-            say("The same came out: history, accuracy, radii and bound, to the bit.")
+            known = "history, accuracy, radii and bound, to the bit"
+            compared = result.same_weights is not None
+            say(f"The same came out: {f'weights, {known}' if compared else f'{known}; the weights were not kept'}.")
             return
         say(f"Something else came out: {', '.join(result.differences)}.")
-        say(f"{'; '.join(result.elsewhere)}." if result.elsewhere else "The machine is the same.")
+        say(f"{'; '.join(result.elsewhere)}." if result.elsewhere else "The machine and the program are the same.")
         raise typer.Exit(DIFFERS)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import socket
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,8 +44,10 @@ def run_comparison(asked: Comparison, out: Path, *, costs: bool, force: bool, li
     from onelip.bench.shared import SharedFolder
     from onelip.bench.train.progress import show_progress
 
+    deadline = None if limit is None else time.monotonic() + limit
+    _check_search(asked.grid)
     shared = SharedFolder(out, say)
-    with shared.entered(alone=force):
+    with shared.entered(f"{socket.gethostname()} {asked.device}", alone=force):
         run = ComparisonRun(
             asked,
             _draws(asked, out, shared, force=force),
@@ -51,7 +55,7 @@ def run_comparison(asked: Comparison, out: Path, *, costs: bool, force: bool, li
             shared=shared,
             costs=costs,
             force=force,
-            limit=limit,
+            deadline=deadline,
             say=say,
             show=show_progress,
             watch=live_notes,
@@ -62,6 +66,7 @@ def run_comparison(asked: Comparison, out: Path, *, costs: bool, force: bool, li
             count = f"{len(missing)} of {len(asked.tasks)} runs to do on {asked.device}"
             say(f"{count}: {duration(asked.grid, missing)}")
             note_unused_gpu(asked.device)
+            _warn_beside(asked.grid, shared)
         records = run.execute()
         if holds_records(out):  # a short limit leaves none
             print_report(out)
@@ -80,7 +85,7 @@ def refuse(refused: Mapping[Setting, str], advice: str) -> None:
         return
     reasons = list(dict.fromkeys(refused.values()))
     if len(reasons) == 1:
-        raise OnelipError(f"{reasons[0]}{advice}")
+        raise OnelipError(f"{networks_of(refused, reasons[0])}: {reasons[0]}{advice}")
     for reason in reasons:
         typer.echo(f"onelip: {networks_of(refused, reason)}: {reason}", err=True)
     raise OnelipError(f"{len(refused)} networks cannot be trained here, nothing was begun{advice}")
@@ -111,6 +116,28 @@ def duration(grid: Grid, tasks: Sequence[Task]) -> str:
     if total >= 5400:
         return f"about {total / 3600:,.1f} hours of training"
     return f"about {total / 60:.0f} minutes of training" if total >= 90 else f"about {total:.0f} seconds of training"
+
+
+def _check_search(grid: Grid) -> None:
+    """Before anything is written."""
+    from onelip.bench.grid import Search
+    from onelip.bench.study import check_installed
+
+    if isinstance(grid.search, Search):
+        check_installed()
+
+
+def _warn_beside(grid: Grid, shared: SharedFolder) -> None:
+    """Says what becomes of budgets in time where two processes share processors."""
+    from onelip.bench.train.budget import Budget
+
+    search = [] if grid.search is None else [grid.search.budget]
+    timed = any(Budget.parse(budget).seconds is not None for budget in (*grid.budgets, *search))
+    if timed and shared.is_beside():
+        say(
+            "Another process works here on the same machine and device: with a budget in time both take fewer steps "
+            "than they would alone. Their records say so; budgets in epochs do not suffer."
+        )
 
 
 def kept(out: Path, force: bool) -> str:

@@ -38,6 +38,17 @@ IMAGES: Mapping[str, tuple[int, int]] = MappingProxyType(
 """Training and test images of the data sets that the paper prints accuracies of. Of Imagenette it prints none."""
 
 
+_CROP = "random crop with padding 4"
+
+AUGMENTATIONS: Mapping[str, tuple[str, str]] = MappingProxyType(
+    dict.fromkeys(
+        ("cifar10", "cifar100"), (f"{_CROP} of the mean colour, mirror", rf"{_CROP} of colour [\d/]+, mirror")
+    )
+    | {"tiny_imagenet": ("RandAugment, 2 operations of magnitude 9",) * 2}
+)
+"""What was done to training images, in words, and the pattern of the words that our records have for it."""
+
+
 def _keys(name: str) -> tuple[DataKey, ...]:
     if name not in DATA_SETS:
         raise ValueError(f"data set {name!r} is not one of {', '.join(DATA_SETS)}")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from onelip.bench.choice import RADIUS, best_run
 from onelip.bench.records import TrainRecord
 from onelip.bench.report.formats import percent
+from onelip.bench.report.groups import grouped
 from onelip.bench.report.metrics import interval
 from onelip.bench.report.rows import Group, Row, setting_of
 
@@ -81,13 +82,12 @@ def field(group: Group) -> Field:
 def _judged(rows: Sequence[Row], trials: Sequence[TrainRecord]) -> Row | None:
     """The only row of a method, or the one whose setting the scan found best; None where there is no such row.
 
-    Several scans, of different budgets, choose only where they agree.
+    Several scans, of different budgets or on different machines, choose only where they agree.
     """
     if len(rows) == 1:
         return rows[0]
     mine = [trial for trial in trials if trial.method.name == rows[0].method.name]
-    scans = [[trial for trial in mine if trial.cell.budget == budget] for budget in {t.cell.budget for t in mine}]
-    best = {setting_of(chosen) for scan in scans if (chosen := best_run(scan)) is not None}
+    best = {setting_of(chosen) for scan in grouped(mine).values() if (chosen := best_run(scan)) is not None}
     return next((row for row in rows if best == {row.setting}), None)
 
 

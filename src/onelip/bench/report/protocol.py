@@ -24,7 +24,7 @@ def protocol(group: Group) -> Iterable[tuple[str, str]]:
         )
         network = f"{cell.model}, size {plain(cell.size)} (width {cell.width}){kernels(cell.kernel_size)}"
         yield "Network", f"{network}, {PADDINGS[cell.padding]}"
-        yield "Budget", f"{plain(cell.budget)} per run; {_really_taken(group)}"
+        yield "Budget", f"{plain(cell.budget)} per run; {_really_taken(group)}{_beside(group)}"
         yield "Recipe", _recipe(group, data.augmentation)
         yield "Learning rates", _learning_rates(group)
         yield (
@@ -50,6 +50,13 @@ def _really_taken(group: Group) -> str:
     return (
         f"{taken}; in {counted(len(cut), 'run')} the time was up before, at {whole_percent(min(cut))} of the schedule"
     )
+
+
+def _beside(group: Group) -> str:
+    """How many runs shared the machine with others of the comparison."""
+    shared = sum(run.beside for run in group.runs)
+    known = f"; {shared} of {counted(len(group.runs), 'run')} beside another process on the same machine and device"
+    return f"{known}, with fewer steps than alone" if shared else ""
 
 
 def _recipe(group: Group, augmentation: str) -> str:

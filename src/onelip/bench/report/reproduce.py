@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from onelip.bench.published.paper import Paper
-from onelip.bench.published.rows import IMAGES, Accuracy
+from onelip.bench.published.rows import AUGMENTATIONS, IMAGES, Accuracy
 from onelip.bench.records import Recipe, TrainRecord
 from onelip.bench.report.groups import comparisons
 from onelip.bench.report.metrics import METRICS, SIX
@@ -178,11 +178,19 @@ def _decisive(row: Row, result: Accuracy, hours: float) -> Iterator[Difference]:
         ("budget", run.cell.budget if hours != result.hours else f"{result.hours} h", f"{result.hours} h"),
         ("padding", row.padding, row.method.padding),
         ("images", _images(run.data.train, run.data.test), _images(*IMAGES[result.data])),
+        ("augmentation", _augmentation(run, result), AUGMENTATIONS[result.data][0]),
         *((title, str(getattr(run.cell.recipe, name)), str(getattr(PROTOCOL, name))) for title, name in recipe),
     )
     for what, ours, published in facts:
         if ours != published:
             yield Difference(what=what, ours=plain(ours), published=published, decisive=True)
+
+
+def _augmentation(run: TrainRecord, result: Accuracy) -> str:
+    """In the published words, where it is the same; older records do not say."""
+    published, pattern = AUGMENTATIONS[result.data]
+    same = not run.cell.recipe.augment or re.fullmatch(pattern, run.data.augmentation)
+    return published if same else run.data.augmentation or "not recorded"
 
 
 def _images(train: int, test: int) -> str:

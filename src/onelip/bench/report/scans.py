@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from onelip.bench.choice import RADIUS, at_border, best_run, learned
 from onelip.bench.records import TrainRecord
@@ -58,7 +59,9 @@ def scans(records: Records) -> tuple[Scan, ...]:
 
 def group_warnings(group: Group) -> tuple[str, ...]:
     """Which learning rates of a comparison are not to be trusted, and why."""
-    return _warnings(_by_title(group.trials, {row.method.name: row.title for row in group.rows}))
+    names = {row.method.name: row.title for row in group.rows}
+    found = (_warnings(_by_title(runs, names)) for runs in grouped(group.trials).values())
+    return tuple(dict.fromkeys(chain.from_iterable(found)))
 
 
 def _by_title(trials: Iterable[TrainRecord], names: Mapping[str, str]) -> dict[str, list[TrainRecord]]:

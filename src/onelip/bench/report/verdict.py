@@ -145,11 +145,13 @@ def _doubts(group: Group, found: Field) -> Iterable[str]:
         for row in group.constrained
         if row.evaluations and row.failed
     ]
+    beside = [row.label for row in group.constrained if row.evaluations and any(run.beside for run in row.runs)]
     lists = (
         ("Certified is no more than of a constant answer", constant),
         ("No verdict for those with several learning rates of which no scan chose one", found.unchosen),
         ("Judged at the one of several learning rates that the scan chose", rates),
         ("Without a result", absent),
+        ("Trained beside another process, with fewer steps than alone", beside),
         ("Seeds that failed", partial),
     )
     return (f"{lead}: {', '.join(names)}." for lead, names in lists if names)

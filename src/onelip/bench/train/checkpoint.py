@@ -48,7 +48,7 @@ class Run(Model):
 
 
 class Position(Model):
-    """How far a training has come, at its beginning or at the end of an epoch.
+    """How far a training has come, at its beginning, at the end of an epoch, or at its end.
 
     Attributes:
         plans: The plans so far; the last one counts.

@@ -64,7 +64,8 @@ def train(
         resume: Continue from the folder's checkpoint if it has one.
         replay: The plans of an earlier training, which are followed instead of the clock: on the CPU the weights and
             the history are the same again, to the bit.
-        checkpoint_seconds: Least time between two checkpoints; none is written when less time than this is left.
+        checkpoint_seconds: Least time between two checkpoints; none is written when less time than this is left, but
+            one in the end, when the time is over.
         clock: Seconds since any fixed moment.
 
     Raises:

@@ -69,7 +69,7 @@ class Training:
         progress: Is told how it goes.
         stop: Is asked whether to give up, as often.
         checkpoint: Is saved at the end of an epoch, if its interval has passed since it was saved and still lies before
-            the limit; None for none.
+            the limit; and in the end, outside of the time that counts. None for none.
     """
 
     def __init__(
@@ -95,6 +95,7 @@ class Training:
         )
         self._history = list(start.history)
         self._reported_at = self._saved_at = watch.seconds()
+        self._saved_step = start.taken
         self._checkpoint = checkpoint
 
     def run(self) -> TrainOutcome:
@@ -106,7 +107,11 @@ class Training:
             return self._outcome(ending.status, str(ending))
         if self._pacer.taken == 0:
             return self._outcome("timeout", self._no_room())
-        return self._outcome("ok", "")
+        outcome = self._outcome("ok", "")
+        checkpoint, left = self._checkpoint, self._pacer.taken > self._saved_step
+        if checkpoint is not None and left and outcome.seconds - self._saved_at >= checkpoint.interval:
+            self._save(checkpoint)  # what follows may be interrupted; the time of this is nobody's
+        return outcome
 
     def _epoch(self) -> None:
         """Trains for one epoch, or for the beginning of one if the training ends within it."""
@@ -174,18 +179,20 @@ class Training:
     def _save_if_due(self) -> None:
         seconds = self._watch.seconds()
         left = math.inf if self._limit is None else self._limit - seconds
-        if self._checkpoint is None or min(seconds - self._saved_at, left) < self._checkpoint.interval:
-            return
-        self._checkpoint.save(
+        if self._checkpoint is not None and min(seconds - self._saved_at, left) >= self._checkpoint.interval:
+            self._save(self._checkpoint)
+
+    def _save(self, checkpoint: Checkpoint) -> None:
+        checkpoint.save(
             Position(
                 taken=self._pacer.taken,
-                seconds=seconds,
+                seconds=self._watch.seconds(),
                 pace=self._pacer.pace.mean,
                 plans=tuple(self._pacer.plans),
                 history=tuple(self._history),
             )
         )
-        self._saved_at = self._watch.seconds()
+        self._saved_at, self._saved_step = self._watch.seconds(), self._pacer.taken
 
     def _outcome(self, status: Ending, message: str) -> TrainOutcome:
         taken, plan = self._pacer.taken, self._pacer.plan
