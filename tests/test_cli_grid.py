@@ -4,16 +4,17 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 from itertools import pairwise
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from onelip.bench.choice import best_run
 from onelip.bench.grids import GRIDS
+from onelip.bench.place import place_of
 from onelip.bench.results import RECORD_NAME, load_records
 from onelip.bench.search import STORAGE_NAME
 from onelip.bench.shared import SharedFolder
@@ -251,9 +252,9 @@ def test_a_limit_that_has_no_room_for_trials_sees_those_that_were_done_before(he
 @pytest.mark.parametrize(("budget", "suffers"), [("1s", True), ("1epoch", False)])
 def test_who_shares_the_machine_says_so(budget, suffers, here):
     """With a budget in time; the other process is played by a second seat."""
-    place = f"{socket.gethostname()} cpu"
+    place, other = place_of(torch.device("cpu")), SharedFolder(here / "out", pytest.fail)
     command = ("compare", "--methods", "aol", "--sizes", "4", "--budget", budget, "--no-costs", "--out", "out")
-    with SharedFolder(here / "out", pytest.fail).entered(place):
+    with other.entered(place), other.working():
         found = onelip(*command)
     assert found.exit_code == 0, found.stderr
     assert ("both take fewer steps than they would alone" in found.stdout) is suffers
@@ -262,7 +263,8 @@ def test_who_shares_the_machine_says_so(budget, suffers, here):
     assert run.beside is suffers
     report = (here / "out" / "report.md").read_text() if onelip("report", "out").exit_code == 0 else ""
     assert ("1 of 1 run beside another process on the same machine" in report) is suffers
-    with SharedFolder(here / "other", pytest.fail).entered("another machine"):
+    elsewhere = SharedFolder(here / "other", pytest.fail)
+    with elsewhere.entered("another machine"), elsewhere.working():
         assert onelip(*command[:-1], "other").exit_code == 0
     assert not load_records(here / "other").train[0].beside
 
@@ -274,12 +276,21 @@ def test_the_next_process_finds_the_costs_measured(here):
     with SharedFolder(here / "out", pytest.fail).entered():
         second = onelip(*command)
     assert "measured before" in second.stdout
-    assert "Costs are not" not in second.stdout
+    assert "Costs are not measured yet" not in second.stdout
     for path in (here / "out").glob("cost-*.json"):
         path.unlink()
     with SharedFolder(here / "out", pytest.fail).entered():
         third = onelip(*command)
-    assert "the process that began first measures them" in third.stdout
+    assert "Costs are not measured yet, another process works here" in third.stdout
+
+
+def test_a_lost_study_costs_nothing_where_a_limit_has_no_room_for_its_trials(here):
+    command = ("compare", *SMALL[:4], "--budget", "1epoch", "--no-costs", "--search", "3", "--search-budget", "1s")
+    assert onelip(*command, "--out", "out").exit_code == 0
+    (here / "out" / STORAGE_NAME).unlink()
+    again = onelip(*command, "--limit", "0.5s", "--out", "out")
+    assert again.exit_code == 0, again.stderr
+    assert again.stdout.count("(done before)") == 8
 
 
 def trained_by(output):

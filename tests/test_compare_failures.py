@@ -235,6 +235,7 @@ def test_a_method_of_ones_own_that_was_edited_is_another_method(out, monkeypatch
     assert onelip(*command).exit_code == 0
     assert "(done before)" in onelip(*command).stdout
     path.write_text(OWN.format(text="Edited."))
+    del sys.modules["own_edited"]  # as a new process begins
     refused = onelip(*command)
     assert refused.exit_code == 2
     assert "made with other code of mine" in refused.stderr
@@ -248,9 +249,34 @@ def test_what_a_method_of_ones_own_imports_from_beside_it_is_part_of_it(out):
     (out.parent / "own_helped.py").write_text("import own_helper\n" + OWN.format(text="Helped."))
     assert onelip(*command).exit_code == 0
     helper.write_text("WIDTH = 2\n")
+    del sys.modules["own_helped"]
     refused = onelip(*command)
     assert refused.exit_code == 2
     assert "made with other code of mine" in refused.stderr
+
+
+def test_what_a_method_of_ones_own_imports_from_elsewhere_is_no_part_of_it(out, monkeypatch):
+    """Whatever is loaded, and wherever the files lie."""
+    from onelip.bench.selection import find_method, method_info
+
+    digests = []
+    for folder, before in (("one", ""), ("two", "import json, numpy.fft, sklearn\n")):
+        (out.parent / folder / "below").mkdir(parents=True)
+        (out.parent / folder / "below" / "aside.py").write_text(f"NAME = {folder!r}\n")
+        (out.parent / folder / "own_apart.py").write_text("import numpy\n" + OWN.format(text="The same."))
+        monkeypatch.syspath_prepend(out.parent / folder)
+        exec(before, {})
+        digests.append(method_info(find_method("own_apart:MINE")).source)
+        del sys.modules["own_apart"]
+    assert digests[0] == digests[1] != ""
+
+
+def test_hidden_files_of_others_stay(out):
+    out.mkdir()
+    mine = out / ".notes.tmp"
+    mine.write_text("not onelip's")
+    assert onelip("train", "--method", "aol", "--size", "4", "--budget", "1epoch", "--out", "out").exit_code == 0
+    assert mine.exists()
 
 
 def test_the_beginnings_of_files_that_killed_processes_left_are_removed(out):

@@ -115,29 +115,32 @@ def test_nobody_begins_while_another_measures_or_is_alone(how, other, tmp_path):
     assert "waiting until it is done" in said[0]
 
 
-def test_who_entered_first_leads(shared, tmp_path):
+def test_who_trains_at_the_same_place_is_beside(shared, tmp_path):
     later = SharedFolder(tmp_path, pytest.fail)
     with shared.entered("one place"):
         with later.entered("one place"):
-            assert shared.leads
-            assert not later.leads
-            assert shared.is_beside()
-            assert later.is_beside()
-        with later.entered("another"):
+            assert not shared.is_beside(), "who waits takes nothing"
+            with later.working():
+                assert shared.is_beside()
+                assert not later.is_beside()
             assert not shared.is_beside()
-            assert not later.is_beside()
-    with later.entered("one place"):
-        assert later.leads
-        assert not later.is_beside(), "what left is not there"
+        with later.entered("another"), later.working():
+            assert not shared.is_beside()
+    with later.entered("one place"), later.working():
+        pass
+    with shared.entered("one place"):
+        assert not shared.is_beside(), "what left is not there"
 
 
 def test_a_run_of_a_comparison_is_not_trained_by_another_command_meanwhile(shared, tmp_path):
-    with shared.entered(), shared.claimed("cell") as mine:
+    with shared.entered(), shared.at_run("cell") as mine:
         assert mine
         with pytest.raises(RecordError, match=r"is at .*cell; wait until it ends"), claimed_above(tmp_path / "cell"):
             pytest.fail("it is at it")
-        with claimed_above(tmp_path / "another"), shared.claimed("another") as claimed:
+        with claimed_above(tmp_path / "another"), shared.at_run("another") as claimed:
             assert not claimed
+        with claimed_above(tmp_path / "gate"), shared.quiet() as alone:
+            assert alone, "a run of that name is not the folder's gate"
     with claimed_above(tmp_path / "cell"), claimed_above(tmp_path / "below" / "cell"):
         assert not (tmp_path / "below").exists()
 

@@ -157,6 +157,21 @@ def test_a_part_of_an_epoch_is_no_checkpoint_but_in_the_end(tmp_path: Path, monk
     assert saved == [*range(STEPS_PER_EPOCH, outcome.steps, STEPS_PER_EPOCH), outcome.steps]
 
 
+def test_one_that_ended_for_want_of_time_for_a_slow_step_is_not_trained_on_by_a_mean_one(tmp_path: Path) -> None:
+    """Of a resumed training the slowest step is forgotten."""
+    now, taken = [0.0], [0]
+
+    def tick() -> None:
+        taken[0] += 1
+        now[0] += 9.0 if taken[0] == 8 else 1.0
+
+    options = {"budget": Budget(seconds=60.0), "clock": lambda: now[0], "checkpoint_seconds": 15.0}
+    first, second = Network(on_step=tick), Network(on_step=tick)
+    expected, found = training(first, tmp_path, **options), training(second, tmp_path, **options)
+    assert second.passes == 0
+    assert (found.steps, found.history) == (expected.steps, expected.history)
+
+
 def test_a_training_by_the_clock_that_ended_is_not_trained_on(tmp_path: Path) -> None:
     """Whatever it was interrupted in afterwards."""
     now = [0.0]

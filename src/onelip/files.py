@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from onelip.errors import RecordError
@@ -30,17 +31,18 @@ def write_text(path: Path, text: str) -> None:
         raise RecordError(f"cannot write {path}: {error.strerror or error}") from error
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Removes the beginnings of files that processes left in a folder that were killed while they wrote.
+def remove_leftovers(folder: Path, names: Iterable[str]) -> None:
+    """Removes the beginnings of files of these names that processes left which were killed while they wrote.
 
-    Nobody else may be writing there.
+    Nobody else may be writing them.
 
     Raises:
         RecordError: One cannot be removed.
     """
-    for pattern in (".*.tmp", ".*.partial"):
-        for path in folder.glob(pattern):
-            remove(path)
+    for name in names:
+        for suffix in ("tmp", "partial"):
+            for path in folder.glob(f".{name}.*.{suffix}"):
+                remove(path)
 
 
 def remove(path: Path) -> None:

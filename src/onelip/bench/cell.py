@@ -70,9 +70,10 @@ def run_cell(
     """
     if (folder / RECORD_NAME).exists():
         raise RecordError(f"{folder} holds a finished run, which is not overwritten")
-    course, began = _Course(show=progress, stop=stop), time.perf_counter()
+    began = time.perf_counter()
     run = _begin(cell, method, data, folder, describe_machine(device), resume=resume)
-    disturbed = beside()
+    course = _Course(show=progress, stop=stop, watch=lambda: _watch(run, beside, folder), disturbed=run.beside)
+    course.disturbed = course.disturbed or course.watch()
     try:
         _run(cell, method, data, folder, course, device=device, resume=resume, replay=replay)
     except RecordError:
@@ -82,7 +83,7 @@ def run_cell(
     finally:
         _release(device)
     by_clock = replay is None and Budget.parse(cell.budget).seconds is not None
-    facts = {"replayed": replay is not None, "beside": by_clock and (disturbed or beside())}
+    facts = {"replayed": replay is not None, "beside": by_clock and (course.disturbed or course.watch())}
     record = _record(run, data, course).model_copy(update=facts)
     write_record(record, folder / RECORD_NAME)
     if record.status in ENDED:
@@ -128,7 +129,7 @@ def _begin(cell: Cell, method: Method, data: ImageData, folder: Path, machine: M
     """Notes what is begun; a run that is resumed keeps the time of its beginning."""
     if not resume and (folder / FILE_NAME).exists():
         raise RecordError(f"{folder} was left by an interrupted training; resume it, or delete it")
-    remove_leftovers(folder)
+    remove_leftovers(folder, (RECORD_NAME, RUN_NAME, WEIGHTS_NAME, FILE_NAME))
     run = Started(
         cell=cell,
         method=method_info(method),
@@ -139,9 +140,21 @@ def _begin(cell: Cell, method: Method, data: ImageData, folder: Path, machine: M
     )
     if resume and (folder / FILE_NAME).exists() and (earlier := read_started(folder)) is not None:
         check_continues(earlier, run, folder)
-        run = run.model_copy(update={"started": earlier.started})
-    write_text(folder / RUN_NAME, run.model_dump_json(indent=2) + "\n")
+        run = run.model_copy(update={"started": earlier.started, "beside": earlier.beside})
+    _note(run, folder)
     return run
+
+
+def _watch(run: Started, beside: Callable[[], bool], folder: Path) -> bool:
+    """Whether another process is seen now; then that is noted, also for who goes on with the run."""
+    seen = beside()
+    if seen:
+        _note(run.model_copy(update={"beside": True}), folder)
+    return seen
+
+
+def _note(run: Started, folder: Path) -> None:
+    write_text(folder / RUN_NAME, run.model_dump_json(indent=2) + "\n")
 
 
 def clear_run(folder: Path) -> None:
@@ -160,6 +173,8 @@ class _Course:
 
     show: Progress
     stop: Stop
+    watch: Callable[[], bool]
+    disturbed: bool
     status: Status = "ok"
     message: str = ""
     seconds: float = 0.0
@@ -177,6 +192,7 @@ class _Course:
         self.planned_steps = snapshot.planned_steps
         if snapshot.complete:
             self.history.append(snapshot.epoch)
+            self.disturbed = self.disturbed or self.watch()
         try:
             self.show(snapshot)
         except Exception:  # noqa: BLE001  # a display that breaks is no result of the network: it goes dark

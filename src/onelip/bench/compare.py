@@ -11,7 +11,7 @@ from pathlib import Path
 from onelip.bench.cell import clear_run, run_cell
 from onelip.bench.choice import RADIUS, at_border, best_run, learned
 from onelip.bench.comparison import Comparison, Job
-from onelip.bench.costing import SECONDS_BETWEEN_LOOKS, Costing, Once, Say, Watch
+from onelip.bench.costing import Costing, Say, Watch
 from onelip.bench.grid import Choice, Final, Setting, Task, Trial, budget_of
 from onelip.bench.measure.machine import describe_machine
 from onelip.bench.records import ENDED, TrainRecord
@@ -21,6 +21,9 @@ from onelip.bench.shared import SharedFolder
 from onelip.bench.slots import Slot, Slots
 from onelip.bench.train.budget import Budget
 from onelip.bench.train.progress import Progress, Stop, never
+
+SECONDS_BETWEEN_LOOKS = 2.0
+"""At what another process is doing."""
 
 Show = Callable[[str], AbstractContextManager[Progress]]
 
@@ -70,18 +73,22 @@ class ComparisonRun:
         Returns:
             The records of the comparison itself, those that were there before included.
         """
+        if self._costing is not None:
+            self._costing.tell()
         measured = self._costing is None or self._costing.measure_missing()
-        waiting = Once(self._say)
+        waited = False
         while left := [task for task in self._asked.tasks if task not in self._done]:
             self._refused = False
             if sum(map(self._advance, left)):
                 continue
             if not self._refused:  # what is left has no room within the limit, or waits for trials that have none
                 break
-            waiting(f"Another process does what is missing, {len(left)} runs at most: waiting for it")
+            if not waited:
+                self._say(f"Another process does what is missing, {len(left)} runs at most: waiting for it")
+            waited = True
             time.sleep(SECONDS_BETWEEN_LOOKS)
-        if self._costing is not None and not measured:
-            self._costing.measure_when_alone(self._seconds_left)
+        if self._costing is not None and not measured and not self._costing.measure_missing():
+            self._say("Costs are not measured yet, another process works here: the same command does it when alone")
         if late := len(self._asked.tasks) - len(self._done):
             self._say(
                 f"The limit is reached, and {late} of {len(self._asked.tasks)} runs are left: the same command goes on."
@@ -118,8 +125,9 @@ class ComparisonRun:
         if not self._find(task, job):
             if not in_time:
                 return False
-            with self._shared.claimed(self._slots.locate(job).folder.name) as mine:
-                if not mine:
+            name = self._slots.locate(job).folder.name
+            with self._shared.at_run(name) as mine:
+                if not mine or self._slots.locate(job).folder.name != name:  # another machine may have come before
                     self._refused = True
                     return False
                 if not self._find(task, job):  # it may have been done meanwhile
@@ -147,7 +155,7 @@ class ComparisonRun:
         where, count = self._slots.locate(job), self._count
         if self._force:
             clear_run(where.folder)
-        with self._show(f"{count} {job.title}") as progress:
+        with self._show(f"{count} {job.title}") as progress, self._shared.working():
             record = run_cell(
                 job.cell,
                 job.method,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -18,9 +17,6 @@ from onelip.methods import METHODS
 ROUNDS = 30
 SECONDS = 60.0
 """Of the timed rounds of a measuring session, which may take longer where few rounds take that long."""
-
-SECONDS_BETWEEN_LOOKS = 2.0
-"""At what another process is doing."""
 
 Say = Callable[[str], None]
 Watch = Callable[[str], AbstractContextManager[Note]]
@@ -53,40 +49,22 @@ class Costing:
         self._asked, self._out, self._shared, self._machine = asked, out, shared, machine
         self._force, self._say, self._watch = force, say, watch
 
+    def tell(self) -> None:
+        """Says what was measured before."""
+        for workload, cases in self._asked.measurements():
+            if self._is_measured(workload, cases):
+                self._say(f"{_title(workload)}: measured before")
+
     def measure_missing(self) -> bool:
         """Measures all that is missing, unless another process would be measured along.
 
         Returns:
             Whether nothing is missing now.
         """
-        missing = []
-        for workload, cases in self._asked.measurements():
-            if self._is_measured(workload, cases):
-                self._say(f"{_title(workload)}: measured before")
-            else:
-                missing.append((workload, cases))
-        return self._measured(missing)
-
-    def measure_when_alone(self, seconds_left: Callable[[], float]) -> None:
-        """Of the processes of the folder, that which began first measures when the others have ended.
-
-        Args:
-            seconds_left: Until the limit.
-        """
-        waiting = Once(self._say)
-        while seconds_left() > 0:
-            if self._measured([one for one in self._asked.measurements() if not self._is_measured(*one)]):
-                return
-            if not self._shared.leads:
-                self._say("Costs are not measured yet: the process that began first measures them, or the same command")
-                return
-            waiting("Waiting for the other processes to end, to measure costs")
-            time.sleep(SECONDS_BETWEEN_LOOKS)
-        self._say("Costs were not measured within the limit: the same command measures them")
-
-    def _measured(self, missing: Sequence[tuple[Workload, Sequence[Case]]]) -> bool:
+        missing = [needed for needed in self._asked.measurements() if not self._is_measured(*needed)]
         if not missing:
             return True
+
         with self._shared.quiet() as alone:
             if alone:
                 for workload, cases in missing:
@@ -106,19 +84,6 @@ class Costing:
             session = measure_costs(cases, workload, rounds=ROUNDS, time_limit=SECONDS, note=note)
         keep(session, self._out, instead_of=sessions if self._force else None)
         self._say(f"{title}: measured in {session.seconds:.0f} s")
-
-
-class Once:
-    """Says only the first of the sentences that it is given."""
-
-    def __init__(self, say: Say) -> None:
-        self._say, self._said = say, False
-
-    def __call__(self, sentence: str) -> None:
-        """Says the first one."""
-        if not self._said:
-            self._say(sentence)
-        self._said = True
 
 
 def _title(workload: Workload) -> str:

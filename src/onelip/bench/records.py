@@ -94,6 +94,7 @@ class Started(Model):
     Attributes:
         images: Digest of the data set.
         augmentation: What is done to its images, in words.
+        beside: Whether another process was seen to use the same machine and device since.
         started: When it was begun.
     """
 
@@ -104,6 +105,7 @@ class Started(Model):
     images: str = ""
     augmentation: str = ""
     machine: Machine
+    beside: bool = False
     started: str
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from onelip.bench.cell import run_cell
 from onelip.bench.compare import Show
@@ -82,6 +84,7 @@ def replay_run(
     if out.resolve() == folder.resolve():
         raise RecordError(f"--out {out} is the run itself; name another folder")
     found, images = find_run_method(then.cell, method), find_run_images(then, data, data_dir)
+    weights = read_weights(folder / WEIGHTS_NAME)[1] if (folder / WEIGHTS_NAME).exists() else None
     with held(out), claimed_above(out):
         if (out / RECORD_NAME).exists():
             raise RecordError(f"{out} holds a finished run; name another --out")
@@ -97,16 +100,14 @@ def replay_run(
                 resume=True,
                 replay=Replay(plans=then.plans, steps=then.steps),
             )
-    return Replayed(then=then, now=now, same_weights=_have_same_weights(folder, out))
+    return Replayed(then=then, now=now, same_weights=None if weights is None else _holds(out, weights))
 
 
-def _have_same_weights(folder: Path, other: Path) -> bool | None:
+def _holds(folder: Path, weights: Mapping[str, Tensor]) -> bool:
     if not (folder / WEIGHTS_NAME).exists():
-        return None
-    if not (other / WEIGHTS_NAME).exists():
         return False
-    (_, then), (_, now) = (read_weights(one / WEIGHTS_NAME) for one in (folder, other))
-    return then.keys() == now.keys() and all(torch.equal(then[name], now[name]) for name in then)
+    _, found = read_weights(folder / WEIGHTS_NAME)
+    return found.keys() == weights.keys() and all(torch.equal(found[name], weights[name]) for name in weights)
 
 
 def _timeless(run: TrainRecord) -> dict[str, object]:

@@ -269,6 +269,10 @@ def _repeated(item: _Found, folder: Path, seen: dict[tuple[str, ...], Path]) -> 
         return ""
     # By the content of the images: one folder of pictures has many spellings.
     cell = item.record.cell.model_copy(update={"data": item.record.data.digest})
+    if item.record.replayed:  # the time that it took says nothing: it stands for its run on no machine
+        there = next((path for key, path in seen.items() if key[0] == cell.id), None)
+        if there is not None:
+            return f"the same cell as {there.relative_to(folder).as_posix()}, trained again"
     first = seen.setdefault((cell.id, *place(item.record)), item.path)
     return "" if first == item.path else f"the same cell as {first.relative_to(folder).as_posix()}"
 

@@ -134,7 +134,9 @@ class Studied:
 
         with self._turn():
             study = self._study(setting)
-            if study.get_trials(deepcopy=False)[number].state.is_finished():
+            trials = study.get_trials(deepcopy=False)
+            # Where the study is lost, what was done before is known without it.
+            if number >= len(trials) or trials[number].state.is_finished():
                 return
             if record.evaluation is not None:
                 study.tell(number, max(score(record.evaluation), WORST))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import difflib
+import functools
 import hashlib
 import importlib
-import inspect
 import re
 import sys
 from collections.abc import Iterable
@@ -67,50 +68,55 @@ def method_info(method: Method) -> MethodInfo:
     )
 
 
+@functools.cache
 def _source(method: Method) -> str:
     """Digest of the files that a method of one's own is written in; an edited one is another method.
 
-    Those are the files of its classes, and of what these import from beside them.
+    Those are the files of its classes, and those of the same package, or of the same folder, that they import. Read
+    once: what is edited while it runs is not what runs.
     """
     kinds = (kind for made in (method.conv2d, method.linear) for kind in made.__mro__)
-    own = [sys.modules[name] for name in dict.fromkeys(kind.__module__ for kind in kinds) if _is_own(name)]
-    found: dict[str, Path] = {}
-    while own:
-        module = own.pop()
-        if module.__name__ in found or (path := _file(module)) is None:
-            continue
-        found[module.__name__] = path
-        own += [other for other in _imports(module) if _is_near(other, path)]
-    files = sorted(set(found.values()))
-    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:16] if files else ""
+    left = [name for name in dict.fromkeys(kind.__module__ for kind in kinds) if _is_own(name)]
+    found: dict[str, bytes] = {}
+    while left:
+        name = left.pop()
+        path = _file(name)
+        if name not in found and path is not None:
+            found[name] = path.read_bytes()
+            left += [other for other in _imports(name, found[name]) if _is_near(other, name)]
+    return hashlib.sha256(b"".join(found[name] for name in sorted(found))).hexdigest()[:16] if found else ""
 
 
 def _is_own(name: str) -> bool:
     return name in sys.modules and name.partition(".")[0] not in {"onelip", "torch", *sys.stdlib_module_names}
 
 
-def _file(module: ModuleType) -> Path | None:
+def _file(name: str) -> Path | None:
     """Where a module is written; what was made in an interpreter has no file."""
-    try:
-        path = Path(inspect.getsourcefile(module) or "")
-    except (OSError, TypeError):
-        return None
-    return path if path.is_file() else None
+    path = getattr(sys.modules[name], "__file__", None)
+    return Path(path) if path is not None and path.endswith(".py") and Path(path).is_file() else None
 
 
-def _imports(module: ModuleType) -> list[ModuleType]:
-    """The modules that the names of a module come from."""
-    names = [
-        value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None)
-        for value in vars(module).values()
-    ]
-    return [sys.modules[name] for name in dict.fromkeys(names) if isinstance(name, str) and _is_own(name)]
+def _imports(name: str, source: bytes) -> list[str]:
+    """The loaded modules that a module's source names in its imports."""
+    package = getattr(sys.modules[name], "__package__", None) or ""
+    found: list[str] = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            parts = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            base = ".".join([*filter(None, parts), *filter(None, [node.module])])
+            found += [base, *(f"{base}.{alias.name}" for alias in node.names)]
+    return [one for one in dict.fromkeys(found) if _is_own(one)]
 
 
-def _is_near(module: ModuleType, path: Path) -> bool:
-    """Whether a module lies in the same folder as a file, or below it."""
-    there = _file(module)
-    return there is not None and path.parent in there.parents
+def _is_near(name: str, other: str) -> bool:
+    """Whether two modules are of one package, or single files of one folder, but not where packages are installed."""
+    if "." in other or "." in name:
+        return name.partition(".")[0] == other.partition(".")[0]
+    there, here = _file(name), _file(other)
+    return there is not None and here is not None and there.parent == here.parent and "site-packages" not in here.parts
 
 
 def _imported(name: str) -> Method:

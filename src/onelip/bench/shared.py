@@ -6,7 +6,7 @@ Locks are held by the system and end with their process, however it ends; what l
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -46,7 +46,7 @@ class SharedFolder:
         """Works in the folder; first waits until nobody measures there.
 
         Args:
-            place: Machine and device that this process uses.
+            place: Machine and device on which this process trains.
             alone: Keep others out all the time.
 
         Raises:
@@ -54,7 +54,7 @@ class SharedFolder:
         """
         with ExitStack() as stack:
             self._seat, self._place = self._take_seat(stack), place
-            write_text(self._place_of(self._seat), place)
+            write_text(self._place_of(self._seat), "")
             gate = self._lock("gate")
             self._pass(gate)
             try:
@@ -80,6 +80,20 @@ class SharedFolder:
             yield mine and self._alone()
 
     @contextmanager
+    def working(self) -> Iterator[None]:
+        """Trains at the place of this process, as others can see meanwhile."""
+        path = self._place_of(self._seat)
+        write_text(path, self._place)
+        try:
+            yield
+        finally:
+            write_text(path, "")
+
+    def at_run(self, name: str) -> AbstractContextManager[bool]:
+        """Whether this process may do the run of a folder of that name; if so no other one may until this ends."""
+        return self.claimed(_run(name))
+
+    @contextmanager
     def claimed(self, name: str) -> Iterator[bool]:
         """Whether this process may do what is called so; if so no other one may until this ends."""
         lock = self._lock(name)
@@ -101,13 +115,8 @@ class SharedFolder:
         finally:
             lock.release()
 
-    @property
-    def leads(self) -> bool:
-        """Whether no process that entered before this one, and took a lower seat, is still here."""
-        return not any(self._is_taken(number) for number in range(self._seat))
-
     def is_beside(self) -> bool:
-        """Whether another process works here at the same place."""
+        """Whether another process trains here at the same place."""
         return any(self._read_place(number) == self._place for number in self._others())
 
     def _pass(self, gate: FileLock) -> None:
@@ -168,10 +177,17 @@ def claimed_above(folder: Path) -> Iterator[None]:
     if not (above / LOCKS).is_dir():
         yield
         return
-    with SharedFolder(above, lambda _: None).claimed(folder.resolve().name) as mine:
-        if not mine:
-            raise RecordError(f"another process of onelip compares in {above} and is at {folder}; wait until it ends")
-        yield
+    try:
+        with FileLock(above / LOCKS / f"{_run(folder.resolve().name)}.lock", blocking=False):
+            yield
+    except Timeout as error:
+        raise RecordError(
+            f"another process of onelip compares in {above} and is at {folder}; wait until it ends"
+        ) from error
+
+
+def _run(name: str) -> str:
+    return f"run-{name}"
 
 
 def _seat(number: int | str) -> str:

@@ -12,7 +12,7 @@ from onelip.cli import choosing, options
 from onelip.cli.display import show_pictures
 from onelip.cli.errors import clear_errors
 from onelip.cli.running import kept, refuse, run_comparison
-from onelip.cli.times import budget_text, limit_seconds
+from onelip.cli.times import budget_text, deadline_of
 from onelip.errors import OnelipError
 
 if TYPE_CHECKING:
@@ -70,6 +70,7 @@ def compare(
     run that fails is a result too, and the others go on.
     """
     with clear_errors(lambda: kept(out, force)):
+        deadline = deadline_of(limit)
         recipe = options.recipe(learning_rate=learning_rate, weight_decay=weight_decay, batch_size=batch_size)
         from onelip.bench.comparison import Comparison
         from onelip.bench.forecast import refusals
@@ -77,7 +78,7 @@ def compare(
         from onelip.bench.measure.machine import find_device
         from onelip.bench.selection import find_methods
 
-        seconds, scanned = limit_seconds(limit), choosing.scan_of(scan, scan_budget)
+        scanned = choosing.scan_of(scan, scan_budget)
         searched = choosing.search_of(
             draws=search, budget=search_budget, rates=rates, decays=decays, sampler=sampler, pruner=pruner
         )
@@ -101,7 +102,7 @@ def compare(
             device=find_device(device),
         )
         refuse(refusals(asked), "")
-        run_comparison(asked, out, costs=costs, force=force, limit=seconds)
+        run_comparison(asked, out, costs=costs, force=force, deadline=deadline)
 
 
 def _load(names: Sequence[str], data_dir: Path | None, resize: int | None) -> tuple[ImageData, ...]:

@@ -14,7 +14,7 @@ from onelip.cli.errors import clear_errors
 from onelip.cli.forecast import list_grids, show_forecast
 from onelip.cli.options import HOW, WHAT
 from onelip.cli.running import kept, networks_of, refuse, run_comparison
-from onelip.cli.times import budget_text, limit_seconds
+from onelip.cli.times import budget_text, deadline_of
 from onelip.errors import DataError, OnelipError
 
 if TYPE_CHECKING:
@@ -87,6 +87,7 @@ def grid(
     """
     folder = out or Path(name or "comparison")
     with clear_errors(lambda: kept(folder, force)):
+        deadline = deadline_of(limit)
         if as_json and not (name and dry_run):
             raise OnelipError("--json belongs to onelip grid NAME --dry-run")
         if name is None:
@@ -108,13 +109,13 @@ def grid(
             "seeds": options.seed_list(seeds) if seeds is not None else asked.seeds,
             "search": searched,
         }
-        asked, seconds = asked.model_copy(update=changes), limit_seconds(limit)
+        asked = asked.model_copy(update=changes)
         found, where = find_methods(asked.methods), find_device(device)
         if dry_run:
             show_forecast(name, asked, found, where, data_dir, as_json=as_json)
             return
         comparison = _possible(asked, found, where, data_dir, skip=skip)
-        run_comparison(comparison, folder, costs=costs, force=force, limit=seconds)
+        run_comparison(comparison, folder, costs=costs, force=force, deadline=deadline)
 
 
 def _possible(

@@ -91,7 +91,11 @@ def measure(
         )
         if not as_json:
             note_unused_gpu(found)
-        with contextlib.nullcontext() if out is None else SharedFolder(out, say).entered(alone=True):
+        with (
+            contextlib.nullcontext()
+            if out is None
+            else SharedFolder(out, _tell if as_json else say).entered(alone=True)
+        ):
             records = [
                 _measured(workload, cases, others=others, rounds=rounds, seconds=seconds, out=out)
                 for workload in workloads
@@ -101,6 +105,11 @@ def measure(
             for workload in workloads:
                 print_profiles(cases, workload)
         _exit_if_all_failed(records, {method.name for method in asked})
+
+
+def _tell(line: str) -> None:
+    """Beside what a script reads."""
+    typer.echo(line, err=True)
 
 
 def image_shape(text: str) -> tuple[int, int, int]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import socket
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,7 +24,7 @@ ALL_FAILED = 1
 """Exit code when no run of a constrained method has a result."""
 
 
-def run_comparison(asked: Comparison, out: Path, *, costs: bool, force: bool, limit: float | None) -> None:
+def run_comparison(asked: Comparison, out: Path, *, costs: bool, force: bool, deadline: float | None) -> None:
     """Runs what is missing, and prints the report.
 
     Args:
@@ -34,20 +32,20 @@ def run_comparison(asked: Comparison, out: Path, *, costs: bool, force: bool, li
         out: Folder of the records.
         costs: Whether to measure costs.
         force: Whether to do again, and replace, what is there.
-        limit: Seconds after which no training is to end.
+        deadline: Moment of `time.monotonic` after which no training is to end; or None.
 
     Raises:
         typer.Exit: No run has a result.
     """
     from onelip.bench.compare import ComparisonRun
+    from onelip.bench.place import place_of
     from onelip.bench.results import holds_records
     from onelip.bench.shared import SharedFolder
     from onelip.bench.train.progress import show_progress
 
-    deadline = None if limit is None else time.monotonic() + limit
     _check_search(asked.grid)
     shared = SharedFolder(out, say)
-    with shared.entered(f"{socket.gethostname()} {asked.device}", alone=force):
+    with shared.entered(place_of(asked.device), alone=force):
         run = ComparisonRun(
             asked,
             _draws(asked, out, shared, force=force),

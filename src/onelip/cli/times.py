@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from onelip.errors import OnelipError
 
 
@@ -14,6 +16,16 @@ def budget_text(text: str) -> str:
     from onelip.bench.train.budget import Budget
 
     return str(Budget.parse(text))
+
+
+def deadline_of(limit: str | None) -> float | None:
+    """The moment of `time.monotonic` at which a time of --limit is over that begins now; None without.
+
+    Raises:
+        OnelipError: It is no time.
+    """
+    began, seconds = time.monotonic(), limit_seconds(limit)
+    return None if seconds is None else began + seconds
 
 
 def limit_seconds(text: str | None) -> float | None:

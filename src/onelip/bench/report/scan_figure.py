@@ -61,10 +61,10 @@ def scan_drawing(scan: Scan, look: Mapping[str, Style], name: str) -> Drawing | 
 def _draw(axes: Axes, runs: Sequence[TrainRecord], style: Style, quantity: Callable[[Evaluation], float]) -> None:
     points = sorted((run.cell.recipe.learning_rate, _of(run, quantity)) for run in runs)
     # Trials that differ in weight decay too are no curve.
-    width = 1 if len({run.cell.recipe.weight_decay for run in runs}) == 1 else 0
-    axes.plot(
-        *zip(*points, strict=True), color=style.colour, dashes=style.dashes, linewidth=width, marker=".", markersize=4
-    )
+    curve = len({run.cell.recipe.weight_decay for run in runs}) == 1
+    axes.plot(*zip(*points, strict=True), color=style.colour, linestyle="none", marker=".", markersize=4)
+    if curve:
+        axes.plot(*zip(*points, strict=True), color=style.colour, dashes=style.dashes, linewidth=1)
     best = best_run(runs)
     if best is not None:
         rate = best.cell.recipe.learning_rate

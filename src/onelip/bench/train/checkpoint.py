@@ -56,6 +56,7 @@ class Position(Model):
         seconds: Time spent.
         pace: Recent seconds per step; None while unknown.
         history: The epochs up to here.
+        ended: Whether nothing is left to train, whatever time is left.
     """
 
     plans: Annotated[tuple[Planned, ...], Field(min_length=1)]
@@ -63,6 +64,7 @@ class Position(Model):
     seconds: NonNegative = 0.0
     pace: Positive | None = None
     history: tuple[Epoch, ...] = ()
+    ended: bool = False
 
 
 class Header(Model):

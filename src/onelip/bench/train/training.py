@@ -95,13 +95,13 @@ class Training:
         )
         self._history = list(start.history)
         self._reported_at = self._saved_at = watch.seconds()
-        self._saved_step = start.taken
+        self._saved_step, self._ended = start.taken, start.ended
         self._checkpoint = checkpoint
 
     def run(self) -> TrainOutcome:
         """Trains to the end."""
         try:
-            while self._pacer.allowance > 0:
+            while self._pacer.allowance > 0 and not self._ended:
                 self._epoch()
         except _EndedError as ending:
             return self._outcome(ending.status, str(ending))
@@ -110,6 +110,7 @@ class Training:
         outcome = self._outcome("ok", "")
         checkpoint, left = self._checkpoint, self._pacer.taken > self._saved_step
         if checkpoint is not None and left and outcome.seconds - self._saved_at >= checkpoint.interval:
+            self._ended = True
             self._save(checkpoint)  # what follows may be interrupted; the time of this is nobody's
         return outcome
 
@@ -190,6 +191,7 @@ class Training:
                 pace=self._pacer.pace.mean,
                 plans=tuple(self._pacer.plans),
                 history=tuple(self._history),
+                ended=self._ended,
             )
         )
         self._saved_at, self._saved_step = self._watch.seconds(), self._pacer.taken
