@@ -5,7 +5,7 @@ STAMP := .venv/.installed
 JOBS ?= 2
 SIZES ?= XS
 
-.PHONY: demo bench test test-full check format clean
+.PHONY: demo bench test test-full check docs format clean
 
 demo: $(STAMP)
 	$(PY) -m onelip grid demo --out demo
@@ -25,6 +25,9 @@ check: $(STAMP)
 	$(PY) -m mypy
 	$(PY) -c "from importlinter.cli import lint_imports_command; lint_imports_command()" --no-cache
 
+docs: $(STAMP)
+	$(PY) -m sphinx -W --keep-going -b html docs docs/_build
+
 format: $(STAMP)
 	$(PY) -m ruff format .
 	$(PY) -m ruff check --fix .
@@ -38,4 +41,4 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $(STAMP)
 
 clean:
-	rm -rf .venv demo .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv demo docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -33,7 +33,7 @@ from onelip.bench.measure.graphs import held_bytes, recovers
 from onelip.bench.measure.machine import describe_machine, find_device, gpu_libraries, source_digest
 from onelip.bench.measure.roofline import Peaks, measured_peaks
 from onelip.bench.others import PEERS, PLAIN
-from onelip.bench.results import read_as
+from onelip.bench.reading import read_as
 from onelip.bench.selection import find_methods
 from onelip.bench.speed import SpeedRecord, print_speeds
 from onelip.bench.subject import Workload, planned_network

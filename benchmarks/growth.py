@@ -42,8 +42,8 @@ def main(
         from onelip.bench.folder import held
         from onelip.bench.growth import BASE, RANGES, SMALL, measure_growth
         from onelip.bench.measure.machine import find_device
+        from onelip.bench.reading import read_as
         from onelip.bench.report.growth import GrowthRecord, markdown, svg
-        from onelip.bench.results import read_as
         from onelip.bench.selection import find_methods
         from onelip.errors import OnelipError, RecordError
         from onelip.files import write_text

@@ -18,8 +18,9 @@ import sys
 import torch
 from torch import Tensor, nn
 
+from onelip.cost import ConvShape, Cost, spectral_cost
 from onelip.linalg.orthogonal import polar
-from onelip.method import ConvShape, Cost, Method, Traits, spectral_cost
+from onelip.method import Method, Traits
 from onelip.nn.base import Role, Weights
 from onelip.nn.kernel import uniform_bias
 from onelip.nn.linear import PointwiseLinear
@@ -67,7 +68,8 @@ def cost(shape: ConvShape) -> Cost:
     channels = max(shape.in_channels, shape.out_channels)
     rank = max(1, channels // 2)
     reflector = 9 * channels * rank**2 + channels**2 * rank
-    return spectral_cost(shape, reflector, kernel_channels=channels * rank)
+    kept = (channels + rank) * rank + 2 * channels * rank
+    return spectral_cost(shape, reflector, kernel_channels=channels * rank, kept_per_frequency=kept)
 
 
 BRO = Method(

@@ -182,3 +182,33 @@ def test_folders_that_hold_no_network(tmp_path):
         result = onelip("diagnose", folder)
         assert result.exit_code == 2
         assert str(folder) in result.stderr
+
+
+def test_the_report_draws_what_was_diagnosed_and_sets_aside_what_is_foreign(tmp_path, monkeypatch):
+    """One line per method over the layers with weights; without a diagnosis there is no such figure."""
+    from onelip.bench.depth import DEPTH_NAME
+    from onelip.bench.report.build import build_report
+    from onelip.bench.results import load_records
+
+    monkeypatch.chdir(tmp_path)
+    command = ("compare", "--methods", "aol,cpl", "--sizes", "4", "--budget", "1epoch", "--no-costs", "--out", "out")
+    assert onelip(*command).exit_code == 0
+    assert "Layer by layer" not in build_report(tmp_path / "out").html.read_text(encoding="utf-8")
+    runs = sorted((tmp_path / "out").glob("*/record.json"))
+    for path in runs:
+        assert onelip("diagnose", path.parent, "--images", "32").exit_code == 0
+    records = load_records(tmp_path / "out")
+    assert len(records.depths) == 2
+    assert all(depth.images == 32 and len(depth.modules) > 10 for depth in records.depths)
+    page = build_report(tmp_path / "out").html.read_text(encoding="utf-8")
+    assert page.count("Layer by layer") == 1
+    assert "AOL gradient" in page
+    first, second = (path.parent / DEPTH_NAME for path in runs)
+    first.write_text(second.read_text())
+    second.write_text("cut")
+    records = load_records(tmp_path / "out")
+    assert records.depths == ()
+    assert sorted(one.reason.split(",")[0] for one in records.corrupt) == [
+        "not a diagnosis of this version of onelip",
+        "the diagnosis of another run",
+    ]

@@ -31,6 +31,9 @@ COMMANDS = (
         "budget",
         "report",
         "reproduce",
+        "recommend",
+        "guidelines",
+        "theory",
     ),
 )
 

@@ -98,3 +98,25 @@ def test_the_growth_of_costs_is_that_of_the_record():
     record = growth.GrowthRecord.model_validate_json((ROOT / "results" / "growth" / "growth.json").read_text())
     assert (ROOT / "results" / "growth" / "growth.md").read_text() == growth.markdown(record)
     assert (ROOT / "results" / "growth" / "growth.svg").read_text() == growth.svg(record)
+
+
+@pytest.mark.parametrize(
+    ("page", "command"),
+    [
+        ("choosing.md", "guidelines"),
+        ("theory.md", "theory --table --markdown"),
+    ],
+)
+def test_generated_pages_are_what_their_commands_print(page, command):
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    block = re.search(rf"<!-- \w+: onelip {command} -->\n(.*?)<!-- end of \w+ -->", text, re.DOTALL)
+    result = CliRunner().invoke(app, command.split())
+    assert result.exit_code == 0
+    assert block.group(1) == result.stdout
+
+
+def test_formulas_beside_measurements_are_those_of_the_records(tmp_path):
+    command = ["theory", "--against", str(ROOT / "results" / "speed"), "--out", str(tmp_path)]
+    assert CliRunner().invoke(app, command).exit_code == 0
+    for name in ("theory.md", "theory.svg"):
+        assert (tmp_path / name).read_bytes() == (ROOT / "results" / "theory" / name).read_bytes()

@@ -3,6 +3,7 @@
 import pytest
 
 from onelip.bench.report import figures
+from onelip.bench.report.bars import cost_bars
 from onelip.bench.report.groups import comparisons
 from onelip.bench.results import Records
 
@@ -24,7 +25,21 @@ def test_accuracy_stands_against_the_milliseconds_that_bold_ranks(sample_records
     """Not against ratios to two different networks; each of these is named with its time."""
     runs = tuple(sample_records.train_record(name) for name in ("aol", "cpl"))
     groups = comparisons(Records(train=runs, cost=(sample_records.cost_record(("aol", "cpl")),)))
-    drawn = figures.accuracy_against_cost(groups[0], figures.group_styles(groups), "name")
+    drawn, memory = figures.accuracy_against_costs(groups[0], figures.group_styles(groups), "name")
     assert "training step, ms" in drawn.svg
     assert "AOL 28.0 ms, 87.2 %" in drawn.svg
     assert "Grey: Unconstrained, circular (21.4 ms) and Unconstrained, zeros (18.4 ms)." in drawn.caption
+    assert "training memory, MB" in memory.svg
+    assert (drawn.name, memory.name) == ("name-1", "name-2")
+
+
+def test_time_and_memory_are_bars_of_all_networks(sample_records):
+    runs = tuple(sample_records.train_record(name) for name in ("aol", "cpl"))
+    (group,) = comparisons(Records(train=runs, cost=(sample_records.cost_record(("aol", "cpl")),)))
+    bars = cost_bars(group, figures.group_styles([group]), "name")
+    for row in group.rows:
+        assert row.label in bars.svg
+    assert "Training step, ms" in bars.svg
+    assert "Inference memory, MB" in bars.svg
+    (bare,) = comparisons(Records(train=runs))
+    assert cost_bars(bare, figures.group_styles([bare]), "name") is None

@@ -57,6 +57,17 @@ def test_incomplete_methods_are_left_out_by_name_and_the_yardstick_is_not_scored
     assert [len(of_row) for _, of_row in scores.scores] == [6, 6]
 
 
+def test_spreads_lie_around_the_scores_and_inside_the_scale(sample_records):
+    runs = [sample_records.train_record(name, seed=seed) for name in ("aol", "cpl", "lot") for seed in (0, 1)]
+    scores = radar(
+        comparisons(Records(train=tuple(runs), cost=(sample_records.cost_record(("aol", "cpl", "lot")),)))[0]
+    )
+    for (_, of_row), spreads in zip(scores.scores, scores.spreads, strict=True):
+        for score, (low, high) in zip(of_row, spreads, strict=True):
+            assert 1 <= low <= score <= high <= 5
+    assert any(low < high for spreads in scores.spreads for low, high in spreads)
+
+
 @given(st.lists(st.tuples(st.floats(20, 280), st.floats(20, 180)), min_size=1, max_size=8))
 def test_labels_stay_inside_and_off_one_another(points):
     boxes = place(points, [(40.0, 9.0)] * len(points), [], Box(0, 0, 300, 200))

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from .certify.diagnose import LayerDiagnosis as LayerDiagnosis
     from .certify.diagnose import diagnose as diagnose
     from .certify.verify import verify_certificate as verify_certificate
-    from .method import Cost as Cost
+    from .cost import ConvShape as ConvShape
+    from .cost import Cost as Cost
+    from .cost import Memory as Memory
+    from .cost import Theory as Theory
     from .method import Method as Method
     from .method import Traits as Traits
     from .methods import METHODS as METHODS
@@ -54,15 +57,18 @@ _HOMES = {
     "Certificate": "certify.certificate",
     "Certifier": "certify",
     "ConvNet": "models",
-    "Cost": "method",
+    "ConvShape": "cost",
+    "Cost": "cost",
     "GroupSort": "nn.activations",
     "LayerDiagnosis": "certify.diagnose",
     "METHODS": "methods",
     "MarginCrossEntropy": "nn.loss",
     "MaxMin": "nn.activations",
+    "Memory": "cost",
     "Method": "method",
     "Normalize": "nn.reshape",
     "Sum": "nn.sum",
+    "Theory": "cost",
     "Traits": "method",
     "certified_radius": "certify",
     "diagnose": "certify.diagnose",

@@ -15,13 +15,22 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         RecordError: The folder or the file cannot be written.
     """
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """The same of bytes.
+
+    Raises:
+        RecordError: The folder or the file cannot be written.
+    """
     # The process id keeps two writers apart; a plain `open` honours the umask, which `tempfile` does not.
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with temporary.open("w", encoding="utf-8", newline="\n") as file:
-                file.write(text)
+            with temporary.open("wb") as file:
+                file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(path)

@@ -15,7 +15,9 @@ from onelip.bench.measure.precision import full_precision
 from onelip.bench.measure.timing import interleave
 from onelip.bench.report.growth import GrowthFailure, GrowthPoint, GrowthRecord, Quantity, Variable
 from onelip.bench.selection import method_info
-from onelip.method import ConvShape, Method
+from onelip.bench.theory import complexity, exponents
+from onelip.cost import ConvShape
+from onelip.method import Method
 from onelip.nn.base import Weights
 
 Ranges = dict[Variable, tuple[int, ...]]
@@ -106,7 +108,6 @@ def _points(
         samples = interleave(calls, rounds=rounds, warmup=WARMUP, device=device)
         for value, shape in shapes.items():
             cost = method.cost(shape)
-            theory = None if method.growth is None else getattr(method.growth, quantity)
             points.append(
                 GrowthPoint(
                     method=method_info(method),
@@ -115,10 +116,19 @@ def _points(
                     value=value,
                     seconds=samples[str(value)],
                     macs=cost.training if quantity == "forward" else cost.construction,
-                    theory=None if theory is None else theory[("batch", "side", "channels", "kernel").index(variable)],
+                    theory=published_exponent(method, quantity, variable),
                 )
             )
     return points
+
+
+def published_exponent(method: Method, quantity: Quantity, variable: Variable) -> float | None:
+    """The power of a variable in the published table; None where the method has no row there."""
+    row = complexity(method)
+    if row is None:
+        return None
+    text = row.input_macs if quantity == "forward" else row.parameter_macs
+    return float(exponents(text)[{"batch": "b", "side": "s", "channels": "c", "kernel": "k"}[variable]])
 
 
 class _Layer:

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json
 
-from onelip.bench.origin import Machine, Model
+from onelip.bench.depth import DEPTH_NAME, DepthRecord
+from onelip.bench.origin import Machine
 from onelip.bench.records import (
     CURVE_STEPS,
     HARNESS_REVISION,
@@ -30,8 +30,6 @@ from onelip.files import write_text
 RECORD_NAME = "record.json"
 RUN_NAME = "run.json"
 COST_PATTERN = "cost-*.json"
-
-AnyModel = TypeVar("AnyModel", bound=Model)
 
 _ADAPTER: TypeAdapter[TrainRecord | CostRecord] = TypeAdapter(Record)
 _NUMBERS = re.compile(r"\[\n\s+([-+\d.eE,\s]+?)\n\s*\]")
@@ -61,6 +59,7 @@ class Records:
         stale: Readable files that must not be mixed with the others: another schema, another revision, a second
             record of the same cell.
         corrupt: Files that are cut, foreign or contradict themselves.
+        depths: Diagnoses of the networks of `train`.
     """
 
     train: tuple[TrainRecord, ...] = ()
@@ -68,6 +67,7 @@ class Records:
     unfinished: tuple[Cell, ...] = ()
     stale: tuple[Rejected, ...] = ()
     corrupt: tuple[Rejected, ...] = ()
+    depths: tuple[DepthRecord, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,23 +112,6 @@ def read_record(path: Path) -> TrainRecord | CostRecord:
     return outcome
 
 
-def read_as(kind: type[AnyModel], path: Path) -> AnyModel:
-    """Read a file that a benchmark wrote.
-
-    Raises:
-        RecordError: The file is missing, cut or foreign.
-    """
-    try:
-        return kind.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise RecordError(f"cannot read {path}: {error.strerror or error}") from error
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        reason = f"{where}: {first['msg']}" if where else first["msg"]
-        raise RecordError(f"{path} is cut, or not what this command writes ({reason}); move it away") from error
-
-
 def load_records(folder: Path) -> Records:
     """Read every record below a folder; a bad file is listed, and hides no other.
 
@@ -147,6 +130,7 @@ def load_records(folder: Path) -> Records:
         else:
             found.append(_Found(path, outcome))
     kept = _current(found, folder, stale)
+    depths = _depths(kept, folder, corrupt)
     unfinished = _unfinished(folder, {item.path.parent for item in kept}, corrupt)
     if not (kept or unfinished or stale or corrupt):
         raise RecordError(f"folder {folder} holds no {RECORD_NAME} and no {COST_PATTERN}, at any depth")
@@ -156,6 +140,7 @@ def load_records(folder: Path) -> Records:
         unfinished=unfinished,
         stale=tuple(stale),
         corrupt=tuple(corrupt),
+        depths=depths,
     )
 
 
@@ -275,6 +260,25 @@ def _repeated(item: _Found, folder: Path, seen: dict[tuple[str, ...], Path]) -> 
             return f"the same cell as {there.relative_to(folder).as_posix()}, trained again"
     first = seen.setdefault((cell.id, *place(item.record)), item.path)
     return "" if first == item.path else f"the same cell as {first.relative_to(folder).as_posix()}"
+
+
+def _depths(kept: Iterable[_Found], folder: Path, corrupt: list[Rejected]) -> tuple[DepthRecord, ...]:
+    """The diagnoses beside the records of runs; one of another network is foreign there."""
+    found: list[DepthRecord] = []
+    for item in kept:
+        path = item.path.parent / DEPTH_NAME
+        if not isinstance(item.record, TrainRecord) or not path.exists():
+            continue
+        try:
+            depth = DepthRecord.model_validate_json(path.read_bytes())
+        except (OSError, ValidationError):
+            corrupt.append(_rejected(path, folder, "not a diagnosis of this version of onelip"))
+            continue
+        if depth.cell == item.record.cell:
+            found.append(depth)
+        else:
+            corrupt.append(_rejected(path, folder, f"the diagnosis of another run, {depth.cell.id}"))
+    return tuple(found)
 
 
 def _unfinished(folder: Path, finished: set[Path], corrupt: list[Rejected]) -> tuple[Cell, ...]:

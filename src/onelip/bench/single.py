@@ -1,4 +1,4 @@
-"""One run by itself: begun, gone on with, or begun anew; and a finished run certified again, or diagnosed."""
+"""One run by itself: begun, gone on with, or begun anew; and a finished run certified again."""
 
 from __future__ import annotations
 
@@ -23,12 +23,10 @@ from onelip.bench.selection import find_method
 from onelip.bench.shared import claimed_above
 from onelip.certify import Arithmetic
 from onelip.certify.certificate import Certificate, certificate_of
-from onelip.certify.diagnose import LayerDiagnosis, diagnose
 from onelip.certify.verify import verify_certificate
 from onelip.errors import DataError, OnelipError, RecordError, UnknownNameError
 from onelip.method import Method
 from onelip.models.convnet import method_named
-from onelip.nn.loss import MarginCrossEntropy
 
 CERTIFICATE_NAME = "certificate.json"
 
@@ -183,26 +181,6 @@ def verify_again(
     network = filled_network(cell, found, images, weights, path).to(device)
     x, y = images.to_float(images.test_images.to(device)), images.test_labels.to(device)
     verify_certificate(certificate, network, x, y, batch_size=cell.recipe.batch_size, note=note)
-
-
-def diagnose_run(
-    run: Opened, *, images: int, device: torch.device, note: Callable[[str], None]
-) -> tuple[LayerDiagnosis, ...]:
-    """Diagnoses a network module by module on the first test images, with the loss of its run.
-
-    Args:
-        run: See `open_run`.
-        images: How many; all where there are fewer.
-        device: Where to evaluate.
-        note: Is told what is being done.
-
-    Raises:
-        UnsupportedShapeError: There is one image only, which has no variance.
-    """
-    recipe, data = run.record.cell.recipe, run.data
-    x, y = (tensor[:images].to(device) for tensor in (data.test_images, data.test_labels))
-    loss = MarginCrossEntropy(recipe.margin, recipe.temperature)
-    return diagnose(run.model.to(device), data.to_float(x), y, loss=loss, note=note)
 
 
 def _there(cell: Cell, folder: Path, *, resume: bool, say: Say) -> TrainRecord | None:

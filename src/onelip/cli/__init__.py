@@ -15,11 +15,14 @@ from onelip.cli import (
     data,
     diagnose,
     grid,
+    guidelines,
     measure,
     methods,
+    recommend,
     replay,
     report,
     reproduce,
+    theory,
     train,
     verify,
 )
@@ -81,8 +84,11 @@ COMMANDS = (
     diagnose.diagnose,
     measure.measure,
     budget.budget,
+    theory.theory,
     report.report,
     reproduce.reproduce,
+    recommend.recommend,
+    guidelines.guidelines,
 )
 
 for command in COMMANDS:

@@ -45,14 +45,17 @@ def diagnose(
 
     The variance of the activations over a batch cannot rise in a 1-Lipschitz network: where it rises, the module is
     named, and the exit code is 1. Beside it stand each module's proved Lipschitz bound, how much of a small random step
-    it passes on (1: all of it), and the norm of the loss's gradient at its output.
+    it passes on (1: all of it), and the norm of the loss's gradient at its output. The numbers are kept in RUN, where
+    onelip report finds them.
 
     Example: onelip diagnose run
     """
     with clear_errors():
+        from onelip.bench.depth import DEPTH_NAME
+        from onelip.bench.diagnosed import depth_record, diagnose_run
         from onelip.bench.measure.machine import find_device
         from onelip.bench.report.diagnosis import diagnosis_svg, finding
-        from onelip.bench.single import diagnose_run, open_run
+        from onelip.bench.single import open_run
         from onelip.files import write_text
 
         figure = _figure_path(run, out)
@@ -65,6 +68,8 @@ def diagnose(
             _print(layers, title)
             say(finding(layers) + _excuse(layers, opened.record))
         write_text(figure, diagnosis_svg(layers, title))
+        kept = min(images, len(opened.data.test_labels))
+        write_text(run / DEPTH_NAME, depth_record(opened.record, layers, kept).model_dump_json(indent=2) + "\n")
         if as_json:
             facts = {"run": str(run), "finding": finding(layers), "figure": str(figure)}
             typer.echo(json.dumps(facts | {"layers": [_facts(layer) for layer in layers]}, indent=2, allow_nan=False))

@@ -16,6 +16,13 @@ def report(
     folder: Annotated[
         Path, typer.Argument(help="A folder of onelip compare, train or measure, or one that holds several.")
     ],
+    export: Annotated[
+        Path | None,
+        typer.Option(
+            help="Also write every figure as SVG and PDF, and every table as LaTeX, CSV and Markdown, into a folder.",
+            show_default=False,
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Print the comparison of a folder's records, and rebuild report.html and report.md in it.
@@ -29,6 +36,18 @@ def report(
             _print_json(folder)
         else:
             print_report(folder)
+        if export is not None:
+            _export(folder, export, quiet=as_json)
+
+
+def _export(folder: Path, target: Path, *, quiet: bool) -> None:
+    from onelip.bench.report.export import export
+    from onelip.bench.report.page import page
+    from onelip.bench.results import load_records
+
+    written = export(page(load_records(folder)), target)
+    if not quiet:
+        typer.echo(f"Figures and tables: {len(written)} files in {target}")
 
 
 def print_report(folder: Path) -> None:

@@ -99,11 +99,22 @@ def distinct_frequencies(around: tuple[int, int], device: torch.device) -> tuple
     return kept, place.flatten(), mirrored.flatten()
 
 
+def half_count(around: tuple[int, int]) -> int:
+    """How many frequencies the half spectrum has."""
+    return around[0] * (around[1] // 2 + 1)
+
+
 def distinct_count(around: tuple[int, int]) -> int:
     """How many frequencies `distinct_frequencies` gives."""
     height, width = around
     upper = height // 2 + 1
     return upper * (width // 2 + 1) + (height - upper) * ((width - 1) // 2)
+
+
+def table_numbers(image: tuple[int, int], around: tuple[int, int]) -> int:
+    """Numbers of the tables that `transform` and `transform_back` keep."""
+    (height, width), (rows, columns) = image, around
+    return 8 * rows * height + 4 * width * (columns // 2 + 1)
 
 
 def _relative(terms: int, inputs: int, outputs: int, largest: float) -> float:

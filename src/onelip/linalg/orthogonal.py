@@ -177,10 +177,23 @@ def cayley(matrices: Tensor) -> Tensor:
         return cayley(matrices.mH).mH
     identity = torch.eye(columns, dtype=matrices.dtype, device=matrices.device)
     square, rest = matrices[..., :columns, :], matrices[..., columns:, :]
-    matrix = identity + square - square.mH + rest.mH @ rest
+    matrix = identity + square - square.mH
+    if rows > columns:  # a product with nothing would be kept for the backward pass
+        matrix = matrix + rest.mH @ rest
     inverse = _inverse(matrix + _ridge(matrix) * identity)
     top = 2 * inverse - identity
     return top if rows == columns else torch.cat([top, -2 * rest @ inverse], dim=-2)
+
+
+def cayley_numbers(rows: int, columns: int) -> int:
+    """Numbers that `cayley` keeps of one matrix for the backward pass, its result not among them.
+
+    Of the inverse, and of tall matrices themselves and their lower part again.
+    """
+    tall, small = max(rows, columns), min(rows, columns)
+    if tall == small and small > LARGEST_INVERTED:
+        return _kept_blocks(small, own=True)
+    return _kept_inverse(small, own=True) + (2 * tall - small) * small * (tall > small)
 
 
 def _ridge(matrices: Tensor) -> Tensor:
@@ -205,3 +218,15 @@ def _inverse(matrices: Tensor) -> Tensor:
     right = -first @ b @ second
     top = torch.cat([first - right @ left, right], dim=-1)
     return torch.cat([top, torch.cat([-second @ left, second], dim=-1)], dim=-2)
+
+
+def _kept_inverse(size: int, *, own: bool) -> int:
+    """Numbers that `_inverse` keeps of a matrix, its result among them; the matrix where it is not part of another."""
+    return size**2 + (0 if size <= LARGEST_INVERTED else _kept_blocks(size, own=own))
+
+
+def _kept_blocks(size: int, *, own: bool) -> int:
+    half = size // 2
+    rest = size - half
+    blocks = half**2 + rest**2 + 3 * half * rest  # both inverses again, `left`, `right` and what it is made of
+    return size**2 * own + blocks + _kept_inverse(half, own=False) + _kept_inverse(rest, own=True)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from .again import gradients_by_torch, is_plain, needs_torch
 from .autocast import autocast_to, lowered, without_autocast
-from .conv import Padding, transpose_kernel
+from .conv import Image, Padding, transpose_kernel
 from .convolve import convolve, kernel_gradient
 
 PART = 2**20
@@ -31,6 +31,29 @@ def exponential_series(matrices: Tensor, degree: int) -> Tensor:
     for order in range(degree - 1, 0, -1):
         result = identity + matrices @ result / order
     return result
+
+
+def kept_terms(degree: int, image: Image) -> int:
+    """How many terms of the series the backward pass is not to compute again."""
+    return min(degree - 1, KEPT // max(1, image[0] * image[1]))
+
+
+def series_working(images: tuple[int, int, int, int], size: int, padding: Padding, degree: int) -> int:
+    """Peak of the numbers that `convolution_series` holds on a CPU where no gradient is recorded, its result included.
+
+    The kernels of all terms; of a part of the batch one term, the next one, and what it is made of.
+
+    Args:
+        images: Their shape (B, C, H, W).
+        size: Side of the kernel.
+        padding: Of the convolution.
+        degree: Of the series.
+    """
+    batch, channels, height, width = images
+    numbers, extra = channels * height * width, 2 * (size // 2)
+    padded = channels * (height + extra) * (width + extra) if padding == "circular" else 0
+    at_once = min(batch, max(1, PART // max(1, numbers)))
+    return batch * numbers + degree * channels**2 * size**2 + at_once * (2 * numbers + padded)
 
 
 def _squared_modulus(degree: int) -> list[Fraction]:
@@ -113,7 +136,7 @@ class _Series(torch.autograd.Function):
         ctx.degree, ctx.padding = degree, padding
         kernels = [kernel / order for order in range(1, degree + 1)]
         result, kept = torch.empty_like(x), []
-        count = min(degree - 1, KEPT // max(1, x.shape[2] * x.shape[3])) if ctx.needs_input_grad[1] and len(x) else 0
+        count = kept_terms(degree, (x.shape[2], x.shape[3])) if ctx.needs_input_grad[1] and len(x) else 0
         for part in _parts(x):
             term, total = x[part], result[part].copy_(x[part])
             for order, one in enumerate(kernels, start=1):

@@ -48,7 +48,7 @@ def apply_spectral(x_BIHW: Tensor, planes_cFOI: Tensor, around: Image) -> Tensor
     traced = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
     kinds = {type(x_BIHW), type(planes_cFOI)} - {Tensor, nn.Parameter}
     plain = not kinds and x_BIHW.device.type != "meta" and not traced and not _by_library(x_BIHW, planes_cFOI)
-    if plain and (x_BIHW.dtype == torch.float64 or max(around) <= LARGEST):
+    if plain and (x_BIHW.dtype == torch.float64 or is_small(around)):
         if torch.is_grad_enabled() and planes_cFOI.requires_grad and len(x_BIHW) and is_plain(x_BIHW, planes_cFOI):
             kept: tuple[Tensor, ...] = _ApplyAndKeep.apply(x_BIHW, planes_cFOI, *around)  # type: ignore[no-untyped-call]
             return kept[0]
@@ -75,13 +75,18 @@ def apply_by_library(x_BIHW: Tensor, planes_cFOI: Tensor, around: Image) -> Tens
     return y_BOHW * 1 if STRIDES_OF_ZERO_FAIL else y_BOHW
 
 
+def is_small(around: Image) -> bool:
+    """Whether float32 images on a torus are transformed by products."""
+    return max(around) <= LARGEST
+
+
 def transform_macs(image: Image, around: Image) -> float:
     """Multiply-accumulates of the transform of one float32 image to the half spectrum, and of that back.
 
     By products those of each row and then of each column; by the library N log2 N for a torus of N pixels.
     """
     (height, width), half = image, around[1] // 2 + 1
-    if max(around) <= LARGEST:
+    if is_small(around):
         return 2 * half * height * (width + 2 * around[0])
     return around[0] * around[1] * math.log2(around[0] * around[1])
 

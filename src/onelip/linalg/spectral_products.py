@@ -24,12 +24,16 @@ def adjoint(planes: Tensor) -> Tensor:
 
 def chunks(x: Tensor, planes: Tensor) -> Iterator[slice]:
     """Parts of the batch that stay in a cache, but large enough to pay for reading the matrices; on a GPU one."""
-    batch, _, height, width = x.shape
-    channels = max(planes.shape[-2:])
-    fitting = max(channels, CHUNK // max(1, height * width * channels))
+    batch = x.shape[0]
+    fitting = images_at_once(max(planes.shape[-2:]), (x.shape[-2], x.shape[-1]))
     count = max(1, fitting if x.device.type == "cpu" else batch)
     for start in range(0, batch, count):
         yield slice(start, start + count)
+
+
+def images_at_once(channels: int, image: Image) -> int:
+    """How many images of a batch a CPU takes through all products at a time."""
+    return max(channels, CHUNK // max(1, image[0] * image[1] * channels))
 
 
 def spectrum_of(x_BCHW: Tensor, around: Image) -> Tensor:

@@ -12,8 +12,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from ..cost import ConvShape, Cost, Theory, convolution_memory
 from ..linalg.correlation import absolute_correlation
-from ..method import ConvShape, Cost, Growth, Method, Traits
+from ..method import Method, Traits
 from ..nn.base import Role, Weights
 from ..nn.kernel import WeightKernelConv2d, orthogonal_, zero_bias
 from ..nn.linear import PointwiseLinear
@@ -54,7 +55,21 @@ def cost(shape: ConvShape) -> Cost:
     """One convolution; construction is the self-convolution of the kernel."""
     taps = (2 * shape.kernel_size - 1) ** 2 * shape.kernel_size**2
     construction = shape.in_channels**2 * shape.out_channels * taps
-    return Cost(training=shape.conv, inference=shape.conv, construction=construction)
+    correlation = shape.in_channels**2 * (2 * shape.kernel_size - 1) ** 2
+    memory = convolution_memory(shape, construction=correlation + shape.kernel, weights=shape.kernel)
+    return Cost(training=shape.conv, inference=shape.conv, construction=construction, memory=memory)
+
+
+THEORY = Theory(
+    training="C",
+    inference="C",
+    construction="c^3 k^2 (2k-1)^2",
+    training_memory="M",
+    construction_memory="c^2 (2k-1)^2 + P",
+    inference_memory="2M",
+    weights_memory="P",
+    departs="Products with the zeros around the kernel are counted; of the self-convolution, (2k-1)^2 taps are kept.",
+)
 
 
 AOL = Method(
@@ -66,5 +81,5 @@ AOL = Method(
     linear=AOLLinear,
     cost=cost,
     traits=Traits(),
-    growth=Growth(forward=(1, 2, 2, 2), construction=(0, 0, 3, 4)),
+    theory=THEORY,
 )

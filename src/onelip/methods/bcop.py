@@ -17,9 +17,10 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
+from ..cost import ConvShape, Cost, Theory, convolution_memory
 from ..linalg.norms import contract
 from ..linalg.orthogonal import polar
-from ..method import ConvShape, Cost, Growth, Method, Traits
+from ..method import Method, Traits
 from ..nn.base import Role, Weights
 from ..nn.kernel import KernelConv2d, orthogonal_, uniform_bias
 from ..nn.linear import PointwiseLinear
@@ -91,13 +92,29 @@ class BCOPLinear(PointwiseLinear, BCOPConv2d):
 def cost(shape: ConvShape) -> Cost:
     """One convolution; construction is the polar factors and the products with the frames."""
     rows, columns, size = shape.out_channels, shape.in_channels, shape.kernel_size
-    rank = columns // 2
-    construction = (8 + 1) * rows * columns * min(rows, columns)
+    rank, small = columns // 2, min(rows, columns)
+    construction = (8 + 1) * rows * columns * small
+    kept = (rows + columns) * small + shape.kernel
     if rank:
         construction += 2 * (size - 1) * (8 + 1) * columns * rank**2
         taps = sum(side * side + (side + 1) * side for side in range(1, size))
         construction += taps * 2 * rows * columns * rank
-    return Cost(training=shape.conv, inference=shape.conv, construction=construction)
+        kept += 2 * (size - 1) * (2 * columns + rank) * rank + taps * rows * (columns + rank)
+    memory = convolution_memory(shape, construction=kept, weights=shape.kernel)
+    return Cost(training=shape.conv, inference=shape.conv, construction=construction, memory=memory)
+
+
+THEORY = Theory(
+    training="C",
+    inference="C",
+    construction="9 c^3 (k+1)/2 + c^3 (k-1) k (4k+1)/6",
+    training_memory="M",
+    construction_memory="2c^2 + 5c^2 (k-1)/2 + c^2 (k-1) k (4k+1)/4 + P",
+    inference_memory="2M",
+    weights_memory="P",
+    departs="One decomposition in place of t iterations, and projectors by frames of c x c/2.",
+    iterations=(("t", 20),),
+)
 
 
 BCOP = Method(
@@ -109,5 +126,5 @@ BCOP = Method(
     linear=BCOPLinear,
     cost=cost,
     traits=Traits(orthogonal=True),
-    growth=Growth(forward=(1, 2, 2, 2), construction=(0, 0, 3, 3)),
+    theory=THEORY,
 )

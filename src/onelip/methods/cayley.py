@@ -15,8 +15,9 @@ import math
 import torch
 from torch import Tensor, nn
 
-from ..linalg.orthogonal import cayley
-from ..method import ConvShape, Cost, Growth, Method, Traits, spectral_cost
+from ..cost import ConvShape, Cost, Theory, spectral_cost
+from ..linalg.orthogonal import cayley, cayley_numbers
+from ..method import Method, Traits
 from ..nn.base import Role, Weights
 from ..nn.kernel import uniform_bias
 from ..nn.linear import PointwiseLinear
@@ -62,9 +63,25 @@ def _transform(rows: int, columns: int) -> int:
 
 def cost(shape: ConvShape) -> Cost:
     """Fourier transforms and one product per frequency; construction is one inverse per frequency."""
-    per_frequency = _transform(shape.out_channels, shape.in_channels)
-    return spectral_cost(shape, per_frequency)
+    sides = shape.out_channels, shape.in_channels
+    return spectral_cost(shape, _transform(*sides), kept_per_frequency=cayley_numbers(*sides))
 
+
+THEORY = Theory(
+    training="2 b s^2 c^2 + 6 b s^3 c",
+    inference="2 b s^2 c^2 + 6 b s^3 c",
+    construction="2 s^2 c^3 + k^2 s^2 c^2",
+    training_memory="M",
+    construction_memory="3 s^2 c^2",
+    inference_memory="2M",
+    weights_memory="s^2 c^2",
+    departs=(
+        "Of the images half the spectrum is kept, and not the images; up to sides of 64 they are transformed by "
+        "products. Of the construction the spectral "
+        "matrices, the inverse and the weights are kept; matrices of more than 64 rows are "
+        "inverted in blocks, which keep up to two and a half times as much."
+    ),
+)
 
 CAYLEY = Method(
     name="cayley",
@@ -75,5 +92,5 @@ CAYLEY = Method(
     linear=CayleyLinear,
     cost=cost,
     traits=Traits(orthogonal=True, image_bound=True),
-    growth=Growth(forward=(1, 2, 2, 0), construction=(0, 2, 3, 0)),
+    theory=THEORY,
 )

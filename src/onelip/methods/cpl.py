@@ -19,10 +19,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from ..cost import ConvShape, Cost, Theory, residual_memory
 from ..linalg.conv import Image, Padding, torus
 from ..linalg.estimates import conv_norm_estimate, conv_norm_estimate_macs
 from ..linalg.operators import conv_norm_bound
-from ..method import ConvShape, Cost, Growth, Method, Traits
+from ..method import Method, Traits
 from ..nn.base import Role, Weights
 from ..nn.kernel import uniform_bias
 from ..nn.linear import PointwiseLinear
@@ -73,8 +74,23 @@ def cost(shape: ConvShape) -> Cost:
     channels = max(shape.in_channels, shape.out_channels)
     around = torus((shape.height, shape.width), shape.kernel_size, shape.padding)
     construction = conv_norm_estimate_macs(channels, shape.kernel_size, around, KRYLOV_STEPS, REFINING_STEPS)
-    return Cost(training=2 * shape.square, inference=2 * shape.square, construction=construction)
+    memory = residual_memory(shape, construction=4 * channels**2 if shape.kernel_size > 1 else 0)
+    return Cost(training=2 * shape.square, inference=2 * shape.square, construction=construction, memory=memory)
 
+
+THEORY = Theory(
+    training="2C",
+    inference="2C",
+    construction="24 s^2 c^2 + 2 s^2 c^2 k^2",
+    training_memory="2M + P",
+    construction_memory="4c^2",
+    inference_memory="3M + 2P",
+    weights_memory="0",
+    departs=(
+        "Lanczos at every frequency in place of a power iteration on images. The input and the output of the ReLU are "
+        "kept, and the scaled kernel."
+    ),
+)
 
 CPL = Method(
     name="cpl",
@@ -85,6 +101,6 @@ CPL = Method(
     linear=CPLLinear,
     cost=cost,
     traits=Traits(nonlinear=True, image_bound=True),
-    growth=Growth(forward=(1, 2, 2, 2), construction=(0, 2, 2, 2)),
+    theory=THEORY,
     revision=3,
 )

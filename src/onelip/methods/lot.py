@@ -13,9 +13,10 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
+from ..cost import ConvShape, Cost, Theory, spectral_cost
 from ..linalg.conv import Padding
 from ..linalg.orthogonal import polar
-from ..method import ConvShape, Cost, Growth, Method, Traits, spectral_cost
+from ..method import Method, Traits
 from ..nn.base import Role, Weights
 from ..nn.kernel import zero_bias
 from ..nn.linear import PointwiseLinear
@@ -44,8 +45,24 @@ class LOTLinear(PointwiseLinear, LOTConv2d):
 def cost(shape: ConvShape) -> Cost:
     """Fourier transforms and one product per frequency; construction is one decomposition per frequency."""
     rows, columns = shape.out_channels, shape.in_channels
-    return spectral_cost(shape, (8 + 1) * rows * columns * min(rows, columns))
+    small = min(rows, columns)
+    return spectral_cost(shape, (8 + 1) * rows * columns * small, kept_per_frequency=(rows + columns) * small)
 
+
+THEORY = Theory(
+    training="2 b s^2 c^2 + 6 b s^3 c",
+    inference="2 b s^2 c^2 + 6 b s^3 c",
+    construction="18 s^2 c^3 + k^2 s^2 c^2",
+    training_memory="M",
+    construction_memory="4 s^2 c^2",
+    inference_memory="2M",
+    weights_memory="s^2 c^2",
+    departs=(
+        "One decomposition in place of t iterations, of half the spectrum. Of the images half the spectrum is kept, "
+        "and not the images; up to sides of 64 they are transformed by products."
+    ),
+    iterations=(("t", 10),),
+)
 
 LOT = Method(
     name="lot",
@@ -56,5 +73,5 @@ LOT = Method(
     linear=LOTLinear,
     cost=cost,
     traits=Traits(orthogonal=True, image_bound=True),
-    growth=Growth(forward=(1, 2, 2, 0), construction=(0, 2, 3, 0)),
+    theory=THEORY,
 )

@@ -13,9 +13,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from ..cost import ConvShape, Cost, Theory, residual_memory
 from ..linalg.conv import Image, Padding
 from ..linalg.correlation import absolute_correlation
-from ..method import ConvShape, Cost, Growth, Method, Traits
+from ..method import Method, Traits
 from ..nn.base import Role, Weights
 from ..nn.kernel import uniform_bias
 from ..nn.linear import PointwiseLinear
@@ -65,8 +66,23 @@ def cost(shape: ConvShape) -> Cost:
     channels = max(shape.in_channels, shape.out_channels)
     taps = (2 * shape.kernel_size - 1) ** 2 * shape.kernel_size**2
     construction = channels**3 * taps + channels**2
-    return Cost(training=2 * shape.square, inference=2 * shape.square, construction=construction)
+    memory = residual_memory(shape, construction=channels**2 * ((2 * shape.kernel_size - 1) ** 2 + 1))
+    return Cost(training=2 * shape.square, inference=2 * shape.square, construction=construction, memory=memory)
 
+
+THEORY = Theory(
+    training="2C",
+    inference="2C",
+    construction="c^3 k^2 (2k-1)^2",
+    training_memory="2M + P",
+    construction_memory="c^2 (2k-1)^2 + c^2",
+    inference_memory="3M + 2P",
+    weights_memory="0",
+    departs=(
+        "Products with the zeros around the kernel are counted. The input and the output of the ReLU are kept, and the "
+        "scaled kernel."
+    ),
+)
 
 SLL = Method(
     name="sll",
@@ -77,5 +93,5 @@ SLL = Method(
     linear=SLLLinear,
     cost=cost,
     traits=Traits(nonlinear=True),
-    growth=Growth(forward=(1, 2, 2, 2), construction=(0, 0, 3, 4)),
+    theory=THEORY,
 )

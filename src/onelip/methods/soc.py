@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from ..bound import Bound
+from ..cost import ConvShape, Cost, Memory, Theory
 from ..errors import UnsoundError
 from ..linalg.conv import Image, Padding, transpose_kernel
 from ..linalg.convolve import convolve
@@ -27,8 +28,14 @@ from ..linalg.estimates import norm_estimate, norm_estimate_macs
 from ..linalg.operators import matrix_norm_bound
 from ..linalg.proof import conv_largest_norm_bound, largest_norm_bound
 from ..linalg.rounding import UNIT_ROUNDOFF, Computed, absolute_norm, convolution_rounding, gamma, length
-from ..linalg.series import convolution_series, exponential_series, exponential_series_bound
-from ..method import ConvShape, Cost, Growth, Method, Traits
+from ..linalg.series import (
+    convolution_series,
+    exponential_series,
+    exponential_series_bound,
+    kept_terms,
+    series_working,
+)
+from ..method import Method, Traits
 from ..nn.base import LipschitzModule, Role, Weights
 from ..nn.kernel import uniform_bias
 from ..nn.linear import PointwiseLinear
@@ -165,15 +172,45 @@ class SOCLinear(PointwiseLinear, SOCConv2d):
 
 def cost(shape: ConvShape) -> Cost:
     """One convolution per term of the series; construction is two estimates of norms, one for 1x1 kernels."""
-    channels, size = max(shape.in_channels, shape.out_channels), shape.kernel_size
+    channels, size = shape.channels, shape.kernel_size
     shapes = [(channels * size, channels * size), (channels, channels * size**2)][: 2 if size > 1 else 1]
     construction = sum(norm_estimate_macs(*one, KRYLOV_STEPS) for one in shapes)
     if size == 1:
         construction += (TRAINING_DEGREE - 1) * channels**3
-        return Cost(training=shape.square, inference=shape.square, construction=construction)
+        kept = Memory(
+            training=shape.hidden,
+            construction=(TRAINING_DEGREE + 2) * channels**2,
+            inference=shape.hidden + max(shape.fitted, shape.outputs),
+            weights=channels**2,
+        )
+        return Cost(training=shape.square, inference=shape.square, construction=construction, memory=kept)
     training, inference = TRAINING_DEGREE * shape.square, EVAL_DEGREE * shape.square
-    return Cost(training=training, inference=inference, construction=construction)
+    working = series_working((shape.batch, channels, *shape.image), size, shape.padding, EVAL_DEGREE)
+    kept = Memory(
+        training=(1 + kept_terms(TRAINING_DEGREE, shape.image)) * shape.hidden,
+        construction=3 * shape.square_kernel,
+        inference=max(shape.fitted + working, shape.hidden + shape.outputs),
+        weights=shape.square_kernel,
+    )
+    return Cost(training=training, inference=inference, construction=construction, memory=kept)
 
+
+THEORY = Theory(
+    training="5C",
+    inference="12C",
+    construction="50 P",
+    training_memory="M",
+    construction_memory="3P",
+    inference_memory="2M",
+    weights_memory="P",
+    departs=(
+        "The backward pass computes the terms of the series again and keeps only the input; of images of up to 8x8 "
+        "pixels the terms are kept. Inference takes a part of the batch at a time through the series, besides the "
+        "kernels of all terms. 1x1 kernels are exponentiated as matrices. Norms by Lanczos."
+    ),
+    iterations=(("t1", TRAINING_DEGREE), ("t2", 1)),
+    inference_iterations=(("t1", EVAL_DEGREE), ("t2", 1)),
+)
 
 SOC = Method(
     name="soc",
@@ -184,7 +221,7 @@ SOC = Method(
     linear=SOCLinear,
     cost=cost,
     traits=Traits(orthogonal=True),
-    growth=Growth(forward=(1, 2, 2, 2), construction=(0, 0, 2, 2)),
+    theory=THEORY,
     shrinkage=1.01e-4,  # the series of degree 12 has modulus 0.9998996 at pi i
     revision=3,
 )

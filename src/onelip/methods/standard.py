@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from ..cost import ConvShape, Cost, Theory, convolution_memory
 from ..linalg.conv import Image
-from ..method import ConvShape, Cost, Growth, Method, Traits
+from ..method import Method, Traits
 from ..nn.base import Role, Weights
 from ..nn.kernel import WeightKernelConv2d, uniform_bias
 from ..nn.linear import PointwiseLinear
@@ -40,7 +41,20 @@ class StandardLinear(PointwiseLinear, StandardConv2d):
 
 def cost(shape: ConvShape) -> Cost:
     """One convolution, no construction."""
-    return Cost(training=shape.conv, inference=shape.conv, construction=0)
+    memory = convolution_memory(shape, construction=0, weights=0)
+    return Cost(training=shape.conv, inference=shape.conv, construction=0, memory=memory)
+
+
+THEORY = Theory(
+    training="C",
+    inference="C",
+    construction="0",
+    training_memory="M",
+    construction_memory="0",
+    inference_memory="2M",
+    weights_memory="0",
+    departs="The kernel is the parameter itself: it takes no memory besides.",
+)
 
 
 STANDARD = Method(
@@ -52,5 +66,5 @@ STANDARD = Method(
     linear=StandardLinear,
     cost=cost,
     traits=Traits(constrained=False),
-    growth=Growth(forward=(1, 2, 2, 2), construction=(0, 0, 0, 0)),
+    theory=THEORY,
 )

@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 from ..bound import Bound
 from ..certify.lipschitz import register_bound, sequential
+from ..cost import ConvShape
 from ..errors import UnknownNameError, UnsupportedShapeError
 from ..linalg.conv import Image, Padding
-from ..method import ConvShape, Method
+from ..method import Method
 from ..methods import METHODS
 from ..nn.activations import MaxMin
 from ..nn.base import LipschitzModule, Role, Weights

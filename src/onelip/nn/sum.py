@@ -13,7 +13,7 @@ from ..errors import UnsupportedShapeError
 class Sum(nn.Module):
     """The sum of what several modules make of one input, y = sum_i w_i f_i(x).
 
-    Its Lipschitz constant is at most sum_i |w_i| L_i: `Sum(nn.Identity(), f)` is a residual connection, of constant 2
+    Its Lipschitz constant is at most `sum_i |w_i| L_i`: `Sum(nn.Identity(), f)` is a residual connection, of constant 2
     for a 1-Lipschitz f; `Sum(nn.Identity(), f, weights=(0.5, 0.5))` stays 1-Lipschitz.
 
     Args:

@@ -1,4 +1,4 @@
-"""Peak memory of a callable: on CUDA the allocator's own peak, on the CPU an exact count of live tensor bytes."""
+"""Memory of a callable, its peak and what it leaves: on CUDA the allocator's own, on the CPU counted live bytes."""
 
 from __future__ import annotations
 
@@ -44,6 +44,36 @@ def peak_bytes(fn: Callable[[], object], *, device: torch.device | str, alive: S
     device = find_device(device)
     gc.collect()
     return _allocator_peak(fn, device) if device.type == "cuda" else _live_peak(fn, alive)
+
+
+def kept_bytes(fn: Callable[[], object], *, device: torch.device | str, alive: Sequence[Tensor] = ()) -> int:
+    """The bytes that tensors occupy after a callable has run, while its result is held, besides those of `alive`.
+
+    What autograd saved for a backward pass of the result counts. As in `peak_bytes`, only storages that an operation
+    has touched are known on the CPU.
+
+    Args:
+        fn: What to run, once.
+        device: Where it runs.
+        alive: Tensors that were there before, and do not count.
+    """
+    device = find_device(device)
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+        before = torch.cuda.memory_allocated(device)
+        held = fn()
+        torch.cuda.synchronize(device)
+        found = torch.cuda.memory_allocated(device) - before
+        del held
+        return found
+    storages = _LiveStorages(alive)
+    before = storages.now
+    with storages:
+        held = fn()
+    found = storages.now - before
+    del held
+    return found
 
 
 def _allocator_peak(fn: Callable[[], object], device: torch.device) -> int:
@@ -96,4 +126,9 @@ class _LiveStorages(TorchDispatchMode):
             if isinstance(tensor, Tensor) and tensor.device.type == "cpu":
                 storage = tensor.untyped_storage()
                 self._live[storage._cdata] = storage
-        self.peak = max(self.peak, sum(storage.nbytes() for storage in self._live.values()))
+        self.peak = max(self.peak, self.now)
+
+    @property
+    def now(self) -> int:
+        """The bytes of the storages that are alive."""
+        return sum(storage.nbytes() for storage in self._live.values())

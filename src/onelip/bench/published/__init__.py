@@ -5,6 +5,7 @@ Each function reads one file that travels in the package, when it is first calle
 
 from __future__ import annotations
 
+from onelip.bench.published.advice import Guideline
 from onelip.bench.published.paper import Paper as Paper
 from onelip.bench.published.read import shipped
 from onelip.bench.published.rows import (
@@ -70,6 +71,11 @@ def radar_scores() -> tuple[RadarScores, ...]:
     return shipped(RadarScores, "radar_scores.csv")
 
 
+def guidelines() -> tuple[Guideline, ...]:
+    """What the paper advises."""
+    return shipped(Guideline, "guidelines.csv")
+
+
 def cited() -> tuple[Cited, ...]:
     """Table 4: what other papers report."""
     return shipped(Cited, "sota_in_paper.csv")
@@ -82,4 +88,4 @@ def state_of_the_art() -> tuple[StateOfTheArt, ...]:
 
 def paper() -> Paper:
     """The tables that training runs are laid beside."""
-    return Paper(accuracy=accuracy() + accuracy_1x1(), curves=curves(), budgets=epoch_budgets())
+    return Paper(accuracy=accuracy() + accuracy_1x1(), curves=curves(), budgets=epoch_budgets(), logs=logged_runs())

@@ -36,10 +36,10 @@ def build_report(folder: Path) -> ReportPaths:
         RecordError: There are no records, or the folder cannot be written.
     """
     content = page(load_records(folder))
-    sheet = content.sections[0].sheet if content.sections else ""
+    sheet = content.sections[0].sheet if content.sections else None
     radar = folder / "report-radar.svg"
-    if sheet:
-        write_text(radar, standalone(sheet) + "\n")
+    if sheet is not None:
+        write_text(radar, standalone(sheet.svg) + "\n")
     else:
         _delete(radar)
     paths = ReportPaths(html=folder / "report.html", markdown=folder / "report.md", radar=radar if sheet else None)

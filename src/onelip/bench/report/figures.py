@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,14 +14,12 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 from onelip.bench.choice import RADIUS
 from onelip.bench.records import CURVE_STEPS, Epoch, TrainRecord
 from onelip.bench.report.formats import percent
-from onelip.bench.report.metrics import METRICS, RADII, SIX, interval, shown
+from onelip.bench.report.metrics import METRICS, RADII, SIX, Metric, interval, shown
 from onelip.bench.report.palette import COLOURS, YARDSTICK, Style, styles
 from onelip.bench.report.placement import Box, place
 from onelip.bench.report.rows import Group, Row
-from onelip.bench.report.svg import Drawing, drawing, to_svg
+from onelip.bench.report.svg import Drawing, drawing, drawn
 from onelip.bench.report.wording import joined
-
-_STEP = METRICS["train_step_seconds"]
 
 _SIZE = (5.1, 3.6)
 """Inches of 72 points: as wide as a phone, so that the text is never scaled down below its size."""
@@ -50,63 +49,141 @@ def curves(group: Group, look: Mapping[str, Style], name: str) -> Drawing | None
         axes.set_xticks([0, *RADII, *range(400, last + 1, 100)])
         axes.grid(visible=False, axis="x")
         _legend(figure, rows, look)
-        svg = to_svg(figure, name, f"Certified accuracy over the radius. {_said_shares(rows)}")
-    band = " The band spans the seeds." if any(len(row.evaluations) > 1 for row in rows) else ""
-    caption = f"Share of the test images that are correct with a certified radius above the given one.{band}"
-    return Drawing(title="Certified accuracy by radius", svg=svg, caption=caption)
+        band = " The band spans the seeds." if any(len(row.evaluations) > 1 for row in rows) else ""
+        return drawn(
+            figure,
+            name,
+            f"Certified accuracy over the radius. {_said_shares(rows)}",
+            title="Certified accuracy by radius",
+            caption=f"Share of the test images that are correct with a certified radius above the given one.{band}",
+        )
 
 
-def accuracy_against_cost(group: Group, look: Mapping[str, Style], name: str) -> Drawing | None:
-    """Certified accuracy at the deciding radius against the time of a training step; None where no row has both."""
-    found = [(row, _STEP.of(row).value, interval(row, RADIUS)) for row in group.constrained]
-    points = [(row, 1e3 * x, y) for row, x, y in found if x is not None and y is not None]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Cost:
+    """What certified accuracy is drawn against.
+
+    Attributes:
+        scale: Units of the axis in one base unit.
+        label: Of the axis.
+    """
+
+    metric: Metric
+    scale: float
+    label: str
+
+    def of(self, row: Row) -> float | None:
+        """In units of the axis."""
+        value = self.metric.of(row).value
+        return None if value is None else self.scale * value
+
+    def shown(self, row: Row) -> str:
+        """With its unit."""
+        return f"{shown(self.metric, self.metric.of(row))} {self.metric.unit}"
+
+
+_COSTS = {
+    "training cost": _Cost(metric=METRICS["train_step_seconds"], scale=1e3, label="training step, ms"),
+    "training memory": _Cost(metric=METRICS["train_bytes"], scale=1e-6, label="training memory, MB"),
+}
+
+
+def accuracy_against_costs(group: Group, look: Mapping[str, Style], name: str) -> tuple[Drawing, ...]:
+    """Certified accuracy against time and against memory of a training step, where any row has both."""
+    found = [
+        _against(group, look, f"{name}-{index}", title, cost) for index, (title, cost) in enumerate(_COSTS.items(), 1)
+    ]
+    return tuple(drawing for drawing in found if drawing is not None)
+
+
+def _against(group: Group, look: Mapping[str, Style], name: str, title: str, cost: _Cost) -> Drawing | None:
+    """Certified accuracy at the deciding radius against one cost, with the Pareto front; None where no row has both."""
+    found = [(row, cost.of(row), interval(row, RADIUS)) for row in group.constrained]
+    points = [(row, x, y) for row, x, y in found if x is not None and y is not None]
     if not points:
         return None
-    yardsticks = [row for row in group.rows if not row.method.constrained and _STEP.of(row).value is not None]
+    yardsticks = [row for row in group.rows if not row.method.constrained and cost.of(row) is not None]
     with drawing():
         figure = Figure(figsize=_SIZE)
         axes = figure.add_axes((0.1, 0.13, 0.87, 0.84))
         for row, x, (low, share, high) in points:
             _draw_point(axes, x, (100 * low, 100 * share, 100 * high), look[row.label])
-        _cost_axis(axes, [x for _, x, _ in points], [1e3 * (_STEP.of(row).value or 0.0) for row in yardsticks])
+        _draw_front(axes, [(x, 100 * share) for _, x, (_, share, _) in points])
+        _cost_axis(axes, [x for _, x, _ in points], [cost.of(row) or 0.0 for row in yardsticks])
         axes.set_ylim(*_roomy([100 * end for _, _, (low, _, high) in points for end in (low, high)], 0.5))
-        axes.set(xlabel="training step, ms", ylabel=f"CRA at {RADIUS}/255, %")
+        axes.set(xlabel=cost.label, ylabel=f"CRA at {RADIUS}/255, %")
         _label_points(axes, points)
-        said = "; ".join(f"{row.label} {_milliseconds(row)}, {percent(y[1])} %" for row, _, y in points)
-        svg = to_svg(figure, name, f"Certified accuracy at {RADIUS}/255 against the time of a training step. {said}.")
-    left_out = [row.label for row, x, y in found if x is None or y is None]
-    parts = (
-        "Up and to the left is better. Bars: 95 % Wilson intervals over the test images.",
-        f"Grey: {joined(f'{row.label} ({_milliseconds(row)})' for row in yardsticks)}." if yardsticks else "",
-        f"Not drawn, for want of a number: {', '.join(left_out)}." if left_out else "",
+        left_out = [row.label for row, x, y in found if x is None or y is None]
+        parts = (
+            "Up and to the left is better; the line is the Pareto front. Bars: 95 % Wilson intervals over the test "
+            "images.",
+            f"Grey: {joined(f'{row.label} ({cost.shown(row)})' for row in yardsticks)}." if yardsticks else "",
+            f"Not drawn, for want of a number: {', '.join(left_out)}." if left_out else "",
+        )
+        said = "; ".join(f"{row.label} {cost.shown(row)}, {percent(y[1])} %" for row, _, y in points)
+        return drawn(
+            figure,
+            name,
+            f"Certified accuracy at {RADIUS}/255 against {title}. {said}.",
+            title=f"Certified accuracy against {title}",
+            caption=" ".join(filter(None, parts)),
+        )
+
+
+def pareto_front(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """The points of which none is lower in the first and higher in the second number than another, from the left.
+
+    >>> pareto_front([(3.0, 5.0), (1.0, 2.0), (2.0, 1.0), (1.0, 1.0)])
+    [(1.0, 2.0), (3.0, 5.0)]
+    """
+    front: list[tuple[float, float]] = []
+    for x, y in sorted(points, key=lambda point: (point[0], -point[1])):
+        if not front or y > front[-1][1]:
+            front.append((x, y))
+    return front
+
+
+def _draw_front(axes: Axes, points: Sequence[tuple[float, float]]) -> None:
+    """Steps: between two points nothing certifies more than the left one."""
+    front = pareto_front(points)
+    axes.plot(
+        *zip(*front, strict=True),
+        color=COLOURS["muted"][0],
+        linewidth=1.0,
+        drawstyle="steps-post",
+        alpha=0.7,
+        zorder=1,
     )
-    caption = " ".join(filter(None, parts))
-    return Drawing(title="Certified accuracy against training cost", svg=svg, caption=caption)
 
 
 def learning(group: Group, look: Mapping[str, Style], name: str) -> tuple[Drawing, ...]:
     """Training loss and training accuracy over the course of the runs; nothing where no run has two entries."""
     if all(len(run.history) < 2 for run in group.runs):
         return ()
-    loss = _learning(group, look, f"{name}-loss", "training loss", lambda epoch: epoch.loss)
-    accuracy = _learning(group, look, f"{name}-accuracy", "training accuracy, %", lambda epoch: 100 * epoch.accuracy)
     ends = " A cross marks where a run failed." if any(run.status != "ok" for run in group.runs) else ""
-    return (
-        Drawing(
-            title="Training loss",
-            svg=loss,
-            caption=f"Mean over the training images of each epoch, one line per seed.{ends}",
-        ),
-        Drawing(
-            title="Training accuracy",
-            svg=accuracy,
-            caption="On the training images as the network saw them, while it learned: not the accuracy of the tables.",
-        ),
+    loss = _Learned(
+        title="Training loss",
+        label="training loss",
+        caption=f"Mean over the training images of each epoch, one line per seed.{ends}",
+        quantity=lambda epoch: epoch.loss,
     )
+    accuracy = _Learned(
+        title="Training accuracy",
+        label="training accuracy, %",
+        caption="On the training images as the network saw them, while it learned: not the accuracy of the tables.",
+        quantity=lambda epoch: 100 * epoch.accuracy,
+    )
+    return _learning(group, look, f"{name}-loss", loss), _learning(group, look, f"{name}-accuracy", accuracy)
 
 
-def _milliseconds(row: Row) -> str:
-    return f"{shown(_STEP, _STEP.of(row))} ms"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Learned:
+    """What is drawn over the course of training."""
+
+    title: str
+    label: str
+    caption: str
+    quantity: Callable[[Epoch], float]
 
 
 def _said_shares(rows: Sequence[Row]) -> str:
@@ -190,9 +267,7 @@ def _label_points(
         label.set(transform=None, position=(box.left, box.bottom), va="bottom")
 
 
-def _learning(
-    group: Group, look: Mapping[str, Style], name: str, title: str, quantity: Callable[[Epoch], float]
-) -> str:
+def _learning(group: Group, look: Mapping[str, Style], name: str, learned: _Learned) -> Drawing:
     with drawing():
         figure = Figure(figsize=_SIZE, layout="constrained")
         axes = figure.add_subplot()
@@ -201,13 +276,14 @@ def _learning(
         heights = []
         for row in reversed(rows):
             for run in (run for run in row.runs if run.history):
-                _draw_run(axes, run, look[row.label], by_clock, quantity)
-                heights += [quantity(epoch) for epoch in run.history] if run.status == "ok" else []
+                _draw_run(axes, run, look[row.label], by_clock, learned.quantity)
+                heights += [learned.quantity(epoch) for epoch in run.history] if run.status == "ok" else []
         # A run that diverges leaves the frame: its last values would flatten all others.
-        axes.set(xlim=(0, None), ylim=_roomy(heights, 0.01 * max(heights)) if heights else None, ylabel=title)
+        axes.set(xlim=(0, None), ylim=_roomy(heights, 0.01 * max(heights)) if heights else None, ylabel=learned.label)
         axes.set_xlabel("seconds of training" if by_clock else "epoch")
         _legend(figure, rows, look)
-        return to_svg(figure, name, f"{title} over the course of training, one line per run")
+        said = f"{learned.label} over the course of training, one line per run"
+        return drawn(figure, name, said, title=learned.title, caption=learned.caption)
 
 
 def _draw_run(axes: Axes, run: TrainRecord, style: Style, by_clock: bool, quantity: Callable[[Epoch], float]) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from decimal import ROUND_CEILING, Context, Decimal
 
+_UNITS = ("", "k", "M", "G", "T", "P")
+
 
 def percent(share: float) -> str:
     """A share in percent, one decimal.
@@ -44,6 +46,19 @@ def milliseconds(seconds: float) -> str:
 def megabytes(size: float) -> str:
     """Bytes as megabytes of 10^6 bytes."""
     return three_digits(size / 1e6)
+
+
+def short(number: float) -> str:
+    """A count with three digits and a unit of thousands.
+
+    >>> short(604_000_000), short(12), short(0), short(9_999), short(999_999)
+    ('604 M', '12', '0', '10.0 k', '1.00 M')
+    """
+    rounded = float(f"{number:.2e}")
+    power = max(0, min(len(_UNITS) - 1, math.floor(math.log10(rounded) / 3) if rounded else 0))
+    if power == 0:
+        return f"{rounded:g}"
+    return f"{three_digits(rounded / 1000**power)} {_UNITS[power]}"
 
 
 def two_decimals(number: float) -> str:

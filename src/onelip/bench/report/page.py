@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from onelip.bench.choice import RADIUS
+from onelip.bench.depth import DepthRecord
 from onelip.bench.report import figures, sheets
+from onelip.bench.report.asking import Asking, asking
+from onelip.bench.report.bars import cost_bars
 from onelip.bench.report.cells import Column, Line, Table, text_cell
 from onelip.bench.report.cost_sheet import costs
+from onelip.bench.report.depth_figure import depth_drawing
 from onelip.bench.report.groups import comparisons
 from onelip.bench.report.palette import Style
 from onelip.bench.report.protocol import protocol
@@ -94,7 +98,7 @@ class Section:
     main: Table
     further: Table | None
     panels: tuple[Drawing, ...]
-    sheet: str
+    sheet: Drawing | None
     scores: Table | None
     radar_note: str
     drawings: tuple[Drawing, ...]
@@ -110,11 +114,13 @@ class Page:
     """The whole report.
 
     Attributes:
+        asking: The recommender; None where there is nothing to choose between.
         scans: Each with its figure, where a table does not say it all.
     """
 
     title: str
     sections: tuple[Section, ...]
+    asking: Asking | None
     scans: tuple[tuple[Scan, Drawing | None], ...]
     set_aside: Table | None
     machines: Table
@@ -128,21 +134,26 @@ def page(records: Records) -> Page:
     look = figures.group_styles(groups)
     return Page(
         title="1-Lipschitz layers compared",
-        sections=tuple(_section(group, look, f"comparison-{index}") for index, group in enumerate(groups, start=1)),
+        asking=asking(records),
+        sections=tuple(
+            _section(group, records.depths, look, f"comparison-{index}") for index, group in enumerate(groups, start=1)
+        ),
         scans=tuple((scan, scan_drawing(scan, look, f"scan-{index}")) for index, scan in enumerate(scans(records), 1)),
         set_aside=sheets.set_aside(records, groups),
         machines=sheets.machines(records),
     )
 
 
-def _section(group: Group, look: Mapping[str, Style], anchor: str) -> Section:
+def _section(group: Group, depths: Sequence[DepthRecord], look: Mapping[str, Style], anchor: str) -> Section:
     scores = radar(group)
     # One polygon alone would always be perfect: it is compared with nothing.
     drawn = len(scores.scores) > 1
     drawings = (
-        figures.accuracy_against_cost(group, look, f"{anchor}-cost"),
+        *figures.accuracy_against_costs(group, look, f"{anchor}-cost"),
         figures.curves(group, look, f"{anchor}-curves"),
+        cost_bars(group, look, f"{anchor}-bars"),
         *figures.learning(group, look, f"{anchor}-learning"),
+        depth_drawing(group, depths, look, f"{anchor}-depth"),
     )
     trained, beside = group.cell is not None, costs(group.session) if group.session is not None else None
     return Section(
@@ -152,7 +163,7 @@ def _section(group: Group, look: Mapping[str, Style], anchor: str) -> Section:
         main=sheets.six_metrics(group) if trained or beside is None else beside,
         further=sheets.further_numbers(group) if trained else None,
         panels=radar_panels(scores, look, f"{anchor}-radar") if drawn else (),
-        sheet=radar_sheet(scores, look, f"{anchor}-sheet") if drawn else "",
+        sheet=radar_sheet(scores, look, f"{anchor}-sheet") if drawn else None,
         scores=_scores(scores) if drawn else None,
         radar_note=_radar_note(scores),
         drawings=tuple(drawing for drawing in drawings if drawing is not None),

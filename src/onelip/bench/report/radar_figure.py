@@ -12,7 +12,7 @@ from matplotlib.projections.polar import PolarAxes
 
 from onelip.bench.report.palette import COLOURS, Style
 from onelip.bench.report.radar import DIRECTION, Radar
-from onelip.bench.report.svg import Drawing, drawing, to_svg
+from onelip.bench.report.svg import Drawing, drawing, drawn
 
 _AXES = ("CRA", "Accuracy", "Training\nspeed", "Inference\nspeed", "Low\ntraining\nmemory", "Low\ninference\nmemory")
 """Named for what grows outwards: of times and of bytes, less is better."""
@@ -26,6 +26,7 @@ class _Shape:
 
     title: str
     scores: tuple[float, ...] = ()
+    spreads: tuple[tuple[float, float], ...] = ()
     style: Style | None = None
 
     def said(self, titles: Sequence[str]) -> str:
@@ -43,12 +44,13 @@ def radar_panels(radar: Radar, look: Mapping[str, Style], name: str) -> tuple[Dr
             assert isinstance(axes, PolarAxes)
             _draw_radar(axes, shape)
             said = f" {shape.said(radar.axes)}." if shape.scores else ""
-            svg = to_svg(figure, f"{name}-{index}", f"Radar, {DIRECTION}.{said}")
-        drawings.append(Drawing(title=shape.title, svg=svg, caption=""))
+            drawings.append(
+                drawn(figure, f"{name}-{index}", f"Radar, {DIRECTION}.{said}", title=shape.title, caption="")
+            )
     return tuple(drawings)
 
 
-def radar_sheet(radar: Radar, look: Mapping[str, Style], name: str) -> str:
+def radar_sheet(radar: Radar, look: Mapping[str, Style], name: str) -> Drawing:
     """The key and all radars in one figure, for a page that cannot lay them out itself."""
     shapes = _shapes(radar, look)
     columns = min(4, len(shapes))
@@ -64,11 +66,14 @@ def radar_sheet(radar: Radar, look: Mapping[str, Style], name: str) -> str:
             _draw_radar(axes, shape)
             axes.set_title(shape.title, fontsize=11, pad=24)
         said = "; ".join(shape.said(radar.axes) for shape in shapes if shape.scores)
-        return to_svg(figure, name, f"Radar charts, {DIRECTION}. {said}.")
+        return drawn(figure, name, f"Radar charts, {DIRECTION}. {said}.", title="Radar", caption="")
 
 
 def _shapes(radar: Radar, look: Mapping[str, Style]) -> list[_Shape]:
-    methods = (_Shape(title=row.label, scores=scores, style=look[row.label]) for row, scores in radar.scores)
+    methods = (
+        _Shape(title=row.label, scores=scores, spreads=spreads, style=look[row.label])
+        for (row, scores), spreads in zip(radar.scores, radar.spreads, strict=True)
+    )
     return [_Shape(title="How to read"), *methods]
 
 
@@ -88,7 +93,9 @@ def _draw_radar(axes: PolarAxes, shape: _Shape) -> None:
     else:
         around = [*shape.scores, shape.scores[0]]
         colour = shape.style.colour
-        axes.fill(closed, around, facecolor=colour, alpha=0.22, zorder=2)
+        axes.fill(closed, around, facecolor=colour, alpha=0.16, zorder=2)
+        inner, outer = ([*ends, ends[0]] for ends in zip(*shape.spreads, strict=True))
+        axes.fill_between(closed, inner, outer, color=colour, alpha=0.3, linewidth=0, zorder=2.5)
         axes.plot(closed, around, color=colour, marker=shape.style.marker, markersize=3.5, zorder=3, clip_on=False)
     axes.set_ylim(0, 5)
     axes.set_yticks([])

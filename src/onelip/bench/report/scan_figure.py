@@ -13,7 +13,7 @@ from onelip.bench.choice import RADIUS, best_run
 from onelip.bench.records import Evaluation, TrainRecord
 from onelip.bench.report.palette import COLOURS, YARDSTICK, Style, styles
 from onelip.bench.report.scans import Scan
-from onelip.bench.report.svg import Drawing, drawing, to_svg
+from onelip.bench.report.svg import Drawing, drawing, drawn
 
 _SIZE = (5.1, 5.0)
 """Inches of 72 points, as wide as the other figures."""
@@ -32,7 +32,7 @@ def scan_drawing(scan: Scan, look: Mapping[str, Style], name: str) -> Drawing | 
     if not scan.is_drawn or not found:
         return None
     others = styles(found)
-    drawn = {
+    looks = {
         title: look.get(title, others[title] if runs[0].method.constrained else YARDSTICK)
         for title, runs in found.items()
     }
@@ -40,8 +40,8 @@ def scan_drawing(scan: Scan, look: Mapping[str, Style], name: str) -> Drawing | 
         figure = Figure(figsize=_SIZE, layout="constrained")
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(1, 1))
         for title, runs in found.items():
-            _draw(upper, runs, drawn[title], _certified)
-            _draw(lower, runs, drawn[title], lambda evaluation: evaluation.loss)
+            _draw(upper, runs, looks[title], _certified)
+            _draw(lower, runs, looks[title], lambda evaluation: evaluation.loss)
         every = [run for runs in found.values() for run in runs]
         constant = max(100 * _of(run, lambda one: one.largest_class / one.images) for run in every)
         upper.axhline(constant, color=COLOURS["muted"][0], linewidth=0.9, dashes=(2, 2), zorder=0.5)
@@ -49,13 +49,16 @@ def scan_drawing(scan: Scan, look: Mapping[str, Style], name: str) -> Drawing | 
         upper.set(ylabel=f"CRA at {RADIUS}/255, %", ylim=(-0.05 * top, 1.08 * top))
         lower.set(ylabel="loss", xlabel="learning rate", xscale="log", ylim=_losses(found))
         lower.xaxis.set_major_formatter(FuncFormatter(lambda rate, _: f"{rate:g}"))
-        handles = [Line2D([], [], color=one.colour, dashes=one.dashes, label=title) for title, one in drawn.items()]
+        handles = [Line2D([], [], color=one.colour, dashes=one.dashes, label=title) for title, one in looks.items()]
         figure.legend(handles=handles, loc="outside lower center", ncols=4, handlelength=2.4, columnspacing=1.2)
-        svg = to_svg(figure, name, f"Trials of {scan.title}: certified accuracy and loss over the learning rate")
-    caption = (
-        "Each trial on held-out training images; the large mark is the one chosen. Losses above the frame are worse."
-    )
-    return Drawing(title="What the search tried", svg=svg, caption=caption)
+        return drawn(
+            figure,
+            name,
+            f"Trials of {scan.title}: certified accuracy and loss over the learning rate",
+            title="What the search tried",
+            caption="Each trial on held-out training images; the large mark is the one chosen. Losses above the frame "
+            "are worse.",
+        )
 
 
 def _draw(axes: Axes, runs: Sequence[TrainRecord], style: Style, quantity: Callable[[Evaluation], float]) -> None:

@@ -51,11 +51,32 @@ _RC = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drawing:
-    """A figure with what stands beneath it."""
+    """A figure with what stands beneath it.
 
+    Attributes:
+        name: Unique in the page; of its file, too.
+        figure: What the SVG was made of.
+    """
+
+    name: str
     title: str
     svg: str
     caption: str
+    figure: Figure
+
+    def pdf(self) -> bytes:
+        """The figure for a paper, the same bytes every time."""
+        buffer = io.BytesIO()
+        with drawing(), mpl.rc_context({"pdf.fonttype": 42}):
+            self.figure.savefig(
+                buffer, format="pdf", metadata={"CreationDate": None, "Producer": None, "Creator": None}
+            )
+        return buffer.getvalue()
+
+
+def drawn(figure: Figure, name: str, description: str, *, title: str, caption: str) -> Drawing:
+    """A figure as a drawing; see `to_svg`."""
+    return Drawing(name=name, title=title, svg=to_svg(figure, name, description), caption=caption, figure=figure)
 
 
 @contextmanager

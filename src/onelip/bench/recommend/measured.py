@@ -1,0 +1,174 @@
+"""What can be chosen by our own records."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from onelip.bench.recommend.costs import FormulaBook, Network, formula_numbers
+from onelip.bench.recommend.options import Choice, Known, Missing, Number
+from onelip.bench.recommend.quantities import RADII
+from onelip.bench.records import CostEntry, CostRecord
+from onelip.bench.report.candidates import field
+from onelip.bench.report.groups import comparisons
+from onelip.bench.report.metrics import METRICS
+from onelip.bench.report.rows import Group, Row
+from onelip.bench.report.wording import counted
+from onelip.bench.results import Records
+from onelip.bench.statistics import quartiles, ratio_quartiles, wilson
+
+COSTS = ("train_step_ratio", "train_memory", "latency", "latency_ratio", "inference_memory")
+MEASURE = "onelip measure --sizes {size} --batch-size {batch} --out FOLDER"
+
+
+def measured_choices(records: Records, *, batch: int, book: FormulaBook | None) -> tuple[Choice, ...]:
+    """The trained networks of a folder, but unconstrained ones.
+
+    Args:
+        records: Of the folder.
+        batch: How many images are inferred at a time.
+        book: What formulas say of a network, for what was not measured; None where they cannot be asked.
+    """
+    return tuple(
+        _choice(group, row, batch, book)
+        for group in comparisons(records)
+        if group.cell is not None
+        for row in _eligible(group)
+    )
+
+
+def _eligible(group: Group) -> tuple[Row, ...]:
+    """One row per method, which the test images have no part in choosing; also of those that failed."""
+    found = field(group)
+    return (
+        *(candidate.row for candidate in found.candidates),
+        *found.constant,
+        *(row for row in found.absent if row.runs),
+    )
+
+
+def _choice(group: Group, row: Row, batch: int, book: FormulaBook | None) -> Choice:
+    cell, data = group.cell, group.data
+    assert cell is not None
+    assert data is not None
+    runs = [run for run in row.runs if run.status == "ok"]
+    place = row.runs[0].machine.device_name
+    evidence = f"{counted(len(runs), 'run')} of {row.label} on {place}"
+    numbers: dict[str, Number] = {
+        "accuracy": _share(row, "accuracy", evidence),
+        **{f"cra{radius}": _certified(row, radius, evidence) for radius in RADII},
+        "train_time": _spread([run.seconds for run in runs], evidence, row),
+        **dict(_session_numbers(group, row, batch)),
+    }
+    network = Network(
+        method=row.method.name,
+        padding=row.padding,
+        size=str(cell.width),
+        image=data.image,
+        classes=data.classes,
+        kernel_size=cell.kernel_size,
+    )
+    said = formula_numbers(book, network, train_batch=cell.recipe.batch_size, batch=batch)
+    numbers = {key: said.get(key, number) if isinstance(number, Missing) else number for key, number in numbers.items()}
+    return Choice(
+        method=row.method.name,
+        title=row.title,
+        size=cell.size,
+        kernel_size=cell.kernel_size,
+        padding=row.padding,
+        data=data.name,
+        budget=cell.budget,
+        place=place,
+        source="measured",
+        orthogonal=row.method.orthogonal,
+        images=row.evaluations[0].images if row.evaluations else 0,
+        seeds=len(runs),
+        failed=row.failed,
+        detail=row.detail,
+        records=tuple(run.cell.id for run in row.runs),
+        numbers=numbers,
+    )
+
+
+def _share(row: Row, key: str, evidence: str) -> Number:
+    """With Wilson's interval over the test images, and the range of the seeds where that is wider."""
+    value = METRICS[key].of(row)
+    if value.value is None or value.low is None or value.high is None:
+        return Missing(reason=value.missing)
+    images = row.evaluations[0].images
+    low, high = wilson(value.value * images, images)
+    return Known(
+        value=value.value, low=min(low, value.low), high=max(high, value.high), basis="measured", evidence=evidence
+    )
+
+
+def _certified(row: Row, radius: int, evidence: str) -> Number:
+    """What does not exceed a constant answer is no certified accuracy to choose by."""
+    if row.evaluations and not row.learned:
+        return Missing(reason="no more is certified than of a constant answer")
+    return _share(row, f"cra_{radius}", evidence)
+
+
+def _spread(values: Sequence[float], evidence: str, row: Row) -> Number:
+    if not values:
+        return Missing(reason=row.reason)
+    middle = sum(values) / len(values)
+    return Known(value=middle, low=min(values), high=max(values), basis="measured", evidence=evidence)
+
+
+def _session_numbers(group: Group, row: Row, batch: int) -> Iterator[tuple[str, Number]]:
+    """What the measuring session says: of a batch of its size, and of one image."""
+    session, entry = group.session, row.cost
+    assert group.cell is not None
+    remedy = MEASURE.format(size=group.cell.size, batch=batch)
+    if session is None or entry is None:
+        missing = Missing(reason=row.cost_absence or "not measured", remedy=remedy)
+        yield from ((key, missing) for key in COSTS)
+        return
+    evidence = f"{session.id} on {session.machine.device_name}"
+    yield "train_step_ratio", _ratio(lambda entry: entry.train_step, entry, row.yardstick, evidence, remedy)
+    yield "train_memory", _bytes(entry.train_bytes, f"{evidence}, batch {session.batch_size}", remedy)
+    samples = _samples(session, batch)
+    if samples is None:
+        sizes = " and ".join(map(str, sorted({1, session.batch_size})))
+        missing = Missing(reason=f"measured for batches of {sizes}, not of {batch}", remedy=remedy)
+        yield from (("latency", missing), ("latency_ratio", missing))
+    else:
+        yield "latency", _quartiles(samples(entry), evidence, remedy)
+        yield "latency_ratio", _ratio(samples, entry, row.yardstick, evidence, remedy)
+    if batch == session.batch_size:
+        yield "inference_memory", _bytes(entry.inference_bytes, f"{evidence}, batch {batch}", remedy)
+    else:
+        reason = f"measured for batches of {session.batch_size}, not of {batch}"
+        yield "inference_memory", Missing(reason=reason, remedy=remedy)
+
+
+def _samples(session: CostRecord, batch: int) -> Callable[[CostEntry], Sequence[float]] | None:
+    if batch == session.batch_size:
+        return lambda entry: entry.inference
+    return (lambda entry: entry.latency) if batch == 1 else None
+
+
+def _quartiles(samples: Sequence[float], evidence: str, remedy: str) -> Number:
+    if not samples:
+        return Missing(reason="not measured", remedy=remedy)
+    low, middle, high = quartiles(samples)
+    return Known(value=middle, low=low, high=high, basis="measured", evidence=evidence)
+
+
+def _ratio(
+    samples: Callable[[CostEntry], Sequence[float]],
+    entry: CostEntry,
+    unit: CostEntry | None,
+    evidence: str,
+    remedy: str,
+) -> Number:
+    if unit is None or not samples(unit) or not samples(entry):
+        return Missing(reason="the unconstrained network was not measured beside it", remedy=remedy)
+    low, middle, high = ratio_quartiles(samples(entry), samples(unit))
+    return Known(value=middle, low=low, high=high, basis="measured", evidence=evidence)
+
+
+def _bytes(size: int, evidence: str, remedy: str) -> Number:
+    if not size:
+        return Missing(reason="not measured", remedy=remedy)
+    return Known(value=size, low=size, high=size, basis="measured", evidence=evidence)

@@ -1,0 +1,89 @@
+"""What can be chosen: trained networks with the numbers that are known of them, and why others are not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+Basis = Literal["measured", "published", "theory", "calibrated"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """A number.
+
+    Attributes:
+        value: In base units: shares, seconds, bytes.
+        low: Lower end of its spread; the value itself where there is none.
+        high: Upper end.
+        basis: Where it comes from.
+        evidence: That in words.
+    """
+
+    value: float
+    low: float
+    high: float
+    basis: Basis
+    evidence: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Missing:
+    """Why there is no number, and what would produce it."""
+
+    reason: str
+    remedy: str = ""
+
+
+Number = Known | Missing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """One trained network that could be chosen.
+
+    Attributes:
+        method: Its key; `title` is its name in tables.
+        size: Of the network.
+        kernel_size: Of its blocks.
+        padding: What its layers use.
+        data: Key of the data set.
+        budget: The training as it was asked for, such as "2h".
+        place: The hardware that its times are of.
+        source: Whether it is one of our records or a published one.
+        orthogonal: Whether its layers keep the norm of gradients; None: not known.
+        images: Test images that its shares are of; 0 where it has none.
+        seeds: How many runs it rests on.
+        failed: How many runs failed besides.
+        detail: What else tells it from others of the same method, with a comma before.
+        records: Which ones: the cells' names, or the table.
+        numbers: By the keys of `quantities.QUANTITIES`.
+    """
+
+    method: str
+    title: str
+    size: str
+    kernel_size: int
+    padding: str
+    data: str
+    budget: str
+    place: str
+    source: Literal["measured", "published"]
+    orthogonal: bool | None
+    images: int
+    seeds: int
+    records: tuple[str, ...]
+    failed: int = 0
+    detail: str = ""
+    numbers: Mapping[str, Number] = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        """Method, size and what else tells it from others of the same method."""
+        kernels = "" if self.kernel_size == 3 else f", {self.kernel_size}x{self.kernel_size} kernels"
+        return f"{self.title} {self.size}{kernels}, {self.budget}{self.detail}"
+
+    def number(self, key: str) -> Number:
+        """One number, or why there is none."""
+        return self.numbers.get(key, Missing(reason="not known"))

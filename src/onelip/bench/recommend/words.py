@@ -1,0 +1,264 @@
+"""An answer in sentences and tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from onelip.bench.recommend.answer import Answer, Blame, Constraint, Judgement, Ranked
+from onelip.bench.recommend.options import Basis, Known, Missing, Number
+from onelip.bench.recommend.quantities import Quantity
+from onelip.bench.report.cells import Column, Line, Table, TableCell, text_cell
+from onelip.bench.report.wording import counted, joined
+
+BASES: dict[Basis, str] = {
+    "measured": "measured",
+    "published": "published",
+    "theory": "by theory",
+    "calibrated": "scaled to this machine",
+}
+STATUSES = {"meets": "meets all", "unknown": "not all known", "fails": "fails"}
+
+
+def asked(answer: Answer) -> str:
+    """The question."""
+    question = answer.question
+    best = "highest" if question.objective.higher_is_better else "lowest"
+    limits = joined(one.text for one in question.constraints)
+    return f"Sought: the {best} {question.objective.title}" + (f", with {limits}." if limits else ".")
+
+
+def headline(answer: Answer) -> str:
+    """What to take, or that data do not decide, or that nothing fits."""
+    if answer.fitting:
+        best, tied = answer.fitting[0], answer.tied
+        if len(tied) == 1:
+            return f"Take {_named(best, answer)}."
+        others = joined(_named(one, answer) for one in tied[1:])
+        return f"{_named(best, answer)} comes first, but the data do not tell it apart from {others}."
+    unknown = [one for one in answer.per_method if one.status == "unknown"]
+    if unknown:
+        names = joined(one.choice.label for one in unknown[:3])
+        more = f" and {len(unknown) - 3} more methods" if len(unknown) > 3 else ""
+        return f"Nothing is known to meet everything; of {names}{more} not all is known that was asked for."
+    return "Nothing meets everything." if answer.ranking else "There is nothing to choose from."
+
+
+def details(answer: Answer) -> Iterator[str]:
+    """What rules out what, what is not known, and how it could be."""
+    for blame in answer.blames:
+        yield _blamed(blame, answer)
+    yield from _missing(answer)
+    yield from _places(answer)
+    yield from _failures(answer)
+    if answer.fitting:
+        best = answer.fitting[0]
+        yield f"{best.choice.label} rests on {joined(best.choice.records)}: {_basis(best)}."
+        unsure = [judged for judged in best.judgements if judged.status == "meets" and not judged.sure]
+        for judged in unsure:
+            assert isinstance(judged.constraint, Constraint)
+            yield f"Its {judged.constraint.quantity.title} meets the limit, but the spread reaches beyond."
+
+
+def ranking_table(answer: Answer, *, everything: bool = False) -> Table:
+    """One line per method, its best choice; or all choices."""
+    shown = answer.ranking if everything else answer.per_method
+    objective = answer.question.objective
+    columns = [Column(title=objective.title, note="spread")]
+    columns += [Column(title=constraint.text, note="margin") for constraint in answer.question.constraints]
+    columns += [Column(title="", numeric=False), Column(title="Pareto front", numeric=False)]
+    lines = [
+        Line(
+            head=one.choice.label,
+            cells=(
+                _number_cell(one.objective, objective, best=one.status == "meets" and one is answer.ranking[0]),
+                *map(_judged_cell, one.judgements),
+                text_cell(STATUSES[one.status]),
+                TableCell(text="yes" if one.on_front else ""),
+            ),
+            muted=one.status == "fails",
+        )
+        for one in shown
+    ]
+    return Table(caption=asked(answer), head="Method, size, budget", columns=tuple(columns), lines=tuple(lines))
+
+
+def facts(answer: Answer) -> dict[str, object]:
+    """The answer for a script; numbers in base units."""
+    return {
+        "question": {
+            "objective": answer.question.objective.key,
+            "constraints": [
+                {"key": one.key, "limit": one.limit if isinstance(one, Constraint) else True}
+                for one in answer.question.constraints
+            ],
+        },
+        "answer": headline(answer),
+        "decided": len(answer.tied) == 1,
+        "tied": [_name(one) for one in answer.tied],
+        "ranking": [_ranked_facts(one) for one in answer.ranking],
+        "front": [_name(one) for one in answer.ranking if one.on_front],
+        "rules_out": [
+            {
+                "constraint": blame.constraint.key,
+                "fails": blame.ruled_out,
+                "alone": blame.alone,
+                "unknown": blame.unknown,
+                "without": None if blame.without is None else _name(blame.without),
+                "nearest": None if blame.nearest is None else _name(blame.nearest),
+            }
+            for blame in answer.blames
+        ],
+        "details": list(details(answer)),
+    }
+
+
+def _name(one: Ranked) -> dict[str, object]:
+    choice = one.choice
+    return {"method": choice.method, "size": choice.size, "kernel_size": choice.kernel_size, "budget": choice.budget}
+
+
+def _ranked_facts(one: Ranked) -> dict[str, object]:
+    choice = one.choice
+    return _name(one) | {
+        "title": choice.title,
+        "padding": choice.padding,
+        "data": choice.data,
+        "place": choice.place,
+        "source": choice.source,
+        "seeds": choice.seeds,
+        "failed_seeds": choice.failed,
+        "images": choice.images,
+        "records": list(choice.records),
+        "orthogonal": choice.orthogonal,
+        "status": one.status,
+        "objective": _number_facts(one.objective),
+        "meets": [judged.constraint.key for judged in one.judgements if judged.status == "meets"],
+        "fails": [judged.constraint.key for judged in one.judgements if judged.status == "fails"],
+        "unknown": [judged.constraint.key for judged in one.judgements if judged.status == "unknown"],
+        "judgements": {
+            judged.constraint.key: {
+                "status": judged.status,
+                "margin": judged.margin,
+                "sure": judged.sure,
+                **({} if judged.number is None else _number_facts(judged.number)),
+            }
+            for judged in one.judgements
+        },
+        "on_front": one.on_front,
+    }
+
+
+def _number_facts(number: Number) -> dict[str, object]:
+    if isinstance(number, Missing):
+        return {"value": None, "reason": number.reason, "remedy": number.remedy}
+    return {
+        "value": number.value,
+        "low": number.low,
+        "high": number.high,
+        "basis": number.basis,
+        "evidence": number.evidence,
+    }
+
+
+def _named(one: Ranked, answer: Answer) -> str:
+    objective = answer.question.objective
+    assert isinstance(one.objective, Known)
+    value = objective.format(one.objective.value)
+    return f"{one.choice.label} ({objective.title} {value}, {_spread(one.objective, objective)})"
+
+
+def _spread(number: Known, quantity: Quantity) -> str:
+    if number.low == number.high:
+        return BASES[number.basis]
+    low, high = (quantity.format(end) for end in (number.low, number.high))
+    unit = f" {high.split()[-1]}"
+    return f"{low.removesuffix(unit)} to {high}"
+
+
+def _basis(one: Ranked) -> str:
+    choice = one.choice
+    return f"{counted(choice.seeds, 'seed')}, {choice.images} test images, times of {choice.place}"
+
+
+def _number_cell(number: Number, quantity: Quantity, *, best: bool) -> TableCell:
+    if isinstance(number, Missing):
+        return text_cell("", number.reason)
+    return TableCell(text=quantity.format(number.value), note=_spread(number, quantity), best=best)
+
+
+def _judged_cell(judged: Judgement) -> TableCell:
+    if not isinstance(judged.constraint, Constraint):
+        return text_cell({"meets": "yes", "fails": "no", "unknown": ""}[judged.status], "")
+    if judged.number is None or isinstance(judged.number, Missing) or judged.margin is None:
+        return text_cell("", judged.number.reason if isinstance(judged.number, Missing) else "")
+    kept = "meets" if judged.status == "meets" else "fails"
+    note = f"{kept} by {margin_text(judged)}, {BASES[judged.number.basis]}"
+    note += "" if judged.sure else ", within its spread"
+    return TableCell(text=judged.constraint.quantity.format(judged.number.value), note=note)
+
+
+def margin_text(judged: Judgement) -> str:
+    """How far inside or outside of its limit a number lies."""
+    assert isinstance(judged.constraint, Constraint)
+    assert judged.margin is not None
+    if judged.constraint.quantity.kind == "share":
+        return f"{100 * abs(judged.margin):.1f} points"
+    return f"{abs(judged.margin):.0%}"
+
+
+def _blamed(blame: Blame, answer: Answer) -> str:
+    total = len(answer.ranking)
+    text = f'"{blame.constraint.text}" rules out {blame.ruled_out} of {total}'
+    if blame.without is not None and blame.nearest is not None:
+        text += f", {blame.alone} of them alone: the best of those is {_named(blame.without, answer)}"
+        judged = next(one for one in blame.nearest.judgements if one.constraint == blame.constraint)
+        if blame.nearest is not blame.without and judged.margin is not None:
+            text += f", and {_named(blame.nearest, answer)} misses it by least, by {margin_text(judged)}"
+    elif blame.ruled_out and not answer.fitting:
+        text += ", all of them together with another limit"
+    if blame.unknown:
+        text += f"; of {blame.unknown} it is not known"
+    return f"{text}."
+
+
+def _places(answer: Answer) -> Iterator[str]:
+    """That times of several machines stand beside each other."""
+    keys = {constraint.key for constraint in answer.question.constraints} | {answer.question.objective.key}
+    if not keys & {"train_time", "latency"}:
+        return
+    places = list(dict.fromkeys(one.choice.place for one in answer.ranking))
+    if len(places) > 1:
+        yield f"Times are of {joined(places)}: an hour of one is not an hour of the other."
+    else:
+        yield f"Times are of {joined(places)}, and yours may be others."
+
+
+def _failures(answer: Answer) -> Iterator[str]:
+    """Runs that failed are no choice, but a fact about a method."""
+    failed = [one.choice for one in answer.ranking if one.choice.failed]
+    if failed:
+        named = joined(f"{one.label} ({one.failed} of {one.failed + one.seeds})" for one in failed)
+        yield f"Seeds that failed: {named}."
+
+
+def _missing(answer: Answer) -> Iterator[str]:
+    """Why numbers are missing, each reason once, with what would produce them."""
+    seen: dict[tuple[str, str], list[str]] = {}
+    for one in answer.ranking:
+        found = [judged.number for judged in one.judgements if isinstance(judged.number, Missing)]
+        keys = [judged.constraint.key for judged in one.judgements if isinstance(judged.number, Missing)]
+        if isinstance(one.objective, Missing):
+            found, keys = [*found, one.objective], [*keys, answer.question.objective.key]
+        for key, missing in zip(keys, found, strict=True):
+            title = key.replace("_", " ")
+            reason = f"{missing.reason}; {missing.remedy}" if missing.remedy else missing.reason
+            titles = seen.setdefault((title, reason), [])
+            if one.choice.title not in titles:
+                titles.append(one.choice.title)
+    for (title, reason), titles in seen.items():
+        yield f"No {title} of {joined(titles)}: {reason}."
+
+
+def sentences(answer: Answer) -> Iterable[str]:
+    """Everything but the table."""
+    return (headline(answer), *details(answer))

@@ -1,0 +1,96 @@
+"""What the page's own recommender needs: the choices of the folder's records, and a field for each known quantity."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from onelip.bench.recommend.measured import measured_choices
+from onelip.bench.recommend.options import Choice, Known
+from onelip.bench.recommend.quantities import QUANTITIES, Kind, Quantity
+from onelip.bench.results import Records
+
+BATCH = 1
+"""Images inferred at a time."""
+
+_SCALES: dict[Kind, tuple[tuple[float, str], ...]] = {
+    "share": ((0.01, "%"),),
+    "ratio": ((1.0, "\u00d7"),),
+    "time": ((3600.0, "h"), (60.0, "min"), (1.0, "s"), (1e-3, "ms")),
+    "size": ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Field:
+    """A limit that can be set.
+
+    Attributes:
+        key: Of the quantity.
+        title: Of the quantity.
+        unit: In which the limit is written.
+        scale: Base units in one of these.
+        higher: Whether more is better, so that the limit is a lower one.
+    """
+
+    key: str
+    title: str
+    unit: str
+    scale: float
+    higher: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asking:
+    """The recommender of a page.
+
+    Attributes:
+        fields: What can be limited, and sought.
+        data: Titles of the data sets by their keys.
+        facts: The choices, as JSON that may stand in a page.
+    """
+
+    fields: tuple[Field, ...]
+    data: tuple[tuple[str, str], ...]
+    facts: str
+
+
+def asking(records: Records) -> Asking | None:
+    """The recommender of a folder; None where fewer than two networks could be chosen."""
+    choices = measured_choices(records, batch=BATCH, book=None)
+    if len(choices) < 2:
+        return None
+    titles = {run.data.name: run.data.title for run in records.train}
+    fields = tuple(field for quantity in QUANTITIES.values() if (field := _field(quantity, choices)) is not None)
+    names = list(dict.fromkeys(one.data for one in choices))
+    text = json.dumps([_facts(one) for one in choices], separators=(",", ":"), allow_nan=False)
+    return Asking(
+        fields=fields,
+        data=tuple((name, titles.get(name, name)) for name in names),
+        # Nothing of a foreign text may end the element that it stands in.
+        facts=text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"),
+    )
+
+
+def _field(quantity: Quantity, choices: Sequence[Choice]) -> Field | None:
+    found = [number.value for one in choices if isinstance(number := one.number(quantity.key), Known)]
+    if not found:
+        return None
+    scales = _SCALES[quantity.kind]
+    scale, unit = next((one for one in scales if median(found) >= one[0]), scales[-1])
+    title = quantity.title[0].upper() + quantity.title[1:]
+    return Field(key=quantity.key, title=title, unit=unit, scale=scale, higher=quantity.higher_is_better)
+
+
+def _facts(choice: Choice) -> dict[str, object]:
+    known = {key: number for key, number in choice.numbers.items() if isinstance(number, Known)}
+    return {
+        "method": choice.method,
+        "title": choice.title,
+        "label": choice.label,
+        "data": choice.data,
+        "orthogonal": choice.orthogonal,
+        "numbers": {key: [number.value, number.low, number.high] for key, number in known.items()},
+    }

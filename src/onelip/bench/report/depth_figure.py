@@ -1,0 +1,83 @@
+"""Networks layer by layer: how much of a batch's variance and of the loss's gradient is left where."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter
+
+from onelip.bench.depth import DepthRecord, ModuleRecord
+from onelip.bench.report.palette import Style
+from onelip.bench.report.rows import Group, Row
+from onelip.bench.report.svg import Drawing, drawing, drawn
+from onelip.bench.report.wording import joined
+
+_SIZE = (5.1, 5.0)
+_PANELS: tuple[tuple[str, Callable[[ModuleRecord], float | None]], ...] = (
+    ("variance of activations", lambda module: module.variance),
+    ("norm of the loss's gradient", lambda module: module.gradient),
+)
+
+
+def depth_drawing(group: Group, depths: Sequence[DepthRecord], look: Mapping[str, Style], name: str) -> Drawing | None:
+    """Both over the modules with weights, one line per method; None where no network of the group was diagnosed."""
+    found = [(row, depth) for row in group.rows if (depth := _of(row, depths)) is not None]
+    if not found:
+        return None
+    with drawing():
+        figure = Figure(figsize=_SIZE, layout="constrained")
+        panels = figure.subplots(len(_PANELS), 1, sharex=True)
+        for axes, (title, quantity) in zip(panels, _PANELS, strict=True):
+            for row, depth in reversed(found):
+                _draw(axes, depth, look[row.label], quantity)
+            axes.set(ylabel=title, yscale="log")
+            axes.yaxis.set_major_formatter(FuncFormatter(lambda mark, _: f"{mark:g}"))
+        panels[-1].set_xlabel("layer with weights")
+        handles = [
+            Line2D([], [], color=look[row.label].colour, dashes=look[row.label].dashes, label=row.label)
+            for row, _ in found
+        ]
+        figure.legend(handles=handles, loc="outside lower center", ncols=4, handlelength=2.4, columnspacing=1.2)
+        broken = [row.label for row, depth in found if any(one.broken for one in depth.modules)]
+        fault = f" Not 1-Lipschitz as measured: {joined(broken)}." if broken else ""
+        images = joined(sorted({str(depth.images) for _, depth in found}))
+        return drawn(
+            figure,
+            name,
+            f"Variance of the activations and norm of the gradient after each layer: {_said(found)}.",
+            title="Layer by layer",
+            caption=f"On {images} test images, after each layer with weights, of the first seed that was diagnosed. A "
+            f"1-Lipschitz layer cannot raise the variance; an orthogonal one keeps the gradient's norm.{fault}",
+        )
+
+
+def _of(row: Row, depths: Sequence[DepthRecord]) -> DepthRecord | None:
+    cells = [run.cell for run in row.runs]
+    return next((depth for cell in cells for depth in depths if depth.cell == cell), None)
+
+
+def _draw(axes: Axes, depth: DepthRecord, style: Style, quantity: Callable[[ModuleRecord], float | None]) -> None:
+    values = [quantity(module) for module in depth.modules if module.parametrised]
+    heights = [value if value else math.nan for value in values]
+    axes.plot(
+        range(1, len(heights) + 1),
+        heights,
+        color=style.colour,
+        dashes=style.dashes,
+        marker=style.marker,
+        markersize=3,
+        linewidth=1.2,
+    )
+
+
+def _said(found: Sequence[tuple[Row, DepthRecord]]) -> str:
+    parts = []
+    for row, depth in found:
+        own = [module for module in depth.modules if module.parametrised]
+        first, last = own[0].gradient, own[-1].gradient
+        parts.append(f"{row.label} gradient {first or 0:.2g} at the first and {last or 0:.2g} at the last layer")
+    return "; ".join(parts)

@@ -1,0 +1,167 @@
+(() => {
+  "use strict";
+
+  // Tables: a heading that is pressed sorts by its column; pressed again, the other way round.
+  const sortValue = (cell) => {
+    const text = cell.firstChild ? cell.firstChild.textContent.trim().replace(/,/g, "") : "";
+    const number = Number.parseFloat(text.replace("\u00d7", ""));
+    return Number.isNaN(number) ? text : number;
+  };
+  const compare = (one, other) => {
+    const numbers = [typeof one === "number", typeof other === "number"];
+    if (numbers[0] !== numbers[1]) return numbers[0] ? -1 : 1;
+    return numbers[0] ? one - other : one.localeCompare(other);
+  };
+  for (const table of document.querySelectorAll("table")) {
+    const body = table.tBodies[0];
+    const headings = [...table.tHead.rows[0].cells];
+    headings.forEach((heading, column) => {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.className = "sort";
+      while (heading.firstChild) button.append(heading.firstChild);
+      heading.append(button);
+      button.addEventListener("click", () => {
+        const upwards = heading.getAttribute("aria-sort") !== "ascending";
+        headings.forEach((other) => other.removeAttribute("aria-sort"));
+        heading.setAttribute("aria-sort", upwards ? "ascending" : "descending");
+        const lines = [...body.rows].map((row) => [sortValue(row.cells[column]), row]);
+        const isText = ([value]) => typeof value !== "number";
+        lines.sort((one, other) => {
+          // What has no number stays last, whichever way round.
+          if (isText(one) !== isText(other)) return isText(one) ? 1 : -1;
+          return (upwards ? 1 : -1) * compare(one[0], other[0]);
+        });
+        body.append(...lines.map(([, row]) => row));
+      });
+    });
+  }
+
+  // The recommender: the rules of `onelip recommend`, over the numbers in this page.
+  const source = document.getElementById("choices");
+  if (!source) return;
+  const choices = JSON.parse(source.textContent);
+  const form = document.getElementById("question");
+  const fields = new Map([...form.querySelectorAll("input[data-key]")].map((input) => [input.dataset.key, input]));
+  const higher = (key) => fields.get(key).dataset.higher === "true";
+  const shown = (key, value) => {
+    const { scale, unit } = fields.get(key).dataset;
+    const number = value / Number(scale);
+    return `${unit === "%" ? number.toFixed(1) : Number(number.toPrecision(3))} ${unit}`;
+  };
+
+  const limitsOf = () => {
+    const found = [];
+    for (const [key, input] of fields) {
+      const text = input.value.trim();
+      if (text !== "") found.push({ key, limit: Number(text) * Number(input.dataset.scale) });
+    }
+    return found;
+  };
+
+  const judge = (choice, { key, limit }) => {
+    const number = choice.numbers[key];
+    if (!number) return { key, status: "unknown", margin: null };
+    const sign = higher(key) ? 1 : -1;
+    const margin = limit ? (sign * (number[0] - limit)) / limit : number[0];
+    return { key, status: margin >= 0 ? "meets" : "fails", margin };
+  };
+
+  const order = { meets: 0, unknown: 1, fails: 2 };
+
+  const answer = (objective, limits, orthogonal, data) => {
+    const sign = higher(objective) ? -1 : 1;
+    const ranked = choices
+      .filter((choice) => choice.data === data)
+      .map((choice) => {
+        const judged = limits.map((limit) => judge(choice, limit));
+        if (orthogonal) {
+          const status = choice.orthogonal === null ? "unknown" : choice.orthogonal ? "meets" : "fails";
+          judged.push({ key: "orthogonal", status, margin: null });
+        }
+        const sought = choice.numbers[objective];
+        const found = new Set(judged.map((one) => one.status));
+        if (!sought) found.add("unknown");
+        const status = found.has("fails") ? "fails" : found.has("unknown") ? "unknown" : "meets";
+        const failed = judged.filter((one) => one.status === "fails").length;
+        return { choice, judged, sought, status, failed };
+      });
+    const place = (one) => (one.sought ? sign * one.sought[0] : Infinity);
+    ranked.sort(
+      (one, other) =>
+        order[one.status] - order[other.status] ||
+        one.failed - other.failed ||
+        place(one) - place(other) ||
+        one.choice.label.localeCompare(other.choice.label),
+    );
+    return ranked;
+  };
+
+  const apart = (objective, one, other) =>
+    higher(objective) ? one.sought[1] > other.sought[2] : one.sought[2] < other.sought[1];
+
+  const headline = (objective, ranked) => {
+    const fitting = ranked.filter((one) => one.status === "meets");
+    const named = (one) => `${one.choice.label} (${shown(objective, one.sought[0])})`;
+    if (!fitting.length) {
+      return ranked.some((one) => one.status === "unknown")
+        ? "Nothing is known to meet everything."
+        : "Nothing meets everything.";
+    }
+    const best = fitting[0];
+    const seen = new Set([best.choice.method]);
+    const tied = fitting.filter((one) => {
+      if (seen.has(one.choice.method)) return false;
+      seen.add(one.choice.method);
+      return !apart(objective, best, one);
+    });
+    if (!tied.length) return `Take ${named(best)}.`;
+    return `${named(best)} comes first, but the data do not tell it apart from ${tied.map(named).join(", ")}.`;
+  };
+
+  const words = { meets: "meets all", unknown: "not all known", fails: "fails" };
+  const body = document.getElementById("ranking").tBodies[0];
+  const said = document.getElementById("answer");
+
+  const show = () => {
+    const wrong = [...fields.values()].find((input) => !input.checkValidity());
+    if (wrong) {
+      said.textContent = `${wrong.dataset.title}: a number is needed here.`;
+      return;
+    }
+    const objective = form.elements.objective.value;
+    const limits = limitsOf();
+    const ranked = answer(objective, limits, form.elements.orthogonal.checked, form.elements.data.value);
+    said.textContent = headline(objective, ranked);
+    body.replaceChildren(
+      ...ranked.map((one) => {
+        const row = document.createElement("tr");
+        if (one.status === "fails") row.className = "yardstick";
+        const cell = (text, kind = "td") => {
+          const made = document.createElement(kind);
+          made.textContent = text;
+          row.append(made);
+          return made;
+        };
+        cell(one.choice.label, "th").scope = "row";
+        cell(one.sought ? shown(objective, one.sought[0]) : "\u2014").className = "number";
+        const notes = one.judged.map((judged) => {
+          if (judged.key === "orthogonal") return judged.status === "meets" ? "keeps norms" : "keeps no norms";
+          const field = fields.get(judged.key).dataset;
+          if (judged.margin === null) return `${field.title} not known`;
+          const value = shown(judged.key, one.choice.numbers[judged.key][0]);
+          return `${field.title} ${value}, ${judged.status} by ${Math.round(100 * Math.abs(judged.margin))}%`;
+        });
+        cell(notes.join("; ") || "\u2014");
+        cell(words[one.status]);
+        row.dataset.method = one.choice.method;
+        row.dataset.status = one.status;
+        return row;
+      }),
+    );
+  };
+  form.addEventListener("input", show);
+  form.addEventListener("submit", (event) => event.preventDefault());
+  form.addEventListener("reset", () => setTimeout(show));
+  show();
+})();

@@ -1,0 +1,320 @@
+"""What theory says that a layer costs: formulas, their orders and their numbers, beside the published ones.
+
+A formula is a text such as "2C + c^3 (2k-1)^2": sums and products of b images, their side s, c channels, the kernel's
+side k and iterations t, and of C = b s^2 c^2 k^2, M = b s^2 c and P = c^2 k^2 (Table 1 of "1-Lipschitz Layers
+Compared", Prach et al., CVPR 2024, arXiv 2311.16833).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cache, partial
+
+import sympy
+from sympy.parsing.sympy_parser import (
+    convert_xor,
+    implicit_multiplication,
+    parse_expr,
+    standard_transformations,
+)
+
+from onelip.bench import published
+from onelip.bench.published.rows import Complexity
+from onelip.bench.records import PaddingChoice
+from onelip.bench.selection import yardstick
+from onelip.cost import ConvShape, Cost, Theory
+from onelip.linalg.conv import Image
+from onelip.method import Method
+
+SYMBOLS: Mapping[str, sympy.Symbol] = {
+    name: sympy.Symbol(name, positive=True) for name in ("b", "s", "c", "k", "t", "t1", "t2")
+}
+_b, _s, _c, _k = (SYMBOLS[name] for name in "bsck")
+ABBREVIATIONS: Mapping[str, sympy.Expr] = {
+    "C": _b * _s**2 * _c**2 * _k**2,
+    "M": _b * _s**2 * _c,
+    "P": _c**2 * _k**2,
+}
+NONE = "-"
+"""The published table's sign for nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quantity:
+    """One number of a layer's cost.
+
+    Attributes:
+        key: In JSON.
+        title: In tables.
+        ours: The name of its formula in `Theory`.
+        theirs: The name of its formula in `Complexity`; empty where nothing was published.
+        memory: Whether it is numbers in memory, and not multiply-accumulates.
+    """
+
+    key: str
+    title: str
+    ours: str
+    theirs: str = ""
+    memory: bool = False
+
+    def of(self, cost: Cost) -> int:
+        """The exact number."""
+        if not self.memory:
+            return int(getattr(cost, self.ours))
+        return int(getattr(cost.memory, self.ours.removesuffix("_memory")))
+
+
+QUANTITIES = (
+    Quantity(key="training_macs", title="Forward pass, training", ours="training", theirs="input_macs"),
+    Quantity(key="inference_macs", title="Forward pass, inference", ours="inference", theirs="input_macs"),
+    Quantity(key="construction_macs", title="Construction", ours="construction", theirs="parameter_macs"),
+    Quantity(
+        key="training_numbers",
+        title="Kept of the forward pass",
+        ours="training_memory",
+        theirs="input_memory",
+        memory=True,
+    ),
+    Quantity(
+        key="construction_numbers",
+        title="Kept of the construction",
+        ours="construction_memory",
+        theirs="parameter_memory",
+        memory=True,
+    ),
+    Quantity(key="inference_numbers", title="Peak of inference", ours="inference_memory", memory=True),
+    Quantity(key="weights_numbers", title="Weights for inference", ours="weights_memory", memory=True),
+)
+
+
+@cache
+def formula(text: str) -> sympy.Expr:
+    """The formula of a text; abbreviations are written out.
+
+    >>> formula("2C + c^2")
+    2*b*c**2*k**2*s**2 + c**2
+    """
+    if text == NONE:
+        return sympy.Integer(0)
+    rules = (*standard_transformations, implicit_multiplication, convert_xor)
+    # Texts are those of this package and of modules that the user has imported.
+    found = parse_expr(text, local_dict={**SYMBOLS, **ABBREVIATIONS}, transformations=rules)
+    return sympy.expand(found)
+
+
+def order(text: str) -> str:
+    """The terms that no other dominates, without their constants.
+
+    >>> order("3 c^3 k^2 + 9 c^3 + 2M")
+    'O(b s^2 c + c^3 k^2)'
+    """
+    terms = [_powers(term) for term in formula(text).as_ordered_terms() if term != 0]
+    alone = [one for one in dict.fromkeys(terms) if not any(_dominates(other, one) for other in terms if other != one)]
+    return f"O({' + '.join(map(_written, alone)) or '0'})"
+
+
+def exponents(text: str) -> dict[str, int]:
+    """The highest power of every symbol."""
+    terms = [dict(_powers(term)) for term in formula(text).as_ordered_terms()]
+    return {name: max(term.get(name, 0) for term in terms) for name in SYMBOLS}
+
+
+def value(text: str, shape: ConvShape, iterations: Mapping[str, int] | None = None) -> float:
+    """What a formula says of a layer; of an image that is no square, with the side of a square of as many pixels.
+
+    The channels are those of the larger side.
+    """
+    numbers = {
+        "b": shape.batch,
+        "s": math.sqrt(shape.height * shape.width),
+        "c": shape.channels,
+        "k": shape.kernel_size,
+        **(iterations or {}),
+    }
+    return float(formula(text).subs({SYMBOLS[name]: number for name, number in numbers.items()}))
+
+
+def _powers(term: sympy.Expr) -> tuple[tuple[str, int], ...]:
+    """The symbols of a product with their powers."""
+    powers = term.as_powers_dict()
+    return tuple((name, int(powers[symbol])) for name, symbol in SYMBOLS.items() if symbol in powers)
+
+
+def _dominates(one: tuple[tuple[str, int], ...], other: tuple[tuple[str, int], ...]) -> bool:
+    """Whether a term has every symbol of another at least as often."""
+    mine = dict(one)
+    return all(mine.get(name, 0) >= power for name, power in other)
+
+
+def _written(powers: tuple[tuple[str, int], ...]) -> str:
+    return " ".join(name if power == 1 else f"{name}^{power}" for name, power in powers) or "1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One quantity of one method at one shape.
+
+    Attributes:
+        formula: Leading terms of ours; empty where the method says none.
+        order: Of ours.
+        number: Exactly.
+        ratio: To the unconstrained convolution of the same shape and padding; None where that takes nothing.
+        published: The published formula; empty where there is none.
+        published_order: Of that.
+        published_number: What it says of the shape.
+    """
+
+    quantity: Quantity
+    formula: str
+    order: str
+    number: int
+    ratio: float | None
+    published: str
+    published_order: str
+    published_number: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sheet:
+    """All quantities of one method at one shape, and why they are not as published."""
+
+    method: Method
+    shape: ConvShape
+    entries: tuple[Entry, ...]
+    departs: str
+
+    def as_json(self) -> dict[str, object]:
+        """For a script; numbers are exact but for those of published formulas."""
+        return {
+            "method": self.method.name,
+            "title": self.method.title,
+            "shape": asdict(self.shape),
+            "departs": self.departs,
+            "costs": {
+                one.quantity.key: {key: value for key, value in asdict(one).items() if key != "quantity"}
+                for one in self.entries
+            },
+        }
+
+
+def sheets(
+    methods: Sequence[Method],
+    *,
+    batch: int,
+    image: Image,
+    channels: tuple[int, int],
+    kernel_size: int,
+    padding: PaddingChoice,
+) -> tuple[Sheet, ...]:
+    """What theory says of a layer of each method.
+
+    Args:
+        methods: Whose layers.
+        batch: Images.
+        image: Height and width.
+        channels: Inputs and outputs.
+        kernel_size: Side of the kernel.
+        padding: "paper" for each method's own.
+
+    Raises:
+        UnsupportedShapeError: There is no such layer.
+    """
+    made = []
+    for method in methods:
+        shape = ConvShape(
+            batch=batch,
+            height=image[0],
+            width=image[1],
+            in_channels=channels[0],
+            out_channels=channels[1],
+            kernel_size=kernel_size,
+            padding=method.padding if padding == "paper" else padding,
+        )
+        method.conv2d(*channels, kernel_size, device="meta")  # says what is wrong with the shape
+        made.append(sheet(method, shape, yardstick(methods)))
+    return tuple(made)
+
+
+def sheet(method: Method, shape: ConvShape, unconstrained: Method) -> Sheet:
+    """What theory says of one method.
+
+    Args:
+        method: Whose layer.
+        shape: The layer's shape.
+        unconstrained: What its costs are compared with.
+    """
+    theory, theirs = method.theory, complexity(method)
+    cost, plain = method.cost(shape), unconstrained.cost(shape)
+    entries = tuple(
+        _entry(
+            quantity,
+            "" if theory is None else str(getattr(theory, quantity.ours)),
+            "" if theirs is None or not quantity.theirs else str(getattr(theirs, quantity.theirs)),
+            numbers=(quantity.of(cost), quantity.of(plain)),
+            published=None if theirs is None else partial(value, shape=shape, iterations=_iterations(quantity, theory)),
+        )
+        for quantity in QUANTITIES
+    )
+    return Sheet(method=method, shape=shape, entries=entries, departs="" if theory is None else theory.departs)
+
+
+def complexity(method: Method) -> Complexity | None:
+    """The published row of a method."""
+    return next((row for row in published.complexity() if row.method == method.name), None)
+
+
+def _entry(
+    quantity: Quantity,
+    ours: str,
+    theirs: str,
+    *,
+    numbers: tuple[int, int],
+    published: Callable[[str], float] | None,
+) -> Entry:
+    number, of_plain = numbers
+    return Entry(
+        quantity=quantity,
+        formula=ours,
+        order=order(ours) if ours else "",
+        number=number,
+        ratio=number / of_plain if of_plain else None,
+        published=theirs,
+        published_order=order(theirs) if theirs else "",
+        published_number=published(theirs) if published is not None and theirs else None,
+    )
+
+
+def _iterations(quantity: Quantity, theory: Theory | None) -> dict[str, int]:
+    """What t, t1 and t2 of the published table are."""
+    if theory is None:
+        return {}
+    return dict(theory.inference_iterations if quantity.ours == "inference" else theory.iterations)
+
+
+RESOLUTIONS = (32, 256)
+"""Sides between which constructions are compared."""
+
+
+def resolution_sentence(methods: Sequence[Method]) -> str:
+    """How much of a training step constructions are on small and on large images, by formula."""
+    said = [
+        f"{method.title} {_construction_share(method, RESOLUTIONS[0]):.1%} and "
+        f"{_construction_share(method, RESOLUTIONS[1]):.1%}"
+        for method in methods
+        if method.traits.constrained
+    ]
+    return (
+        "The share of the construction in the multiply-accumulates of a training step, by formula, for a layer of 64 "
+        f"channels with 3x3 kernels and 32 images of side {RESOLUTIONS[0]} and {RESOLUTIONS[1]}: {', '.join(said)}. "
+        "What is computed on kernels is the same for all images; what is computed per frequency grows with them."
+    )
+
+
+def _construction_share(method: Method, side: int) -> float:
+    shape = ConvShape(
+        batch=32, height=side, width=side, in_channels=64, out_channels=64, kernel_size=3, padding=method.padding
+    )
+    cost = method.cost(shape)
+    return cost.construction / (cost.training + cost.construction)

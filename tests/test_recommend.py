@@ -1,0 +1,422 @@
+"""The recommender: how constraints are read and judged, what is ranked first, and what it says where nothing fits."""
+
+import json
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from onelip import METHODS
+from onelip.bench import published
+from onelip.bench.recommend import words
+from onelip.bench.recommend.answer import ALWAYS_WEIGHED, Constraint, Orthogonal, Question, answer
+from onelip.bench.recommend.from_paper import published_choices
+from onelip.bench.recommend.measured import measured_choices
+from onelip.bench.recommend.options import Choice, Known, Missing
+from onelip.bench.recommend.quantities import QUANTITIES, quantity_named
+from onelip.bench.results import Records
+from onelip.bench.theory_costs import Formulas, method_facts
+from onelip.cli import app
+from onelip.errors import OnelipError, UnknownNameError
+
+
+def onelip(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "value"),
+    [
+        ("train_time", "2h", 7200),
+        ("train_time", "1.5 d", 129_600),
+        ("latency", "5ms", 0.005),
+        ("latency", "90 s", 90),
+        ("train_memory", "8GB", 8e9),
+        ("train_memory", "8GiB", 8 * 2**30),
+        ("inference_memory", "200mb", 2e8),
+        ("accuracy", "0.7", 0.7),
+        ("cra36", "66.3%", 0.663),
+        ("latency_ratio", "1.05", 1.05),
+        ("latency_ratio", "2x", 2.0),
+    ],
+)
+def test_limits_are_read_with_their_units(key, text, value):
+    assert QUANTITIES[key].read(text) == pytest.approx(value)
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "message"),
+    [
+        ("latency", "5 parsec", "--max-latency '5 parsec' is not allowed; give a time such as 5ms"),
+        ("latency", "5", "give a time"),
+        ("train_memory", "8h", "give a size such as 200MB"),
+        ("accuracy", "70", "did you mean 70%?"),
+        ("accuracy", "170%", "give a share"),
+        ("cra36", "-1%", "give a share"),
+        ("train_time", "0s", "rules out everything"),
+        ("train_time", "1e400h", "give a time"),
+        ("latency_ratio", "nan", "give a multiple"),
+        ("train_memory", "", "give a size"),
+    ],
+)
+def test_what_is_no_limit_is_refused(key, text, message):
+    with pytest.raises(OnelipError, match=message.replace("(", r"\(").replace("?", r"\?")):
+        QUANTITIES[key].read(text)
+
+
+def test_quantities_are_found_as_people_write_them():
+    assert quantity_named("CRA-36") is quantity_named("cra_36") is QUANTITIES["cra36"]
+    assert quantity_named("train-time") is QUANTITIES["train_time"]
+    with pytest.raises(UnknownNameError, match="did you mean accuracy"):
+        quantity_named("acuracy")
+
+
+def known(value, spread=0.0):
+    return Known(value=value, low=value - spread, high=value + spread, basis="measured", evidence="a test")
+
+
+def choice(method, *, size="XS", orthogonal=False, budget="2h", **numbers):
+    found = {key: number if isinstance(number, Known | Missing) else known(number) for key, number in numbers.items()}
+    facts = {"kernel_size": 3, "padding": "zeros", "data": "digits", "place": "here", "source": "measured"}
+    return Choice(
+        method=method,
+        title=method.upper(),
+        size=size,
+        orthogonal=orthogonal,
+        budget=budget,
+        images=100,
+        seeds=1,
+        records=("record",),
+        numbers=found,
+        **facts,
+    )
+
+
+def limit(key, value):
+    return Constraint(quantity=QUANTITIES[key], limit=value)
+
+
+CRA = QUANTITIES["cra36"]
+
+
+def test_what_meets_everything_comes_first_then_what_is_not_known_then_what_fails():
+    slow = choice("slow", cra36=0.9, latency=0.02)
+    dark = choice("dark", cra36=0.8, latency=Missing(reason="not measured", remedy="onelip measure"))
+    good = choice("good", cra36=0.5, latency=0.01)
+    better = choice("better", cra36=0.6, latency=0.009)
+    said = answer(Question(objective=CRA, constraints=(limit("latency", 0.01),)), [slow, dark, good, better])
+    assert [one.choice.method for one in said.ranking] == ["better", "good", "dark", "slow"]
+    assert [one.status for one in said.ranking] == ["meets", "meets", "unknown", "fails"]
+    margins = {one.choice.method: one.judgements[0].margin for one in said.ranking}
+    assert margins == {
+        "better": pytest.approx(0.1),
+        "good": pytest.approx(0.0),
+        "dark": None,
+        "slow": pytest.approx(-1.0),
+    }
+    assert "Take BETTER" in words.headline(said)
+    assert any("No latency of DARK: not measured; onelip measure." in line for line in words.details(said))
+
+
+def test_a_lower_limit_is_kept_from_above():
+    said = answer(
+        Question(objective=QUANTITIES["latency"], constraints=(limit("accuracy", 0.7),)),
+        [choice("low", accuracy=0.69, latency=1.0), choice("high", accuracy=0.77, latency=2.0)],
+    )
+    assert [one.choice.method for one in said.ranking] == ["high", "low"]
+    assert said.ranking[0].judgements[0].margin == pytest.approx(0.07), "shares differ by points"
+
+
+def test_a_spread_beyond_the_limit_is_said():
+    said = answer(
+        Question(objective=CRA, constraints=(limit("latency", 1.0),)),
+        [choice("near", cra36=0.5, latency=known(0.9, 0.2)), choice("far", cra36=0.4, latency=known(0.5, 0.2))],
+    )
+    assert [one.judgements[0].sure for one in said.ranking] == [False, True]
+    assert any("the spread reaches beyond" in line for line in words.details(said))
+
+
+def test_the_data_decide_only_where_spreads_do_not_touch():
+    tied = answer(Question(objective=CRA), [choice("a", cra36=known(0.5, 0.02)), choice("b", cra36=known(0.47, 0.02))])
+    assert [one.choice.method for one in tied.tied] == ["a", "b"]
+    assert "do not tell it apart from B" in words.headline(tied)
+    apart = answer(Question(objective=CRA), [choice("a", cra36=known(0.5, 0.01)), choice("b", cra36=known(0.47, 0.01))])
+    assert [one.choice.method for one in apart.tied] == ["a"]
+    assert words.facts(apart)["decided"]
+
+
+def test_gradient_norms_are_a_matter_of_the_method():
+    unknown = replace(choice("c", cra36=0.9), orthogonal=None)
+    said = answer(
+        Question(objective=CRA, constraints=(Orthogonal(),)),
+        [choice("a", cra36=0.6), choice("b", cra36=0.5, orthogonal=True), unknown],
+    )
+    assert [(one.choice.method, one.status) for one in said.ranking] == [
+        ("b", "meets"),
+        ("c", "unknown"),
+        ("a", "fails"),
+    ]
+
+
+def test_contradictory_limits_say_which_one_rules_out_what():
+    said = answer(
+        Question(objective=CRA, constraints=(limit("latency", 0.01), limit("accuracy", 0.75))),
+        [
+            choice("fast", cra36=0.5, latency=0.005, accuracy=0.7),
+            choice("good", cra36=0.6, latency=0.02, accuracy=0.8),
+            choice("best", cra36=0.7, latency=0.03, accuracy=0.8),
+            choice("poor", cra36=0.2, latency=0.03, accuracy=0.5),
+        ],
+    )
+    assert words.headline(said) == "Nothing meets everything."
+    by_latency, by_accuracy = said.blames
+    assert (by_latency.ruled_out, by_latency.alone, by_latency.without.choice.method) == (3, 2, "best")
+    assert (by_accuracy.ruled_out, by_accuracy.alone, by_accuracy.without.choice.method) == (2, 1, "fast")
+    assert by_latency.nearest.choice.method == "good", "it misses the limit by least"
+    said = " ".join(words.details(said))
+    assert "2 of them alone: the best of those is BEST XS" in said
+    assert "GOOD XS, 2h (CRA 36 60.0 %, measured) misses it by least, by 100%" in said
+
+
+def test_limits_that_only_together_rule_everything_out_say_so():
+    both = [limit("latency", 0.01), limit("accuracy", 0.75)]
+    said = answer(Question(objective=CRA, constraints=tuple(both)), [choice("a", cra36=0.5, latency=1.0, accuracy=0.1)])
+    assert sum("together with another limit" in line for line in words.details(said)) == 2
+
+
+def test_times_of_different_places_are_not_weighed_against_each_other():
+    here = choice("here", cra36=0.3, train_time=600.0)
+    there = replace(choice("there", cra36=0.6, train_time=500.0), place="elsewhere")
+    said = answer(Question(objective=CRA, constraints=(limit("train_time", 1000.0),)), [here, there])
+    assert all(one.on_front for one in said.ranking)
+    assert any("an hour of one is not an hour of the other" in line for line in words.details(said))
+
+
+def test_failed_seeds_are_said():
+    said = answer(Question(objective=CRA), [replace(choice("a", cra36=0.5), failed=2)])
+    assert "Seeds that failed: A XS, 2h (2 of 3)." in list(words.details(said))
+
+
+numbers = st.floats(0.01, 1.0)
+
+
+@given(
+    st.lists(st.tuples(numbers, numbers, numbers), min_size=1, max_size=12),
+    st.tuples(numbers, numbers),
+)
+def test_rankings_and_fronts_keep_their_laws(points, limits):
+    choices = [
+        choice(f"m{index}", cra36=cra, train_time=time, train_memory=memory)
+        for index, (cra, time, memory) in enumerate(points)
+    ]
+    constraints = (limit("train_time", limits[0]), limit("train_memory", limits[1]))
+    said = answer(Question(objective=CRA, constraints=constraints), choices)
+    assert {one.choice.method for one in said.ranking} == {one.method for one in choices}
+    statuses = [one.status for one in said.ranking]
+    assert statuses == sorted(statuses, key=["meets", "unknown", "fails"].index)
+    values = [one.objective.value for one in said.fitting]
+    assert values == sorted(values, reverse=True)
+    for one in said.ranking:
+        assert (one.status == "meets") == all(judged.margin >= 0 for judged in one.judgements)
+    keys = {*ALWAYS_WEIGHED, "train_memory"}
+    signs = {key: 1 if QUANTITIES[key].higher_is_better else -1 for key in keys}
+
+    def merits(one):
+        return [signs[key] * one.choice.number(key).value for key in sorted(keys)]
+
+    front = [merits(one) for one in said.ranking if one.on_front]
+    assert front
+    for one in said.ranking:
+        beaten = any(
+            other != merits(one) and all(a >= b for a, b in zip(other, merits(one), strict=True)) for other in front
+        )
+        assert one.on_front != beaten
+
+
+PAPER = published.paper()
+
+
+def of_paper(paper=PAPER, *, batch=1, complexity=None, book=None, image=None):
+    facts = method_facts(METHODS.values())
+    rows = published.complexity() if complexity is None else complexity
+    return published_choices(paper, rows, facts, batch=batch, image=image, book=book)
+
+
+def first(*constraints, data="cifar10", objective=CRA, paper=PAPER, **options):
+    said = answer(
+        Question(objective=objective, constraints=constraints),
+        [one for one in of_paper(paper, **options) if one.data == data],
+    )
+    return said.fitting[0].choice
+
+
+def with_changed(**changes):
+    """The paper's tables with other certified accuracies: method and size, and by how many points."""
+
+    def changed(row):
+        points = changes.get(f"{row.method}_{row.size}", 0)
+        return row.model_copy(update={"cra36": row.cra36 + points})
+
+    return replace(PAPER, accuracy=tuple(map(changed, PAPER.accuracy)))
+
+
+class TestGuidelines:
+    """What the paper concludes, from its tables alone; and where the tables say otherwise, otherwise."""
+
+    def test_with_plentiful_compute_soc(self):
+        best = first()
+        assert (best.method, best.size, best.budget) == ("soc", "M", "24h")
+        assert first(paper=with_changed(soc_M=-9, soc_L=-9)).method == "cpl"
+
+    def test_within_two_hours_cpl(self):
+        best = first(limit("train_time", 7200))
+        assert (best.method, best.size) == ("cpl", "M")
+        assert first(limit("train_time", 7200), paper=with_changed(aol_S=9)).method == "aol"
+
+    def test_without_overhead_in_inference_aol_or_bcop(self):
+        said = answer(
+            Question(objective=CRA, constraints=(limit("latency_ratio", 1.05),)),
+            [one for one in of_paper() if one.data == "cifar10"],
+        )
+        assert {one.choice.method for one in said.fitting} == {"aol", "bcop"}
+        assert {one.choice.method for one in said.tied} == {"aol", "bcop"}, "by the test images they are the same"
+        assert all(one.judgements[0].number.basis == "theory" for one in said.ranking if one.status != "unknown")
+        assert {one.choice.method for one in said.ranking if one.status == "unknown"} == {"bnb", "cayley", "lot"}
+        assert {one.choice.method for one in said.ranking if one.status == "fails"} == {"cpl", "sll", "soc"}
+
+    def test_the_table_of_operations_decides_over_inference(self):
+        swapped = {"aol": "cpl", "cpl": "aol"}
+        rows = [
+            row.model_copy(update={"method": swapped.get(row.method, row.method)}) for row in published.complexity()
+        ]
+        assert first(limit("latency_ratio", 1.05), complexity=rows).method == "cpl"
+
+    def test_what_the_logs_say_of_budgets_is_part_of_the_spread(self):
+        best = first()
+        assert best.number("train_time").value == 24 * 3600
+        assert best.number("train_time").high == pytest.approx(88.87 * 3600)
+
+    def test_where_gradients_must_keep_their_norm_soc(self):
+        assert first(Orthogonal()).method == "soc"
+        assert first(Orthogonal(), limit("train_time", 7200)).method == "soc"
+        assert first(Orthogonal(), paper=with_changed(soc_M=-9, soc_L=-9, soc_S=-9, soc_XS=-9)).method == "lot"
+
+    def test_two_hours_on_a_card_of_eight_gigabytes(self):
+        book = Formulas(tuple(METHODS.values()))
+        best = first(limit("train_time", 7200), limit("train_memory", 8e9), book=book)
+        assert best.method == "cpl"
+        assert best.number("train_memory").basis == "theory"
+        small = first(limit("train_time", 7200), limit("train_memory", 5e8), book=book)
+        assert small.size == "XS"
+
+    def test_kernels_of_one_pixel_never_come_first(self):
+        for hours in (2, 10, 24):
+            assert first(limit("train_time", 3600 * hours)).kernel_size == 3
+
+    def test_for_other_images_training_times_are_not_known_and_costs_are_by_formula(self):
+        book = Formulas(tuple(METHODS.values()))
+        found = [one for one in of_paper(book=book, image=(3, 128, 128)) if one.data == "tiny_imagenet"]
+        assert {type(one.number("train_time")) for one in found} == {Missing}
+        assert {one.number("train_step_ratio").basis for one in found} == {"theory"}
+
+
+def test_our_records_are_choices_with_what_was_measured(sample_records):
+    records = Records(
+        train=tuple(sample_records.train_record(name, seed=seed) for name in ("aol", "cpl") for seed in (0, 1)),
+        cost=(sample_records.cost_record(),),
+    )
+    found = {one.method: one for one in measured_choices(records, batch=1, book=None)}
+    assert set(found) == {"aol", "cpl"}
+    aol = found["aol"]
+    assert (aol.seeds, aol.source, aol.data) == (2, "measured", "digits")
+    assert aol.number("latency").basis == "measured"
+    assert isinstance(aol.number("inference_memory"), Missing)
+    assert "onelip measure" in aol.number("inference_memory").remedy
+    cost = records.cost[0]
+    whole = {one.method: one for one in measured_choices(records, batch=cost.batch_size, book=None)}
+    assert whole["aol"].number("inference_memory").value > 0
+    other = {one.method: one for one in measured_choices(records, batch=7, book=None)}
+    assert "not of 7" in other["aol"].number("latency").reason
+    by_formula = {one.method: one for one in measured_choices(records, batch=7, book=Formulas(tuple(METHODS.values())))}
+    assert by_formula["aol"].number("inference_memory").basis == "theory"
+
+
+def test_the_command_answers_for_scripts():
+    found = onelip("recommend", "--records", "published", "--max-train-time", "2h", "--json")
+    assert found.exit_code == 0, found.stderr
+    said = json.loads(found.stdout)
+    best = said["ranking"][0]
+    assert (best["method"], best["size"], best["status"]) == ("cpl", "M", "meets")
+    assert best["meets"] == ["train_time"]
+    assert best["fails"] == []
+    assert best["judgements"]["train_time"]["margin"] == 0
+    assert said["front"]
+    last = said["ranking"][-1]
+    assert last["fails"] == ["train_time"]
+
+
+@pytest.mark.parametrize("how", [(), ("--markdown",), ("--all",)])
+def test_the_command_answers_for_people(how):
+    found = onelip("recommend", "--records", "published", "--max-latency-ratio", "1.05", *how)
+    assert found.exit_code == 0, found.stderr
+    plain = " ".join(found.stdout.replace("\\", "").split())
+    assert "but the data do not tell it apart from" in plain
+    assert "rules out" in plain
+    assert "by theory" in plain
+    assert "Table 1 has operations of another kind" in plain
+
+
+def test_records_of_ones_own_are_read(sample_records, here):
+    sample_records.write(here / "mine", *(sample_records.train_record(name) for name in ("aol", "cpl")))
+    found = onelip("recommend", "mine", "--records", "measured", "--json")
+    assert found.exit_code == 0, found.stderr
+    assert {row["source"] for row in json.loads(found.stdout)["ranking"]} == {"measured"}
+    limited = onelip("recommend", "mine", "--records", "measured", "--max-latency", "5ms")
+    assert limited.exit_code == 1
+    assert "Nothing is known to meet everything" in " ".join(limited.stdout.split())
+    assert "onelip measure" in " ".join(limited.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--max-latency", "5 parsec"), "--max-latency '5 parsec' is not allowed"),
+        (("--min-accuracy", "70"), "did you mean 70%?"),
+        (("--maximise", "speed"), "'speed' is not one of accuracy"),
+        (("--maximise", "latency"), "write --minimise latency"),
+        (("--minimise", "cra36"), "write --maximise cra36"),
+        (("--maximise", "cra36", "--minimise", "latency"), "exclude each other"),
+        (("--records", "ours"), "records 'ours' is not one of both, measured, published"),
+        (("--records", "measured"), "there is no folder results"),
+        (("nowhere",), "nowhere does not exist"),
+        (("--data", "imagenette"), "no network was trained on 'imagenette'; there are cifar10"),
+        (("--sizes", "XXL"), "no network of size XXL; there are"),
+        (("--sizes", "7"), "no network of size 7"),
+        (("--methods", "cplx"), "did you mean cpl"),
+        (("--image", "big"), "--image 'big' is not allowed"),
+        (("--image", "32x48"), "takes square images"),
+        (("--image", "100"), "square images of side 8, 16"),
+        (("--json", "--markdown"), "exclude each other"),
+    ],
+)
+def test_wrong_questions_are_refused(arguments, message):
+    refused = onelip("recommend", *arguments)
+    assert refused.exit_code == 2, refused.stdout
+    assert message in refused.stderr
+
+
+def test_nothing_fits_is_no_success():
+    found = onelip("recommend", "--records", "published", "--min-accuracy", "0.9", "--max-train-time", "2h")
+    assert found.exit_code == 1
+    said = " ".join(found.stdout.split())
+    assert "Nothing meets everything." in said
+    assert '"accuracy \u2265 90.0 %" rules out' in said
