@@ -217,7 +217,9 @@ def test_ctrl_c_and_resume(tmp_path, monkeypatch):
     command = ("train", "--method", "aol", "--size", "4", "--budget", "100000epochs", "--out", str(run))
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     program = [sys.executable, "-m", "onelip", *command]
-    with subprocess.Popen(program, env=environment, text=True, stderr=subprocess.PIPE) as process:
+    # A job in the background of a shell is born deaf to Ctrl-C.
+    hears = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
+    with subprocess.Popen(program, env=environment, text=True, stderr=subprocess.PIPE, **hears) as process:
         try:
             while not (run / RUN_NAME).exists():
                 assert process.poll() is None

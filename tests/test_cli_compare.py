@@ -87,7 +87,9 @@ def started(*arguments, folder):
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "onelip", *arguments]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen(command, cwd=folder, env=environment, text=True, **pipes) as process:
+    # A job in the background of a shell is born deaf to Ctrl-C.
+    hears = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
+    with subprocess.Popen(command, cwd=folder, env=environment, text=True, **pipes, **hears) as process:
         try:
             yield process
         finally:

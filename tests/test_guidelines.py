@@ -42,7 +42,7 @@ def test_the_papers_guidelines_follow_from_its_numbers():
     for data in ("cifar10", "cifar100"):
         assert found["compute", data].answer.fitting[0].choice.method == "soc"
         assert found["compute", data].agreement == "leans", "CPL is within the spread"
-    assert found["inference", "cifar10"].agreement == "agrees"
+    assert found["inference", "cifar10"].agreement == "agrees_so_far", "LOT certifies more, and its time is not known"
     assert found["compute", "tiny_imagenet"].agreement == "undecided", "LOT comes first there, by less than the spread"
 
 

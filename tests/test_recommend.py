@@ -53,6 +53,14 @@ def test_limits_are_read_with_their_units(key, text, value):
     assert QUANTITIES[key].read(text) == pytest.approx(value)
 
 
+def test_every_published_share_keeps_to_itself_as_a_limit():
+    for one in of_paper():
+        for key in ("accuracy", "cra36"):
+            value = one.number(key).value
+            text = f"{100 * value:.1f}%"
+            assert limit(key, QUANTITIES[key].read(text)).judge(one).status == "meets", (one.label, key, text)
+
+
 @pytest.mark.parametrize(
     ("key", "text", "message"),
     [
@@ -86,7 +94,8 @@ def known(value, spread=0.0):
 
 def choice(method, *, size="XS", orthogonal=False, budget="2h", **numbers):
     found = {key: number if isinstance(number, Known | Missing) else known(number) for key, number in numbers.items()}
-    facts = {"kernel_size": 3, "padding": "zeros", "data": "digits", "place": "here", "source": "measured"}
+    facts = {"kernel_size": 3, "padding": "circular", "data": "digits", "place": "here", "source": "measured"}
+    facts |= {"image": (1, 8, 8), "classes": 10, "batch": 256}
     return Choice(
         method=method,
         title=method.upper(),

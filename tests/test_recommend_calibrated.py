@@ -1,14 +1,15 @@
 """Scaling to the user's own machine: what is multiplied by what, and with which uncertainty."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from typer.testing import CliRunner
 
 from onelip import METHODS
 from onelip.bench import published
-from onelip.bench.recommend.calibrated import calibrated, factors, published_steps, recorded_steps
-from onelip.bench.recommend.from_paper import published_choices
+from onelip.bench.recommend.calibrated import Calibration, calibrated, factors, published_steps, recorded_steps
+from onelip.bench.recommend.from_paper import PLACE, published_choices
 from onelip.bench.recommend.options import Known, Missing
 from onelip.bench.results import Records
 from onelip.bench.theory_costs import Formulas, method_facts
@@ -36,16 +37,33 @@ def choices(batch=1, book=None):
     return [one for one in found if (one.data, one.kernel_size) == ("cifar10", 3)]
 
 
+def published_here(session, *, book=None, sizes=False, batch=1):
+    """This machine, compared with the published hardware."""
+    budgets = published.epoch_budgets()
+
+    def elsewhere(choice):
+        return published_steps(budgets, FACTS, "cifar10", choice.size).get((choice.method, choice.padding))
+
+    return Calibration(
+        session=session,
+        slower={PLACE: factors(session, published_steps(budgets, FACTS, "cifar10", "XS"))},
+        elsewhere=elsewhere if sizes else lambda _: None,
+        batch=batch,
+        book=book,
+    )
+
+
+def by_name(found):
+    return {(one.method, one.size, one.budget): one for one in found}
+
+
 def test_training_times_are_multiplied_and_their_range_is_that_of_all_methods(session):
-    steps = published_steps(session, published.epoch_budgets(), FACTS, "cifar10")
-    assert steps["cpl", "zeros"] == pytest.approx(0.04394)
-    slower = factors(session, steps)
+    known = published_here(session)
+    slower = known.slower[PLACE]
     assert slower["cpl", "zeros"].value == pytest.approx(1 / 0.04394)
     assert slower["cpl", "zeros"].high == slower["aol", "circular"].value == pytest.approx(2 / 0.04389)
-    found = {
-        (one.method, one.size, one.budget): one for one in calibrated(choices(), session, slower, batch=1, book=None)
-    }
-    cpl = found["cpl", "M", "2h"].number("train_time")
+    found = by_name(calibrated(choices(), known))
+    cpl = found["cpl", "XS", "2h"].number("train_time")
     assert cpl.value == pytest.approx(7200 / 0.04394)
     assert cpl.high == pytest.approx(7200 * 2 / 0.04389)
     assert cpl.basis == "calibrated"
@@ -54,14 +72,21 @@ def test_training_times_are_multiplied_and_their_range_is_that_of_all_methods(se
     assert {one.place for one in found.values()} == {session.machine.device_name}
 
 
+def test_other_sizes_are_between_the_measured_factor_and_that_of_operations(session):
+    """On small networks the published hardware waits for itself; on large ones it computes."""
+    known = published_here(session, book=Formulas(tuple(METHODS.values())), sizes=True)
+    found = by_name(calibrated(choices(), known))
+    small, large = (found["cpl", size, "2h"].number("train_time") for size in ("XS", "L"))
+    assert small.value == pytest.approx(7200 / 0.04394)
+    assert large.value > 1.5 * small.value, "64 times the operations, in 4 times the time there"
+    assert large.high / large.low > small.high / small.low
+    assert "by operations" in large.evidence
+
+
 def test_memory_by_formula_is_corrected_by_what_was_measured(session):
     book = Formulas(tuple(METHODS.values()))
-    before = {(one.method, one.size, one.budget): one for one in choices(book=book)}
-    slower = factors(session, published_steps(session, published.epoch_budgets(), FACTS, "cifar10"))
-    after = {
-        (one.method, one.size, one.budget): one
-        for one in calibrated(list(before.values()), session, slower, batch=1, book=book)
-    }
+    before = by_name(choices(book=book))
+    after = by_name(calibrated(list(before.values()), published_here(session, book=book)))
     small = after["cpl", "XS", "2h"].number("train_memory")
     assert (small.value, small.basis) == (400_000_000, "measured")
     ratio = 400_000_000 / before["cpl", "XS", "2h"].number("train_memory").value
@@ -71,18 +96,32 @@ def test_memory_by_formula_is_corrected_by_what_was_measured(session):
     assert after["lot", "M", "2h"].number("train_memory") == before["lot", "M", "2h"].number("train_memory")
 
 
-def test_our_own_records_are_scaled_by_their_own_session(session, sample_records):
-    there = session.model_copy(
-        update={"entries": tuple(entry.model_copy(update={"train_step": (0.25,) * 9}) for entry in session.entries)}
-    )
-    slower = factors(session, recorded_steps(session, Records(cost=(there,))))
+def test_inference_that_was_measured_elsewhere_is_not_known_here(session):
+    slow = Known(value=1.0, low=1.0, high=1.0, basis="measured", evidence="elsewhere")
+    there = [replace(one, numbers={**one.numbers, "latency": slow}) for one in choices()]
+    found = by_name(calibrated(there, published_here(session)))
+    assert isinstance(found["cpl", "M", "2h"].number("latency"), Missing)
+    assert found["cpl", "XS", "2h"].number("latency").evidence == "measured here"
+    mine = [replace(one, place=session.machine.device_name) for one in there]
+    kept = by_name(calibrated(mine, published_here(session)))
+    assert kept["cpl", "M", "2h"].number("latency") == slow
+    assert kept["cpl", "M", "2h"].number("train_time").value == 7200, "what was trained here took what it took"
+
+
+def test_our_own_records_are_scaled_by_sessions_of_their_own_place(session):
+    entries = tuple(entry.model_copy(update={"train_step": (0.25,) * 9}) for entry in session.entries)
+    there = session.model_copy(update={"entries": entries})
+    place = session.machine.device_name
+    slower = factors(session, recorded_steps(session, Records(cost=(there,)), place))
     assert slower["aol", "circular"].value == pytest.approx(8)
+    assert recorded_steps(session, Records(cost=(there,)), "another") == {}
     other = session.model_copy(update={"image": (1, 8, 8)})
-    assert recorded_steps(session, Records(cost=(other,))) == {}
+    assert recorded_steps(session, Records(cost=(other,)), place) == {}
 
 
 def test_without_a_common_network_times_are_not_known(session):
-    found = calibrated(choices(), session, {}, batch=1, book=None)
+    known = replace(published_here(session), slower={})
+    found = calibrated(choices(), known)
     assert all(isinstance(one.number("train_time"), Missing) for one in found)
     assert isinstance(found[0].number("cra36"), Known), "accuracy does not depend on the machine"
 
@@ -91,7 +130,7 @@ def test_the_command_measures_this_machine(tmp_path, monkeypatch, session):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("onelip.bench.calibrate.measure_costs", lambda *_, **__: session)
     found = CliRunner().invoke(
-        app, ["recommend", "--records", "published", "--calibrate", "--max-train-time", "48h", "--json"]
+        app, ["recommend", "--records", "published", "--calibrate", "--max-train-time", "100d", "--json"]
     )
     assert found.exit_code == 0, found.stderr
     best = json.loads(found.stdout)["ranking"][0]

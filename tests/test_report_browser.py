@@ -13,8 +13,15 @@ from onelip.bench.recommend.quantities import QUANTITIES
 from onelip.bench.report.build import build_report
 from onelip.bench.results import load_records
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
-BROWSER = next(filter(None, map(shutil.which, BROWSERS)), None)
+BROWSERS = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome", "chrome")
+
+
+def works(path):
+    """Some are only stubs that say how to install one."""
+    return subprocess.run([path, "--version"], capture_output=True, check=False, timeout=60).returncode == 0
+
+
+BROWSER = next((path for path in map(shutil.which, BROWSERS) if path and works(path)), None)
 pytestmark = pytest.mark.skipif(BROWSER is None, reason=f"no browser is installed: none of {', '.join(BROWSERS)}")
 
 DRIVER = """
@@ -38,7 +45,6 @@ setTimeout(() => {
       ranking: rows.map((row) => [row.dataset.method, row.dataset.status]),
     });
   }
-  const heading = document.querySelector("section table thead th:nth-child(2) button.sort");
   const table = document.querySelectorAll("main section:nth-of-type(2) table")[0];
   const column = () => [...table.tBodies[0].rows].map((row) => row.cells[1].firstChild.textContent.trim());
   const before = column();
@@ -46,9 +52,16 @@ setTimeout(() => {
   const once = column();
   table.tHead.rows[0].cells[1].querySelector("button").click();
   const twice = column();
+  const sorted = table.tHead.rows[0].cells[1].getAttribute("aria-sort");
+  form.reset();
+  const time = form.querySelector('input[data-key="train_time"]');
+  time.value = "0";
+  form.dispatchEvent(new Event("input"));
+  const refused = document.getElementById("answer").textContent;
+  const overflow = document.documentElement.scrollWidth - window.innerWidth;
   const out = document.createElement("pre");
   out.id = "driven";
-  out.textContent = JSON.stringify({ said, before, once, twice });
+  out.textContent = JSON.stringify({ said, before, once, twice, sorted, refused, overflow });
   document.body.append(out);
 }, 0);
 </script>
@@ -79,17 +92,21 @@ def study(sample_records, tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="module")
-def driven(study):
-    """What the page said to all questions, and how a table was sorted."""
+def drive(study, size):
+    """What the page said to all questions, how a table was sorted, and how far the page is wider than the window."""
     page = (study / "report.html").read_text(encoding="utf-8")
     driver = DRIVER.replace("QUESTIONS", json.dumps(QUESTIONS))
     path = study / "driven.html"
     path.write_text(page.replace("</body>", driver), encoding="utf-8")
-    dom = browse(path, "--virtual-time-budget=5000", "--dump-dom")
+    dom = browse(path, f"--window-size={size}", "--virtual-time-budget=5000", "--dump-dom")
     found = re.search(r'<pre id="driven">(.*?)</pre>', dom, re.DOTALL)
     assert found, re.findall(r"<title>.*?</title>", dom)
     return json.loads(found[1].replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&"))
+
+
+@pytest.fixture(scope="module")
+def driven(study):
+    return drive(study, "1280,900")
 
 
 @pytest.mark.parametrize("index", range(len(QUESTIONS)))
@@ -116,6 +133,19 @@ def test_a_table_is_sorted_by_a_heading_and_back(driven):
     assert numbers(driven["once"]) == sorted(numbers(driven["once"]))
     assert numbers(driven["twice"]) == sorted(numbers(driven["twice"]), reverse=True)
     assert numbers(driven["once"]) != numbers(driven["twice"])
+
+
+def test_a_limit_that_rules_out_everything_is_refused(driven):
+    assert driven["refused"].startswith("Training time: a number above 0")
+
+
+def test_headings_say_how_a_table_is_sorted(driven):
+    assert driven["sorted"] == "descending"
+
+
+@pytest.mark.parametrize("size", ["1280,900", "500,900"])
+def test_no_page_is_wider_than_its_window(size, study):
+    assert drive(study, size)["overflow"] <= 0
 
 
 @pytest.mark.parametrize(("name", "size"), [("wide", "1280,2400"), ("phone", "390,3200")])

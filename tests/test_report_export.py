@@ -79,10 +79,11 @@ def test_latex_says_what_the_table_says_and_nothing_breaks_it():
         r"Method & CRA 36, \% & Why\_so \\",
         r"\midrule",
         r"A \& B & \textbf{12.3} ($\times$1.05) & a, b \\",
-        r'C & --- & say "x" \\',
+        r"C & --- & say ''x'' \\",
         r"\bottomrule",
         r"\end{tabular}",
     ]
+    assert tex("[<|>] \u6b63") == r"{[}\textless{}\textbar{}\textgreater{}{]} ?"
     assert tex("\\{}~^#$") == r"\textbackslash{}\{\}\textasciitilde{}\textasciicircum{}\#\$"
 
 

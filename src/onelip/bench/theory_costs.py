@@ -124,11 +124,13 @@ class Formulas:
         plain = _planned(self._unconstrained, network, batch)
         if planned is None or plain is None:
             return None
+        macs = step_macs(planned, train_batch)
         return FormulaCosts(
             train_bytes=train_bytes(planned, train_batch),
             inference_bytes=inference_bytes(planned, batch),
             frozen_bytes=inference_bytes(planned, batch, frozen=True),
-            step_ratio=step_macs(planned, train_batch) / step_macs(plain, train_batch),
+            step_macs=macs,
+            step_ratio=macs / step_macs(plain, train_batch),
         )
 
 

@@ -30,7 +30,7 @@ def guidelines(
     with clear_errors():
         from onelip.bench import published
         from onelip.bench.recommend import guidelines as made
-        from onelip.bench.recommend.sheet import guidelines_to_markdown
+        from onelip.bench.recommend.sheet import Fact, guidelines_to_markdown
         from onelip.bench.report.markdown import escaped, table_to_markdown
         from onelip.bench.report.paper_radar import radar_sentences, radar_table
         from onelip.bench.theory import resolution_sentence
@@ -41,11 +41,20 @@ def guidelines(
         data = [name for name in made.DATA_TITLES if any(one.data == name for one in found)]
         known, results, scores = published.guidelines(), published.accuracy(), published.radar_scores()
         titles = {method.name: method.title for method in METHODS.values()}
+        every = (*results, *published.accuracy_1x1())
         facts = [
-            ("The best overall", made.overall_sentence(results, scores, titles)),
-            ("1x1 kernels", made.kernel_sentence((*results, *published.accuracy_1x1()))),
-            ("Sizes M and L", made.size_sentence(results)),
-            ("Large images", resolution_sentence(tuple(METHODS.values()))),
+            Fact(
+                title="The best overall",
+                guideline="overall",
+                sentence=made.overall_sentence(results, scores, titles),
+            ),
+            Fact(title="1x1 kernels", guideline="kernels", sentence=made.kernel_sentence(every)),
+            Fact(title="Sizes M and L", guideline="sizes", sentence=made.size_sentence(results)),
+            Fact(
+                title="Large images",
+                guideline="resolution",
+                sentence=resolution_sentence(tuple(METHODS.values())),
+            ),
         ]
         typer.echo(guidelines_to_markdown(made.advise(found, known, data), known, facts, source))
         typer.echo(f"## The radar plot\n\n{table_to_markdown(radar_table(results, scores, titles))}\n")

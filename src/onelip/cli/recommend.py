@@ -219,7 +219,7 @@ def choices_of(
     found: list[Choice] = []
     if source != "published":
         for records in _records(folders):
-            found += measured_choices(records, batch=batch, book=book)
+            found += measured_choices(records, batch=batch, image=image, book=book)
         if source == "measured" and not found:
             where = ", ".join(map(str, folders or [])) or "no folder was named, and there is no folder results"
             raise OnelipError(f"no trained network in {where}; onelip compare or onelip grid makes records")
@@ -272,26 +272,36 @@ def _calibrated(
     """The choices with the times and the memory that they would take on this machine."""
     from onelip.bench import published
     from onelip.bench.calibrate import calibration
-    from onelip.bench.data import find_source
     from onelip.bench.measure.machine import find_device
-    from onelip.bench.recommend.calibrated import calibrated, factors, published_steps, recorded_steps
+    from onelip.bench.recommend.calibrated import Calibration, calibrated, factors, published_steps, recorded_steps
+    from onelip.bench.recommend.from_paper import PLACE
     from onelip.bench.theory_costs import Formulas, method_facts
 
-    data = chosen[0].data
-    content = find_source(data).content
-    names = {one.method for one in chosen}
+    first, names, facts = chosen[0], {one.method for one in chosen}, method_facts(methods)
     asked = [method for method in methods if method.name in names]
     with live_notes("measuring this machine") as note:
-        session = calibration(
-            asked, image=content.image, classes=content.classes, device=find_device(device), note=note
-        )
-    book = Formulas(tuple(methods))
-    theirs = published_steps(session, published.epoch_budgets(), method_facts(methods), data)
-    ours = {key: seconds for records in _records(folders) for key, seconds in recorded_steps(session, records).items()}
-    by_source = {"published": factors(session, theirs), "measured": factors(session, ours)}
-    return [
-        scaled for one in chosen for scaled in calibrated([one], session, by_source[one.source], batch=batch, book=book)
-    ]
+        session = calibration(asked, image=first.image, classes=first.classes, device=find_device(device), note=note)
+    budgets, ours = published.epoch_budgets(), _records(folders)
+    steps = {
+        one.place: {
+            key: value for records in ours for key, value in recorded_steps(session, records, one.place).items()
+        }
+        for one in chosen
+    }
+    steps[PLACE] = published_steps(budgets, facts, first.data, session.size)
+
+    def elsewhere(choice: Choice) -> float | None:
+        there = published_steps(budgets, facts, choice.data, choice.size) if choice.source == "published" else {}
+        return there.get((choice.method, choice.padding)) if choice.kernel_size == session.kernel_size else None
+
+    known = Calibration(
+        session=session,
+        slower={place: factors(session, found) for place, found in steps.items()},
+        elsewhere=elsewhere,
+        batch=batch,
+        book=Formulas(tuple(methods)),
+    )
+    return list(calibrated(chosen, known))
 
 
 def _records(folders: Sequence[Path] | None) -> list[Records]:

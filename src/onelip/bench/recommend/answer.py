@@ -61,7 +61,9 @@ class Orthogonal:
             missing = Missing(reason="not known of this method")
             return Judgement(constraint=self, number=missing, status="unknown", margin=None, sure=False)
         status: Status = "meets" if choice.orthogonal else "fails"
-        return Judgement(constraint=self, number=None, status=status, margin=None, sure=True)
+        # A convolution with zero padding loses what leaves the image, unless its construction minds the edge.
+        sure = not choice.orthogonal or choice.padding == "circular"
+        return Judgement(constraint=self, number=None, status=status, margin=None, sure=sure)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

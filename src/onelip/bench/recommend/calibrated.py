@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from onelip.bench.published.rows import EpochBudget
 from onelip.bench.recommend.costs import FormulaBook, FormulaCosts, Network
-from onelip.bench.recommend.from_paper import BATCH, MethodFacts
+from onelip.bench.recommend.from_paper import MethodFacts
 from onelip.bench.recommend.options import Choice, Known, Missing, Number
 from onelip.bench.records import CostEntry, CostRecord
 from onelip.bench.results import Records
@@ -36,25 +37,23 @@ class Factor:
 
 
 def published_steps(
-    session: CostRecord, budgets: Iterable[EpochBudget], methods: Mapping[str, MethodFacts], data: str
+    budgets: Iterable[EpochBudget], methods: Mapping[str, MethodFacts], data: str, size: str
 ) -> dict[Made, float]:
-    """Seconds of a step of the session's network on the published hardware; nothing where it is another network."""
-    if (session.batch_size, session.kernel_size) != (BATCH, 3):
-        return {}
+    """Seconds of a step of batch 256 of all methods at a size on the published hardware."""
     return {
         (row.method, methods[row.method].padding): row.ms_per_batch / 1e3
         for row in budgets
-        if row.size == session.size and data in row.data and row.ms_per_batch is not None and row.method in methods
+        if row.size == size and data in row.data and row.ms_per_batch is not None and row.method in methods
     }
 
 
-def recorded_steps(session: CostRecord, records: Records) -> dict[Made, float]:
-    """Seconds of a step of the same network in the sessions of a folder."""
+def recorded_steps(session: CostRecord, records: Records, place: str) -> dict[Made, float]:
+    """Seconds of a step of the same network in the sessions of a folder that were measured at a place."""
     facts = ("width", "kernel_size", "image", "classes", "batch_size")
-    alike = [one for one in records.cost if all(getattr(one, name) == getattr(session, name) for name in facts)]
     return {
         (entry.method.name, entry.padding): quartiles(entry.train_step)[1]
-        for one in alike
+        for one in records.cost
+        if one.machine.device_name == place and all(getattr(one, name) == getattr(session, name) for name in facts)
         for entry in one.entries
         if entry.train_step
     }
@@ -79,62 +78,105 @@ def factors(session: CostRecord, elsewhere: Mapping[Made, float]) -> dict[Made |
     return made | {None: Factor(value=middle, low=low, high=high)}
 
 
-def calibrated(
-    choices: Sequence[Choice],
-    session: CostRecord,
-    slower: Mapping[Made | None, Factor],
-    *,
-    batch: int,
-    book: FormulaBook | None,
-) -> tuple[Choice, ...]:
-    """The same choices, with the times and the memory that they would take here.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calibration:
+    """What is known of this machine.
 
-    What the session measured itself counts as measured here. Training times are multiplied. Memory by formula is
-    multiplied by what the session measured over what the formula says of the measured network.
-
-    Args:
-        choices: Of one place.
+    Attributes:
         session: Measured here.
-        slower: See `factors`.
+        slower: See `factors`, by the place of a choice.
+        elsewhere: Seconds of a step of a choice's own network at its place, where that is known.
         batch: How many images are inferred at a time.
         book: What formulas say.
     """
-    return tuple(_calibrated(choice, session, slower, batch, book) for choice in choices)
+
+    session: CostRecord
+    slower: Mapping[str, Mapping[Made | None, Factor]]
+    elsewhere: Callable[[Choice], float | None]
+    batch: int
+    book: FormulaBook | None
+
+    @property
+    def place(self) -> str:
+        """The device."""
+        return self.session.machine.device_name
+
+    def costs(self, network: Network) -> FormulaCosts | None:
+        """What formulas say of a network, trained with the session's batch."""
+        if self.book is None:
+            return None
+        return self.book(network, train_batch=self.session.batch_size, batch=self.batch)
 
 
-def _calibrated(
-    choice: Choice,
-    session: CostRecord,
-    slower: Mapping[Made | None, Factor],
-    batch: int,
-    book: FormulaBook | None,
-) -> Choice:
-    numbers = dict(choice.numbers)
-    time, factor = choice.number("train_time"), slower.get((choice.method, choice.padding), slower.get(None))
-    if isinstance(time, Known):
-        numbers["train_time"] = _scaled(time, factor, choice.title)
+def calibrated(choices: Sequence[Choice], known: Calibration) -> tuple[Choice, ...]:
+    """The same choices, with the times and the memory that they would take here.
+
+    What the session measured itself counts as measured here; inference that was measured elsewhere does not. Training
+    times are multiplied. Memory by formula is multiplied by what the session measured over what the formula says of the
+    measured network.
+
+    Args:
+        choices: Of any place.
+        known: Of this machine.
+    """
+    return tuple(_calibrated(choice, known) for choice in choices)
+
+
+def _calibrated(choice: Choice, known: Calibration) -> Choice:
+    numbers, session = dict(choice.numbers), known.session
+    if isinstance(time := choice.number("train_time"), Known):
+        numbers["train_time"] = _time(choice, time, known)
     entry = _entry(choice, session)
-    if entry is not None:
-        said = None if book is None else book(_network(entry, session), train_batch=session.batch_size, batch=batch)
-        if said is not None:
-            numbers |= _corrected(numbers, entry, said, session, batch)
-        if (choice.size, choice.kernel_size) == (session.size, session.kernel_size):
-            numbers |= _measured_here(entry, session, batch)
+    if entry is not None and (said := known.costs(_network(entry, session))) is not None:
+        numbers |= _corrected(numbers, entry, said, session, known.batch)
+    if choice.place != known.place:
+        elsewhere = Missing(
+            reason=f"not measured here at size {choice.size}",
+            remedy=f"onelip measure --methods {choice.method} --sizes {choice.size} --out FOLDER",
+        )
+        numbers["latency"] = elsewhere
+    if entry is not None and (choice.size, choice.kernel_size) == (session.size, session.kernel_size):
+        numbers |= _measured_here(entry, session, known.batch, train=choice.batch == session.batch_size)
     here = isinstance(numbers["train_time"], Known)
-    return replace(choice, numbers=numbers, place=session.machine.device_name if here else choice.place)
+    return replace(choice, numbers=numbers, place=known.place if here else choice.place)
 
 
-def _scaled(time: Known, factor: Factor | None, title: str) -> Number:
+def _time(choice: Choice, time: Known, known: Calibration) -> Number:
+    """A training time here: by the factor of the measured network, and by that of operations for other sizes."""
+    if choice.place == known.place:
+        return time
+    slower = known.slower.get(choice.place, {})
+    factor = slower.get((choice.method, choice.padding), slower.get(None))
     if factor is None:
-        return Missing(reason=f"no training step of {title} was measured both here and there")
+        remedy = (
+            f"onelip measure --sizes {known.session.size} --batch-size {known.session.batch_size} --out FOLDER there"
+        )
+        return Missing(reason=f"no training step of {choice.title} was measured both here and there", remedy=remedy)
+    ends, value = [factor.low, factor.high], factor.value
+    by_operations = _by_operations(choice, known)
+    if by_operations is not None:
+        ends.append(by_operations)
+        value = math.sqrt(value * by_operations)
     return Known(
-        value=time.value * factor.value,
-        low=time.low * factor.low,
-        high=time.high * factor.high,
+        value=time.value * value,
+        low=time.low * min(*ends, value),
+        high=time.high * max(*ends, value),
         basis="calibrated",
-        evidence=f"{time.evidence}; steps take {factor.value:.3g} times as long here ({factor.low:.3g} to "
-        f"{factor.high:.3g} over the methods)",
+        evidence=f"{time.evidence}; steps take {value:.3g} times as long here ({min(ends):.3g} to {max(ends):.3g}, "
+        f"over the methods at size {known.session.size}" + (", and by operations)" if by_operations else ")"),
     )
+
+
+def _by_operations(choice: Choice, known: Calibration) -> float | None:
+    """How many times longer a step of another size takes here than there, if time here follows operations."""
+    entry, there = _entry(choice, known.session), known.elsewhere(choice)
+    if entry is None or there is None or choice.size == known.session.size or not entry.train_step:
+        return None
+    small = known.costs(_network(entry, known.session))
+    large = known.costs(replace(_network(entry, known.session), size=choice.size, kernel_size=choice.kernel_size))  # type: ignore[arg-type]
+    if small is None or large is None:
+        return None
+    return quartiles(entry.train_step)[1] * large.step_macs / small.step_macs / there
 
 
 def _entry(choice: Choice, session: CostRecord) -> CostEntry | None:
@@ -175,13 +217,13 @@ def _corrected(
     return found
 
 
-def _measured_here(entry: CostEntry, session: CostRecord, batch: int) -> dict[str, Number]:
-    """What the session says of the network itself."""
+def _measured_here(entry: CostEntry, session: CostRecord, batch: int, *, train: bool) -> dict[str, Number]:
+    """What the session says of the network itself; of training where the batch is the same."""
     unit = next((one for one in session.entries if not one.method.constrained and one.padding == entry.padding), None)
-    found: dict[str, Number] = {"train_memory": _exact(entry.train_bytes, session.batch_size)}
+    found: dict[str, Number] = {"train_memory": _exact(entry.train_bytes, session.batch_size)} if train else {}
     if batch == session.batch_size:
         found["inference_memory"] = _exact(entry.inference_bytes, batch)
-    if unit is not None and unit.train_step:
+    if train and unit is not None and unit.train_step:
         found["train_step_ratio"] = _known(ratio_quartiles(entry.train_step, unit.train_step))
     samples, units = (
         (entry.inference, unit.inference if unit else ())

@@ -44,12 +44,14 @@ class FormulaCosts:
         train_bytes: Of a training step.
         inference_bytes: Of inference, raw parameters and weights both in memory.
         frozen_bytes: Of inference by a frozen network, which has the weights alone.
-        step_ratio: Multiply-accumulates of a training step over the unconstrained network's.
+        step_macs: Multiply-accumulates of a training step.
+        step_ratio: The same over the unconstrained network's.
     """
 
     train_bytes: float
     inference_bytes: float
     frozen_bytes: float
+    step_macs: float
     step_ratio: float
 
 

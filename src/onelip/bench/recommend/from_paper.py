@@ -21,7 +21,7 @@ INPUTS: Mapping[str, tuple[tuple[int, int, int], int]] = {
     "tiny_imagenet": ((3, 64, 64), 200),
 }
 """Images and classes of the data sets that accuracies were published of."""
-REMEDY = "--calibrate measures it here"
+MEASURE = "onelip measure --methods {method} --sizes {size} --batch-size {batch} --out FOLDER says what it takes here"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +81,8 @@ def _choice(
     facts = methods.get(result.method)
     curve, images = paper.curve(result), IMAGES[result.data][1]
     shape, classes = INPUTS[result.data]
-    nowhere = Missing(reason="published only as a plot", remedy=REMEDY)
+    remedy = "" if facts is None else MEASURE.format(method=result.method, size=result.size, batch=batch)
+    nowhere = Missing(reason="published only as a plot", remedy=remedy)
     numbers: dict[str, Number] = {
         "accuracy": _share(result.accuracy, images, result.source),
         "cra36": _share(result.cra36, images, result.source),
@@ -90,7 +91,7 @@ def _choice(
         "train_step_ratio": nowhere,
         "train_memory": nowhere,
         "latency": nowhere,
-        "latency_ratio": _overhead(complexity.get(result.method), {} if facts is None else facts.iterations),
+        "latency_ratio": _overhead(complexity.get(result.method), {} if facts is None else facts.iterations, remedy),
         "inference_memory": nowhere,
     }
     if facts is not None:
@@ -110,6 +111,9 @@ def _choice(
         kernel_size=result.kernel,
         padding="" if facts is None else facts.padding,
         data=result.data,
+        image=shape,
+        classes=classes,
+        batch=BATCH,
         budget=f"{result.hours}h",
         place=PLACE,
         source="published",
@@ -147,7 +151,7 @@ def _curve(curve: Curve | None, radius: int, images: int) -> Number:
     return _share(getattr(curve, f"cra{radius}"), images, curve.source)
 
 
-def _overhead(row: Complexity | None, iterations: Mapping[str, int]) -> Number:
+def _overhead(row: Complexity | None, iterations: Mapping[str, int], remedy: str) -> Number:
     """Inference over a plain convolution's, by Table 1: where both are convolutions their numbers can be compared."""
     if row is None:
         return Missing(reason="Table 1 has no row of it")
@@ -155,6 +159,6 @@ def _overhead(row: Complexity | None, iterations: Mapping[str, int]) -> Number:
     ratio = float(factor) if factor.isdecimal() else float(iterations.get(factor, 0))
     if "CONV" not in row.input_operations or "C" not in row.input_macs or not ratio:
         reason = f"Table 1 has operations of another kind ({row.input_operations}), and does not say what they take"
-        return Missing(reason=reason, remedy=REMEDY)
+        return Missing(reason=reason, remedy=remedy)
     evidence = f"Table 1: {row.input_macs} in place of C, weights kept"
     return Known(value=ratio, low=ratio, high=ratio, basis="theory", evidence=evidence)

@@ -115,7 +115,7 @@ class Advice:
     @property
     def changes(self) -> tuple[str, ...]:
         """What would change the choice."""
-        return (*_runner_up(self.answer), *details(self.answer))
+        return (*_runner_up(self.answer), *_would_be(self.answer), *details(self.answer))
 
 
 def advise(choices: Iterable[Choice], guidelines: Iterable[Guideline], data: Sequence[str]) -> tuple[Advice, ...]:
@@ -145,8 +145,21 @@ def agreement(said: Answer, guideline: Guideline | None) -> str:
         return ""
     tied = {one.choice.method for one in said.tied}
     if said.fitting[0].choice.method in guideline.methods:
+        if _unknown_and_better(said):
+            return "agrees_so_far"
         return "agrees" if tied <= set(guideline.methods) else "leans"
     return "undecided" if tied & set(guideline.methods) else "contradicts"
+
+
+def _unknown_and_better(said: Answer) -> tuple[Ranked, ...]:
+    """The best choice of each method that would come first if what is not known of it were within the limits."""
+    best = said.fitting[0].objective
+    assert isinstance(best, Known)
+    return tuple(
+        one
+        for one in said.per_method
+        if one.status == "unknown" and isinstance(one.objective, Known) and one.objective.value > best.value
+    )
 
 
 def _runner_up(said: Answer) -> tuple[str, ...]:
@@ -156,6 +169,19 @@ def _runner_up(said: Answer) -> tuple[str, ...]:
         return ()
     best, second = fitting[:2]
     return (f"The next method is {second.choice.label}, {_points(best, second)} below.",)
+
+
+def _would_be(said: Answer) -> tuple[str, ...]:
+    """What would come first if what is not known turned out well."""
+    if not said.fitting or not (better := _unknown_and_better(said)):
+        return ()
+    named = joined(f"{one.choice.label} ({_percent(one)})" for one in better)
+    return (f"First would come {named}, if what is not known kept to the limits.",)
+
+
+def _percent(one: Ranked) -> str:
+    assert isinstance(one.objective, Known)
+    return f"{percent(one.objective.value)} %"
 
 
 def _points(best: Ranked, second: Ranked) -> str:
@@ -208,7 +234,9 @@ def overall_sentence(results: Iterable[Accuracy], scores: Iterable[RadarScores],
     second = joined(f"{titles.get(method, method)} {-total}" for total, method in sums[:3])
     return (
         f"By certified accuracy alone, over {len(cells)} pairs of data set and budget, each method with its best size, "
-        f"the mean places are {first}. By the sum of the six scores of the radar plot the first are {second} of 30."
+        f"the mean places are {first}. By the sum of the six scores of the radar plot the first are {second} of 30: "
+        f"{titles.get(mean[0][1], mean[0][1])} is first where accuracy alone counts, "
+        f"{titles.get(sums[0][1], sums[0][1])} where time and memory do too."
     )
 
 
@@ -225,6 +253,7 @@ def _sum(row: RadarScores) -> int:
 
 VERDICTS = {
     "agrees": "the data agree",
+    "agrees_so_far": "the data agree as far as they go",
     "leans": "the data lean that way, by less than their spread",
     "undecided": "the data do not decide",
     "contradicts": "the data contradict it",

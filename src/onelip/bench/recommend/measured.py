@@ -16,20 +16,24 @@ from onelip.bench.report.wording import counted
 from onelip.bench.results import Records
 from onelip.bench.statistics import quartiles, ratio_quartiles, wilson
 
+Image = tuple[int, int, int]
 COSTS = ("train_step_ratio", "train_memory", "latency", "latency_ratio", "inference_memory")
 MEASURE = "onelip measure --sizes {size} --batch-size {batch} --out FOLDER"
 
 
-def measured_choices(records: Records, *, batch: int, book: FormulaBook | None) -> tuple[Choice, ...]:
+def measured_choices(
+    records: Records, *, batch: int, image: Image | None = None, book: FormulaBook | None
+) -> tuple[Choice, ...]:
     """The trained networks of a folder, but unconstrained ones.
 
     Args:
         records: Of the folder.
         batch: How many images are inferred at a time.
+        image: The shape of the images that costs are asked of; None for those of the data set.
         book: What formulas say of a network, for what was not measured; None where they cannot be asked.
     """
     return tuple(
-        _choice(group, row, batch, book)
+        _choice(group, row, batch, image, book)
         for group in comparisons(records)
         if group.cell is not None
         for row in _eligible(group)
@@ -46,7 +50,7 @@ def _eligible(group: Group) -> tuple[Row, ...]:
     )
 
 
-def _choice(group: Group, row: Row, batch: int, book: FormulaBook | None) -> Choice:
+def _choice(group: Group, row: Row, batch: int, image: Image | None, book: FormulaBook | None) -> Choice:
     cell, data = group.cell, group.data
     assert cell is not None
     assert data is not None
@@ -59,11 +63,14 @@ def _choice(group: Group, row: Row, batch: int, book: FormulaBook | None) -> Cho
         "train_time": _spread([run.seconds for run in runs], evidence, row),
         **dict(_session_numbers(group, row, batch)),
     }
+    if image not in (None, data.image):
+        other = Missing(reason=f"measured of images of {data.image[1]}x{data.image[2]}")
+        numbers |= dict.fromkeys(("train_time", *COSTS), other)
     network = Network(
         method=row.method.name,
         padding=row.padding,
-        size=str(cell.width),
-        image=data.image,
+        size=str(cell.width) if image is None else cell.size,
+        image=image or data.image,
         classes=data.classes,
         kernel_size=cell.kernel_size,
     )
@@ -76,6 +83,9 @@ def _choice(group: Group, row: Row, batch: int, book: FormulaBook | None) -> Cho
         kernel_size=cell.kernel_size,
         padding=row.padding,
         data=data.name,
+        image=data.image,
+        classes=data.classes,
+        batch=cell.recipe.batch_size,
         budget=cell.budget,
         place=place,
         source="measured",

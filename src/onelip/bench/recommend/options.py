@@ -49,6 +49,9 @@ class Choice:
         kernel_size: Of its blocks.
         padding: What its layers use.
         data: Key of the data set.
+        image: Shape of its images.
+        classes: Of its labels.
+        batch: Images per training step.
         budget: The training as it was asked for, such as "2h".
         place: The hardware that its times are of.
         source: Whether it is one of our records or a published one.
@@ -67,6 +70,9 @@ class Choice:
     kernel_size: int
     padding: str
     data: str
+    image: tuple[int, int, int]
+    classes: int
+    batch: int
     budget: str
     place: str
     source: Literal["measured", "published"]

@@ -67,7 +67,8 @@ class Quantity:
         unit = found[2].lower() if found else ""
         if found is None or unit not in _UNITS[self.kind]:
             raise OnelipError(f"{self.option} {text!r} is not allowed; give {_EXAMPLES[self.kind]}")
-        value = float(found[1]) * _UNITS[self.kind][unit]
+        number, scale = float(found[1]), _UNITS[self.kind][unit]
+        value = number / 100 if unit == "%" else number * scale  # 59.1 % is the number nearest to 0.591
         if not math.isfinite(value) or (self.kind == "share" and value > 1):
             hint = f"; did you mean {found[1]}%?" if self.kind == "share" and not unit and value <= 100 else ""
             raise OnelipError(f"{self.option} {text!r} is not allowed; give {_EXAMPLES[self.kind]}{hint}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from onelip.bench.published.advice import Guideline
 from onelip.bench.recommend.guidelines import SITUATIONS, VERDICTS, Advice, titled
@@ -10,15 +11,30 @@ from onelip.bench.report.markdown import escaped, table_to_markdown
 from onelip.bench.report.wording import joined
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fact:
+    """A guideline that is no choice between methods, with what the data say of it.
+
+    Attributes:
+        title: As a heading.
+        guideline: The key of what the paper advises.
+        sentence: The numbers.
+    """
+
+    title: str
+    guideline: str
+    sentence: str
+
+
 def guidelines_to_markdown(
-    advice: Sequence[Advice], guidelines: Iterable[Guideline], facts: Iterable[tuple[str, str]], source: str
+    advice: Sequence[Advice], guidelines: Iterable[Guideline], facts: Iterable[Fact], source: str
 ) -> str:
     """All situations, each with its choice on every data set, the evidence, what would change it, and the paper's word.
 
     Args:
         advice: See `guidelines.advise`.
         guidelines: What the paper advises.
-        facts: Headings with sentences that stand for themselves.
+        facts: What is no choice between methods.
         source: What the answers rest on, as an option of the command.
     """
     known = {one.key: one for one in guidelines}
@@ -32,8 +48,9 @@ def guidelines_to_markdown(
         parts += _paper(known, situation.guideline, mine)
         for one in mine:
             parts += _choice(one)
-    for heading, sentence in facts:
-        parts += [f"## {heading}", escaped(sentence)]
+    for fact in facts:
+        said = f"The paper: {escaped(known[fact.guideline].statement)}."
+        parts += [f"## {fact.title}", said, escaped(fact.sentence)]
     return "\n\n".join(parts) + "\n"
 
 

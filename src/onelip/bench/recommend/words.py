@@ -48,15 +48,26 @@ def details(answer: Answer) -> Iterator[str]:
     for blame in answer.blames:
         yield _blamed(blame, answer)
     yield from _missing(answer)
+    yield from _front(answer)
     yield from _places(answer)
     yield from _failures(answer)
     if answer.fitting:
         best = answer.fitting[0]
         yield f"{best.choice.label} rests on {joined(best.choice.records)}: {_basis(best)}."
-        unsure = [judged for judged in best.judgements if judged.status == "meets" and not judged.sure]
-        for judged in unsure:
-            assert isinstance(judged.constraint, Constraint)
-            yield f"Its {judged.constraint.quantity.title} meets the limit, but the spread reaches beyond."
+        yield from _unsure(best)
+
+
+def _unsure(best: Ranked) -> Iterator[str]:
+    """What of the best is not beyond doubt."""
+    for judged in best.judgements:
+        if judged.status == "meets" and not judged.sure:
+            if isinstance(judged.constraint, Constraint):
+                yield f"Its {judged.constraint.quantity.title} meets the limit, but the spread reaches beyond."
+            else:
+                yield (
+                    f"{best.choice.title} has zero padding here: that layers keep norms is promised with circular "
+                    "padding and no fewer outputs than inputs."
+                )
 
 
 def ranking_table(answer: Answer, *, everything: bool = False) -> Table:
@@ -188,7 +199,8 @@ def _number_cell(number: Number, quantity: Quantity, *, best: bool) -> TableCell
 
 def _judged_cell(judged: Judgement) -> TableCell:
     if not isinstance(judged.constraint, Constraint):
-        return text_cell({"meets": "yes", "fails": "no", "unknown": ""}[judged.status], "")
+        padded = "promised with circular padding" if not judged.sure and judged.status == "meets" else ""
+        return text_cell({"meets": "yes", "fails": "no", "unknown": ""}[judged.status], padded)
     if judged.number is None or isinstance(judged.number, Missing) or judged.margin is None:
         return text_cell("", judged.number.reason if isinstance(judged.number, Missing) else "")
     kept = "meets" if judged.status == "meets" else "fails"
@@ -219,6 +231,14 @@ def _blamed(blame: Blame, answer: Answer) -> str:
     if blame.unknown:
         text += f"; of {blame.unknown} it is not known"
     return f"{text}."
+
+
+def _front(answer: Answer) -> Iterator[str]:
+    """Of those that meet everything, where more than one is on the front."""
+    front = [one.choice.label for one in answer.fitting if one.on_front]
+    if len(front) > 1:
+        more = f" and {len(front) - 8} more" if len(front) > 8 else ""
+        yield f"On the Pareto front: {joined(front) if not more else ', '.join(front[:8]) + more}."
 
 
 def _places(answer: Answer) -> Iterator[str]:

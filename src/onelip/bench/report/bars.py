@@ -11,11 +11,13 @@ from onelip.bench.report.metrics import METRICS, SIX, Metric, Value, shown
 from onelip.bench.report.palette import COLOURS, Style
 from onelip.bench.report.rows import Group, Row
 from onelip.bench.report.svg import Drawing, drawing, drawn
-from onelip.bench.report.wording import joined
+from onelip.bench.report.wording import joined, shortened
 
 _SCALES = {"ms": 1e3, "MB": 1e-6}
-_ROW = 0.27
-"""Inches per bar."""
+_LONGEST = 22
+"""Characters of a label that leave room for bars."""
+_WIDTH, _ROW = 5.1, 0.2
+"""Inches: of the figure, as wide as the others, and of each bar."""
 
 
 def cost_bars(group: Group, look: Mapping[str, Style], name: str) -> Drawing | None:
@@ -25,8 +27,8 @@ def cost_bars(group: Group, look: Mapping[str, Style], name: str) -> Drawing | N
     if not rows:
         return None
     with drawing():
-        figure = Figure(figsize=(10.2, 1.0 + _ROW * len(rows)), layout="constrained")
-        for axes, metric in zip(figure.subplots(1, len(metrics), sharey=True), metrics, strict=True):
+        figure = Figure(figsize=(_WIDTH, 1.0 + 2 * _ROW * len(rows)), layout="constrained")
+        for axes, metric in zip(figure.subplots(2, 2, sharey=True).flat, metrics, strict=True):
             _draw(axes, metric, rows, look)
         said = "; ".join(
             f"{row.label} {joined(f'{shown(metric, metric.of(row))} {metric.unit}' for metric in metrics)}"
@@ -59,9 +61,10 @@ def _draw(axes: Axes, metric: Metric, rows: Sequence[Row], look: Mapping[str, St
             textcoords="offset points",
             va="center",
         )
-    axes.set(title=f"{metric.title}, {metric.unit}", ylim=(-0.6, len(rows) - 0.4))
+    axes.set_title(f"{metric.title}, {metric.unit}", fontsize=8.5)
+    axes.set_ylim(-0.6, len(rows) - 0.4)
     axes.margins(x=0.22)
     axes.set_xlim(left=0)
-    axes.set_yticks(list(places), [row.label for row in rows])
+    axes.set_yticks(list(places), [shortened(row.label, _LONGEST) for row in rows])
     axes.grid(visible=False, axis="y")
     axes.tick_params(left=False)

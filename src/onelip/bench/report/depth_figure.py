@@ -25,7 +25,7 @@ _PANELS: tuple[tuple[str, Callable[[ModuleRecord], float | None]], ...] = (
 
 def depth_drawing(group: Group, depths: Sequence[DepthRecord], look: Mapping[str, Style], name: str) -> Drawing | None:
     """Both over the modules with weights, one line per method; None where no network of the group was diagnosed."""
-    found = [(row, depth) for row in group.rows if (depth := _of(row, depths)) is not None]
+    found = [(row, depth) for row in group.rows if (depth := _of(row, depths)) is not None and _own(depth)]
     if not found:
         return None
     with drawing():
@@ -60,8 +60,13 @@ def _of(row: Row, depths: Sequence[DepthRecord]) -> DepthRecord | None:
     return next((depth for cell in cells for depth in depths if depth.cell == cell), None)
 
 
+def _own(depth: DepthRecord) -> list[ModuleRecord]:
+    """The modules with weights."""
+    return [module for module in depth.modules if module.parametrised]
+
+
 def _draw(axes: Axes, depth: DepthRecord, style: Style, quantity: Callable[[ModuleRecord], float | None]) -> None:
-    values = [quantity(module) for module in depth.modules if module.parametrised]
+    values = [quantity(module) for module in _own(depth)]
     heights = [value if value else math.nan for value in values]
     axes.plot(
         range(1, len(heights) + 1),
@@ -77,7 +82,9 @@ def _draw(axes: Axes, depth: DepthRecord, style: Style, quantity: Callable[[Modu
 def _said(found: Sequence[tuple[Row, DepthRecord]]) -> str:
     parts = []
     for row, depth in found:
-        own = [module for module in depth.modules if module.parametrised]
-        first, last = own[0].gradient, own[-1].gradient
-        parts.append(f"{row.label} gradient {first or 0:.2g} at the first and {last or 0:.2g} at the last layer")
+        first, last = (
+            "not finite" if module.gradient is None else f"{module.gradient:.2g}"
+            for module in (_own(depth)[0], _own(depth)[-1])
+        )
+        parts.append(f"{row.label} gradient {first} at the first and {last} at the last layer")
     return "; ".join(parts)

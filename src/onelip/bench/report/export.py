@@ -23,6 +23,12 @@ _TEX = {
     "_": r"\_",
     "{": r"\{",
     "}": r"\}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': "''",
+    "[": "{[}",
+    "]": "{]}",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
     "\u00d7": r"$\times$",
@@ -133,12 +139,12 @@ def to_latex(table: Table) -> str:
 
 
 def tex(text: str) -> str:
-    r"""Foreign text without effect on the layout.
+    r"""Foreign text without effect on the layout; signs that LaTeX's fonts lack become question marks.
 
     >>> tex("50 % of x_1 \u00d7 2")
     '50 \\% of x\\_1 $\\times$ 2'
     """
-    return "".join(_TEX.get(sign, sign) for sign in text)
+    return "".join(_TEX.get(sign, sign if sign.isascii() else "?") for sign in text)
 
 
 def _row(texts: list[str], entries: list[str] | None = None) -> str:

@@ -10,7 +10,7 @@ from onelip.bench.depth import DepthRecord
 from onelip.bench.report import figures, sheets
 from onelip.bench.report.asking import Asking, asking
 from onelip.bench.report.bars import cost_bars
-from onelip.bench.report.cells import Column, Line, Table, text_cell
+from onelip.bench.report.cells import Column, Line, Table, TableCell
 from onelip.bench.report.cost_sheet import costs
 from onelip.bench.report.depth_figure import depth_drawing
 from onelip.bench.report.groups import comparisons
@@ -181,8 +181,14 @@ def _scores(scores: Radar) -> Table:
         head="Method",
         columns=tuple(Column(title=title) for title in scores.axes),
         lines=tuple(
-            Line(head=row.label, cells=tuple(text_cell(f"{score:.1f}") for score in of_row))
-            for row, of_row in scores.scores
+            Line(
+                head=row.label,
+                cells=tuple(
+                    TableCell(text=f"{score:.1f}", note="" if low == high else f"{low:.1f}\u2013{high:.1f}")
+                    for score, (low, high) in zip(of_row, spreads, strict=True)
+                ),
+            )
+            for (row, of_row), spreads in zip(scores.scores, scores.spreads, strict=True)
         ),
     )
 

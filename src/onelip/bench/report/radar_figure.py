@@ -30,7 +30,10 @@ class _Shape:
     style: Style | None = None
 
     def said(self, titles: Sequence[str]) -> str:
-        named = ", ".join(f"{title} {score:.1f}" for title, score in zip(titles, self.scores, strict=True))
+        named = ", ".join(
+            f"{title} {score:.1f}" + ("" if low == high else f" ({low:.1f} to {high:.1f})")
+            for title, score, (low, high) in zip(titles, self.scores, self.spreads, strict=True)
+        )
         return f"{self.title}: {named}"
 
 

@@ -2,16 +2,16 @@
   "use strict";
 
   // Tables: a heading that is pressed sorts by its column; pressed again, the other way round.
-  const sortValue = (cell) => {
-    const text = cell.firstChild ? cell.firstChild.textContent.trim().replace(/,/g, "") : "";
-    const number = Number.parseFloat(text.replace("\u00d7", ""));
-    return Number.isNaN(number) ? text : number;
+  const missing = Symbol("missing");
+  const sortValue = (cell, isNumber) => {
+    const text = cell.firstChild ? cell.firstChild.textContent.trim() : "";
+    if (text === "" || text === "\u2014") return missing;
+    if (!isNumber) return text;
+    const number = text.startsWith("inf") ? Infinity : Number.parseFloat(text.replace(/[,\u00d7]/g, ""));
+    return Number.isNaN(number) ? missing : number;
   };
-  const compare = (one, other) => {
-    const numbers = [typeof one === "number", typeof other === "number"];
-    if (numbers[0] !== numbers[1]) return numbers[0] ? -1 : 1;
-    return numbers[0] ? one - other : one.localeCompare(other);
-  };
+  const compare = (one, other) =>
+    typeof one === "number" ? one - other : one.localeCompare(other, undefined, { numeric: true });
   for (const table of document.querySelectorAll("table")) {
     const body = table.tBodies[0];
     const headings = [...table.tHead.rows[0].cells];
@@ -25,12 +25,12 @@
         const upwards = heading.getAttribute("aria-sort") !== "ascending";
         headings.forEach((other) => other.removeAttribute("aria-sort"));
         heading.setAttribute("aria-sort", upwards ? "ascending" : "descending");
-        const lines = [...body.rows].map((row) => [sortValue(row.cells[column]), row]);
-        const isText = ([value]) => typeof value !== "number";
-        lines.sort((one, other) => {
-          // What has no number stays last, whichever way round.
-          if (isText(one) !== isText(other)) return isText(one) ? 1 : -1;
-          return (upwards ? 1 : -1) * compare(one[0], other[0]);
+        const isNumber = heading.classList.contains("number");
+        const lines = [...body.rows].map((row) => [sortValue(row.cells[column], isNumber), row]);
+        lines.sort(([one], [other]) => {
+          // What is missing stays last, whichever way round.
+          if (one === missing || other === missing) return (one === missing) - (other === missing);
+          return (upwards ? 1 : -1) * compare(one, other);
         });
         body.append(...lines.map(([, row]) => row));
       });
@@ -54,7 +54,8 @@
     const found = [];
     for (const [key, input] of fields) {
       const text = input.value.trim();
-      if (text !== "") found.push({ key, limit: Number(text) * Number(input.dataset.scale) });
+      const { scale, unit } = input.dataset;
+      if (text !== "") found.push({ key, limit: unit === "%" ? Number(text) / 100 : Number(text) * Number(scale) });
     }
     return found;
   };
@@ -62,8 +63,8 @@
   const judge = (choice, { key, limit }) => {
     const number = choice.numbers[key];
     if (!number) return { key, status: "unknown", margin: null };
-    const sign = higher(key) ? 1 : -1;
-    const margin = limit ? (sign * (number[0] - limit)) / limit : number[0];
+    const inside = (higher(key) ? 1 : -1) * (number[0] - limit);
+    const margin = fields.get(key).dataset.unit === "%" ? inside : inside / limit;
     return { key, status: margin >= 0 ? "meets" : "fails", margin };
   };
 
@@ -92,7 +93,7 @@
         order[one.status] - order[other.status] ||
         one.failed - other.failed ||
         place(one) - place(other) ||
-        one.choice.label.localeCompare(other.choice.label),
+        (one.choice.label < other.choice.label ? -1 : 1),
     );
     return ranked;
   };
@@ -120,15 +121,20 @@
   };
 
   const words = { meets: "meets all", unknown: "not all known", fails: "fails" };
-  const body = document.getElementById("ranking").tBodies[0];
+  const table = document.getElementById("ranking");
+  const body = table.tBodies[0];
   const said = document.getElementById("answer");
 
   const show = () => {
-    const wrong = [...fields.values()].find((input) => !input.checkValidity());
+    const isWrong = (input) =>
+      !input.checkValidity() || (input.dataset.higher !== "true" && input.value !== "" && Number(input.value) === 0);
+    const wrong = [...fields.values()].find(isWrong);
     if (wrong) {
-      said.textContent = `${wrong.dataset.title}: a number is needed here.`;
+      const { title, unit } = wrong.dataset;
+      said.textContent = `${title}: ${unit === "%" ? "a share from 0 to 100 %" : "a number above 0"} is needed.`;
       return;
     }
+    for (const heading of table.tHead.rows[0].cells) heading.removeAttribute("aria-sort");
     const objective = form.elements.objective.value;
     const limits = limitsOf();
     const ranked = answer(objective, limits, form.elements.orthogonal.checked, form.elements.data.value);
@@ -150,7 +156,9 @@
           const field = fields.get(judged.key).dataset;
           if (judged.margin === null) return `${field.title} not known`;
           const value = shown(judged.key, one.choice.numbers[judged.key][0]);
-          return `${field.title} ${value}, ${judged.status} by ${Math.round(100 * Math.abs(judged.margin))}%`;
+          const by = 100 * Math.abs(judged.margin);
+          const margin = field.unit === "%" ? `${by.toFixed(1)} points` : `${Math.round(by)}%`;
+          return `${field.title} ${value}, ${judged.status} by ${margin}`;
         });
         cell(notes.join("; ") || "\u2014");
         cell(words[one.status]);
