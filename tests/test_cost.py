@@ -6,9 +6,10 @@ from dataclasses import asdict, replace
 import pytest
 import torch
 
+from onelip.bench.formula import formula, value
 from onelip.bench.measure.flops import count_macs
 from onelip.bench.measure.memory import kept_bytes, peak_bytes
-from onelip.bench.theory import QUANTITIES, formula, value
+from onelip.bench.theory import QUANTITIES
 from onelip.cost import ConvShape, Memory
 from onelip.methods import METHODS
 from onelip.models import ConvNet

@@ -9,9 +9,10 @@ from typer.testing import CliRunner
 
 from onelip import METHODS
 from onelip.bench import published
+from onelip.bench.formula import ABBREVIATIONS, SYMBOLS, exponents, formula, order, value
 from onelip.bench.recommend.costs import ROOM
 from onelip.bench.results import load_records
-from onelip.bench.theory import ABBREVIATIONS, SYMBOLS, complexity, exponents, formula, order, sheet, value
+from onelip.bench.theory import complexity, sheet
 from onelip.cli import app
 from onelip.cost import ConvShape
 

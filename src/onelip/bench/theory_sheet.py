@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from onelip.bench.formula import NONE
 from onelip.bench.report.cells import Column, Line, Table, TableCell, text_cell
 from onelip.bench.report.formats import short, two_decimals
 from onelip.bench.report.wording import PADDINGS
-from onelip.bench.theory import NONE, QUANTITIES, Quantity, Sheet
+from onelip.bench.theory import QUANTITIES, Quantity, Sheet
 
 LEGEND = (
     "Multiply-accumulates are real ones, a complex product counts as four; memory is in float32 numbers of 4 bytes. "
