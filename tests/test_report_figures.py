@@ -5,6 +5,7 @@ import pytest
 from onelip.bench.report import figures
 from onelip.bench.report.bars import cost_bars
 from onelip.bench.report.groups import comparisons
+from onelip.bench.report.trade_off import accuracy_against_costs
 from onelip.bench.results import Records
 
 
@@ -25,7 +26,7 @@ def test_accuracy_stands_against_the_milliseconds_that_bold_ranks(sample_records
     """Not against ratios to two different networks; each of these is named with its time."""
     runs = tuple(sample_records.train_record(name) for name in ("aol", "cpl"))
     groups = comparisons(Records(train=runs, cost=(sample_records.cost_record(("aol", "cpl")),)))
-    drawn, memory = figures.accuracy_against_costs(groups[0], figures.group_styles(groups), "name")
+    drawn, memory = accuracy_against_costs(groups[0], figures.group_styles(groups), "name")
     assert "training step, ms" in drawn.svg
     assert "AOL 28.0 ms, 87.2 %" in drawn.svg
     assert "Grey: Unconstrained, circular (21.4 ms) and Unconstrained, zeros (18.4 ms)." in drawn.caption

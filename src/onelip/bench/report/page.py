@@ -22,6 +22,7 @@ from onelip.bench.report.rows import Group
 from onelip.bench.report.scan_figure import scan_drawing
 from onelip.bench.report.scans import Scan, scans
 from onelip.bench.report.svg import Drawing
+from onelip.bench.report.trade_off import accuracy_against_costs
 from onelip.bench.report.verdict import Verdict, group_verdict
 from onelip.bench.results import Records
 
@@ -149,7 +150,7 @@ def _section(group: Group, depths: Sequence[DepthRecord], look: Mapping[str, Sty
     # One polygon alone would always be perfect: it is compared with nothing.
     drawn = len(scores.scores) > 1
     drawings = (
-        *figures.accuracy_against_costs(group, look, f"{anchor}-cost"),
+        *accuracy_against_costs(group, look, f"{anchor}-cost"),
         figures.curves(group, look, f"{anchor}-curves"),
         cost_bars(group, look, f"{anchor}-bars"),
         *figures.learning(group, look, f"{anchor}-learning"),

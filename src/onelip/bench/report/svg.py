@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from html import escape
@@ -15,6 +15,9 @@ from matplotlib import style as mpl_style
 from matplotlib.figure import Figure
 
 from onelip.bench.report.palette import COLOURS, css_variables
+
+SIZE = (5.1, 3.6)
+"""Inches of 72 points: as wide as a phone, so that the text is never scaled down below its size."""
 
 _FONT_STACK = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 
@@ -86,6 +89,18 @@ def drawing() -> Iterator[None]:
         # A title in a script that the layout font lacks: the browser draws it with a font of its own.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         yield
+
+
+def roomy(values: Sequence[float], least: float) -> tuple[float, float]:
+    """The ends of an axis on which values have room.
+
+    Args:
+        values: What is drawn.
+        least: Room at either end beside a share of their range.
+    """
+    low, high = min(values), max(values)
+    room = 0.06 * (high - low) + least
+    return low - room, high + room
 
 
 def to_svg(figure: Figure, name: str, description: str) -> str:
