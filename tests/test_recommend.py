@@ -1,7 +1,9 @@
 """The recommender: how constraints are read and judged, what is ranked first, and what it says where nothing fits."""
 
 import json
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -421,6 +423,13 @@ def test_wrong_questions_are_refused(arguments, message):
     refused = onelip("recommend", *arguments)
     assert refused.exit_code == 2, refused.stdout
     assert message in refused.stderr
+
+
+def test_a_default_folder_of_costs_alone_is_named(tmp_path):
+    shutil.copytree(Path(__file__).parents[1] / "results" / "speed", tmp_path / "results")
+    refused = onelip("recommend", "--records", "measured")
+    assert refused.exit_code == 2, refused.stdout
+    assert "no trained network in results; onelip compare or onelip grid makes records" in refused.stderr
 
 
 def test_nothing_fits_is_no_success():

@@ -10,7 +10,6 @@ import typer
 from onelip.cli import options
 from onelip.cli.errors import clear_errors
 from onelip.cli.options import HOW
-from onelip.cli.recommend import SOURCES, choices_of
 
 
 def guidelines(
@@ -29,6 +28,7 @@ def guidelines(
     """
     with clear_errors():
         from onelip.bench import published
+        from onelip.bench.candidates import candidates, evidence
         from onelip.bench.recommend import guidelines as made
         from onelip.bench.recommend.sheet import Fact, guidelines_to_markdown
         from onelip.bench.report.markdown import escaped, table_to_markdown
@@ -36,11 +36,12 @@ def guidelines(
         from onelip.bench.theory import resolution_sentence
         from onelip.methods import METHODS
 
-        source = options.one_of("records", records, SOURCES)
-        found = choices_of(folders, source, tuple(METHODS.values()), batch=1, image=None)
+        everyone = tuple(METHODS.values())
+        source = options.evidence_source(records)
+        found = candidates(evidence(folders or [], source), everyone, batch=1, image=None)
         data = [name for name in made.DATA_TITLES if any(one.data == name for one in found)]
         known, results, scores = published.guidelines(), published.accuracy(), published.radar_scores()
-        titles = {method.name: method.title for method in METHODS.values()}
+        titles = {method.name: method.title for method in everyone}
         every = (*results, *published.accuracy_1x1())
         facts = [
             Fact(
@@ -53,7 +54,7 @@ def guidelines(
             Fact(
                 title="Large images",
                 guideline="resolution",
-                sentence=resolution_sentence(tuple(METHODS.values())),
+                sentence=resolution_sentence(everyone),
             ),
         ]
         typer.echo(guidelines_to_markdown(made.advise(found, known, data), known, facts, source))

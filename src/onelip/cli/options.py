@@ -12,6 +12,7 @@ import typer
 from onelip.errors import OnelipError, UnknownNameError
 
 if TYPE_CHECKING:
+    from onelip.bench.candidates import Source
     from onelip.bench.records import KernelSize, PaddingChoice, Recipe
     from onelip.certify import Arithmetic
 
@@ -225,6 +226,16 @@ def padding_choice(text: str) -> PaddingChoice:
     """
     choices: tuple[PaddingChoice, ...] = ("paper", "circular", "zeros")
     return one_of("padding", text, choices)
+
+
+def evidence_source(text: str) -> Source:
+    """What an answer rests on, by that name.
+
+    Raises:
+        UnknownNameError: There is none.
+    """
+    choices: tuple[Source, ...] = ("both", "measured", "published")
+    return one_of("records", text, choices)
 
 
 def arithmetic(text: str) -> Arithmetic:

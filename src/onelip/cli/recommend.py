@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,19 +13,13 @@ from onelip.cli.display import live_notes
 from onelip.cli.errors import clear_errors
 from onelip.cli.options import HOW, WHAT
 from onelip.cli.theory import image_size
-from onelip.errors import OnelipError, UnknownNameError
+from onelip.errors import OnelipError
 
 if TYPE_CHECKING:
     from onelip.bench.recommend.answer import Answer, Constraint, Orthogonal, Question
-    from onelip.bench.recommend.options import Choice
-    from onelip.bench.results import Records
-    from onelip.method import Method
 
 NOTHING_FITS = 1
 """Exit code when no choice is known to meet everything."""
-Source = Literal["both", "measured", "published"]
-SOURCES: tuple[Source, ...] = ("both", "measured", "published")
-DEFAULT_FOLDER = Path("results")
 LIMITS = "What it must keep to"
 
 
@@ -145,19 +138,24 @@ def recommend(
     with clear_errors():
         if as_json and as_markdown:
             raise OnelipError("--json and --markdown exclude each other")
+        from onelip.bench.candidates import candidates, evidence, narrowed, scaled_to_here
+        from onelip.bench.measure.machine import find_device
         from onelip.bench.recommend.answer import answer
         from onelip.bench.selection import find_methods
 
         question = _question(given, orthogonal=orthogonal, maximise=maximise, minimise=minimise)
-        source = options.one_of("records", records, SOURCES)
         everyone = find_methods(["all", *(own or ())])
         wanted = find_methods(options.method_names(methods, own)) if methods or own else everyone
-        found = choices_of(folders, source, everyone, batch=batch, image=_shape(image))
-        chosen = _narrowed(found, folders, data=data, sizes=sizes, methods=wanted)
+        found = evidence(folders or [], options.evidence_source(records))
+        choices = candidates(found, everyone, batch=batch, image=_shape(image))
+        names = None if sizes is None else options.size_list(sizes)
+        chosen = narrowed(choices, found, data=data, sizes=names, methods=wanted)
         if calibrate:
             if image is not None:
                 raise OnelipError("--calibrate measures images of the data set; leave --image out")
-            chosen = _calibrated(chosen, folders, everyone, batch=batch, device=device)
+            where = find_device(device)
+            with live_notes("measuring this machine") as note:
+                chosen = scaled_to_here(chosen, found, everyone, batch=batch, device=where, note=note)
         said = answer(question, chosen)
         _show(said, everything=everything, as_json=as_json, as_markdown=as_markdown)
         if not said.fitting:
@@ -199,115 +197,6 @@ def _shape(image: str | None) -> tuple[int, int, int] | None:
         raise OnelipError(f"--image {image!r} is not allowed; the network takes square images")
     width_of("XS", height)  # says which sides there are
     return 3, height, width
-
-
-def choices_of(
-    folders: Sequence[Path] | None,
-    source: Source,
-    methods: Sequence[Method],
-    *,
-    batch: int,
-    image: tuple[int, int, int] | None,
-) -> list[Choice]:
-    """What there is to choose from."""
-    from onelip.bench import published
-    from onelip.bench.recommend.from_paper import published_choices
-    from onelip.bench.recommend.measured import measured_choices
-    from onelip.bench.theory_costs import Formulas, method_facts
-
-    book = Formulas(methods)
-    found: list[Choice] = []
-    if source != "published":
-        for records in _records(folders):
-            found += measured_choices(records, batch=batch, image=image, book=book)
-        if source == "measured" and not found:
-            where = ", ".join(map(str, folders or [])) or "no folder was named, and there is no folder results"
-            raise OnelipError(f"no trained network in {where}; onelip compare or onelip grid makes records")
-    elif folders:
-        raise OnelipError("--records published reads no folder; leave the folders out, or say --records both")
-    if source != "measured":
-        facts = method_facts(methods)
-        found += published_choices(
-            published.paper(), published.complexity(), facts, batch=batch, image=image, book=book
-        )
-    return found
-
-
-def _narrowed(
-    found: Sequence[Choice],
-    folders: Sequence[Path] | None,
-    *,
-    data: str | None,
-    sizes: str | None,
-    methods: Sequence[Method],
-) -> list[Choice]:
-    """The choices that are asked about: of one data set, which is that of the folders where they were named."""
-    names = list(dict.fromkeys(one.data for one in found))
-    own = list(dict.fromkeys(one.data for one in found if one.source == "measured")) if folders else []
-    if data is None and len(own) > 1:
-        raise OnelipError(f"the folders have results of {', '.join(own)}; say --data, which of them counts")
-    wanted = data or next(iter(own), "cifar10" if "cifar10" in names else names[0])
-    if wanted not in names:
-        raise UnknownNameError(f"no network was trained on {wanted!r}; there are {', '.join(names)}")
-    asked = {method.name for method in methods}
-    found = [one for one in found if one.data == wanted and one.method in asked]
-    if sizes is not None:
-        there = list(dict.fromkeys(one.size for one in found))
-        if absent := [size for size in options.size_list(sizes) if size not in there]:
-            raise UnknownNameError(f"no network of size {', '.join(absent)}; there are {', '.join(there)}")
-        found = [one for one in found if one.size in options.size_list(sizes)]
-    if not found:
-        raise OnelipError(f"no network of {', '.join(sorted(asked))} was trained on {wanted}")
-    return list(found)
-
-
-def _calibrated(
-    chosen: Sequence[Choice],
-    folders: Sequence[Path] | None,
-    methods: Sequence[Method],
-    *,
-    batch: int,
-    device: str,
-) -> list[Choice]:
-    """The choices with the times and the memory that they would take on this machine."""
-    from onelip.bench import published
-    from onelip.bench.calibrate import calibration
-    from onelip.bench.measure.machine import find_device
-    from onelip.bench.recommend.calibrated import Calibration, calibrated, factors, published_steps, recorded_steps
-    from onelip.bench.recommend.from_paper import PLACE
-    from onelip.bench.theory_costs import Formulas, method_facts
-
-    first, names, facts = chosen[0], {one.method for one in chosen}, method_facts(methods)
-    asked = [method for method in methods if method.name in names]
-    with live_notes("measuring this machine") as note:
-        session = calibration(asked, image=first.image, classes=first.classes, device=find_device(device), note=note)
-    budgets, ours = published.epoch_budgets(), _records(folders)
-    steps = {
-        one.place: {
-            key: value for records in ours for key, value in recorded_steps(session, records, one.place).items()
-        }
-        for one in chosen
-    }
-    steps[PLACE] = published_steps(budgets, facts, first.data, session.size)
-
-    def elsewhere(choice: Choice) -> float | None:
-        there = published_steps(budgets, facts, choice.data, choice.size) if choice.source == "published" else {}
-        return there.get((choice.method, choice.padding)) if choice.kernel_size == session.kernel_size else None
-
-    known = Calibration(
-        session=session,
-        slower={place: factors(session, found) for place, found in steps.items()},
-        elsewhere=elsewhere,
-        batch=batch,
-        book=Formulas(tuple(methods)),
-    )
-    return list(calibrated(chosen, known))
-
-
-def _records(folders: Sequence[Path] | None) -> list[Records]:
-    from onelip.bench.results import load_records
-
-    return [load_records(folder) for folder in folders or [DEFAULT_FOLDER] * DEFAULT_FOLDER.is_dir()]
 
 
 def _show(said: Answer, *, everything: bool, as_json: bool, as_markdown: bool) -> None:

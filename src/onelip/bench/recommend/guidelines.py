@@ -16,7 +16,19 @@ from onelip.bench.report.formats import percent
 from onelip.bench.report.wording import counted, joined
 
 DATA_TITLES = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "tiny_imagenet": "Tiny ImageNet", "digits": "Digits"}
+VERDICTS = {
+    "agrees": "the data agree",
+    "agrees_so_far": "the data agree as far as they go",
+    "leans": "the data lean that way, by less than their spread",
+    "undecided": "the data do not decide",
+    "contradicts": "the data contradict it",
+}
 CRA36 = QUANTITIES["cra36"]
+
+
+def titled(data: str) -> str:
+    """A data set's name in a heading."""
+    return DATA_TITLES.get(data, data)
 
 
 def _limit(key: str, text: str) -> Constraint:
@@ -249,17 +261,3 @@ def _sum(row: RadarScores) -> int:
         + row.train_memory
         + row.inference_memory
     )
-
-
-VERDICTS = {
-    "agrees": "the data agree",
-    "agrees_so_far": "the data agree as far as they go",
-    "leans": "the data lean that way, by less than their spread",
-    "undecided": "the data do not decide",
-    "contradicts": "the data contradict it",
-}
-
-
-def titled(data: str) -> str:
-    """A data set's name in a heading."""
-    return DATA_TITLES.get(data, data)

@@ -1,0 +1,178 @@
+"""What there is to choose from: trained networks of records, of the paper, or of both, and what they cost here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from onelip.bench import published
+from onelip.bench.calibrate import calibration
+from onelip.bench.recommend.calibrated import Calibration, calibrated, factors, published_steps, recorded_steps
+from onelip.bench.recommend.from_paper import PLACE, published_choices
+from onelip.bench.recommend.measured import measured_choices
+from onelip.bench.recommend.options import Choice
+from onelip.bench.results import Records, load_records
+from onelip.bench.theory_costs import Formulas, method_facts
+from onelip.errors import OnelipError, UnknownNameError
+from onelip.method import Method
+
+if TYPE_CHECKING:
+    import torch
+
+    from onelip.bench.costs import Note
+
+Source = Literal["both", "measured", "published"]
+DEFAULT_FOLDER = Path("results")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """What an answer rests on.
+
+    Attributes:
+        source: Whether trained networks of records count, of the paper, or both.
+        folders: Those that were named.
+        records: Of these folders, or of the default folder where it is and none was named.
+    """
+
+    source: Source
+    folders: tuple[Path, ...]
+    records: tuple[Records, ...]
+
+
+def evidence(folders: Sequence[Path], source: Source) -> Evidence:
+    """The records of folders; none where only what is published counts.
+
+    Args:
+        folders: Those that were named; none for the default folder.
+        source: What counts.
+
+    Raises:
+        OnelipError: Folders were named though only what is published counts.
+        RecordError: A record cannot be read.
+    """
+    if source == "published":
+        if folders:
+            raise OnelipError("--records published reads no folder; leave the folders out, or say --records both")
+        return Evidence(source=source, folders=(), records=())
+    read = folders or [DEFAULT_FOLDER] * DEFAULT_FOLDER.is_dir()
+    return Evidence(source=source, folders=tuple(folders), records=tuple(map(load_records, read)))
+
+
+def candidates(
+    found: Evidence, methods: Sequence[Method], *, batch: int, image: tuple[int, int, int] | None
+) -> list[Choice]:
+    """What there is to choose from.
+
+    Args:
+        found: Records, and what counts.
+        methods: Whose formulas give what was not measured.
+        batch: Images inferred at a time.
+        image: Shape of the user's images; None for those that the networks were trained on.
+
+    Raises:
+        OnelipError: Only what was measured counts, and nothing was trained.
+    """
+    book = Formulas(methods)
+    choices = [
+        choice for records in found.records for choice in measured_choices(records, batch=batch, image=image, book=book)
+    ]
+    if found.source == "measured":
+        if not choices:
+            where = ", ".join(map(str, found.folders)) or (
+                str(DEFAULT_FOLDER) if found.records else "no folder was named, and there is no folder results"
+            )
+            raise OnelipError(f"no trained network in {where}; onelip compare or onelip grid makes records")
+        return choices
+    facts = method_facts(methods)
+    paper, formulas = published.paper(), published.complexity()
+    return [*choices, *published_choices(paper, formulas, facts, batch=batch, image=image, book=book)]
+
+
+def narrowed(
+    choices: Sequence[Choice],
+    found: Evidence,
+    *,
+    data: str | None,
+    sizes: Sequence[str] | None,
+    methods: Sequence[Method],
+) -> list[Choice]:
+    """The choices that are asked about: of one data set, of some sizes, of some methods.
+
+    Args:
+        choices: All of them.
+        found: What they rest on.
+        data: The data set; None for that of the folders where they were named, and else for CIFAR-10 or the first.
+        sizes: Sizes; None for all.
+        methods: Methods.
+
+    Raises:
+        UnknownNameError: No network was trained on the data set, or has the size.
+        OnelipError: The folders have results of several data sets and none was named, or nothing is left.
+    """
+    names = list(dict.fromkeys(one.data for one in choices))
+    own = list(dict.fromkeys(one.data for one in choices if one.source == "measured")) if found.folders else []
+    if data is None and len(own) > 1:
+        raise OnelipError(f"the folders have results of {', '.join(own)}; say --data, which of them counts")
+    wanted = data or next(iter(own), "cifar10" if "cifar10" in names else names[0])
+    if wanted not in names:
+        raise UnknownNameError(f"no network was trained on {wanted!r}; there are {', '.join(names)}")
+    asked = {method.name for method in methods}
+    left = [one for one in choices if one.data == wanted and one.method in asked]
+    if sizes is not None:
+        there = list(dict.fromkeys(one.size for one in left))
+        if absent := [size for size in sizes if size not in there]:
+            raise UnknownNameError(f"no network of size {', '.join(absent)}; there are {', '.join(there)}")
+        left = [one for one in left if one.size in sizes]
+    if not left:
+        raise OnelipError(f"no network of {', '.join(sorted(asked))} was trained on {wanted}")
+    return left
+
+
+def scaled_to_here(
+    choices: Sequence[Choice],
+    found: Evidence,
+    methods: Sequence[Method],
+    *,
+    batch: int,
+    device: torch.device,
+    note: Note,
+) -> list[Choice]:
+    """The choices with the times and the memory that they would take on this machine, which is measured first.
+
+    Args:
+        choices: Of one data set.
+        found: What they rest on.
+        methods: Whose formulas give what was not measured; those of the choices are measured.
+        batch: Images inferred at a time.
+        device: Where to measure.
+        note: Is told what is measured.
+    """
+    first, names, facts = choices[0], {one.method for one in choices}, method_facts(methods)
+    asked = [method for method in methods if method.name in names]
+    session = calibration(asked, image=first.image, classes=first.classes, device=device, note=note)
+    budgets = published.epoch_budgets()
+    steps = {
+        one.place: {
+            key: value
+            for records in found.records
+            for key, value in recorded_steps(session, records, one.place).items()
+        }
+        for one in choices
+    }
+    steps[PLACE] = published_steps(budgets, facts, first.data, session.size)
+
+    def elsewhere(choice: Choice) -> float | None:
+        there = published_steps(budgets, facts, choice.data, choice.size) if choice.source == "published" else {}
+        return there.get((choice.method, choice.padding)) if choice.kernel_size == session.kernel_size else None
+
+    known = Calibration(
+        session=session,
+        slower={place: factors(session, taken) for place, taken in steps.items()},
+        elsewhere=elsewhere,
+        batch=batch,
+        book=Formulas(tuple(methods)),
+    )
+    return list(calibrated(choices, known))
