@@ -3,8 +3,8 @@
     python benchmarks/growth.py --out results/growth           # about ten minutes on two cores
     python benchmarks/growth.py --rounds 1 --methods aol,soc --small
 
-Writes growth.json (every sample), growth.md (the table of exponents) and growth.svg (the figure). With --again the
-table and the figure are made anew from growth.json, and nothing is measured.
+Writes growth.json (every sample), growth.md (the table of exponents), growth.svg and growth.pdf (the figure). With
+--again the table and the figure are made anew from growth.json, and nothing is measured.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def main(
     small: Annotated[bool, typer.Option("--small", help="Two small values of each variable, for a trial.")] = False,
     again: Annotated[bool, typer.Option("--again", help="Measure nothing; table and figure from growth.json.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace the growth.json that is there.")] = False,
-    out: Annotated[Path, typer.Option(help="Folder of the three files.")] = Path("growth"),
+    out: Annotated[Path, typer.Option(help="Folder of the files.")] = Path("growth"),
 ) -> None:
     """Measures, prints and records."""
     keep_memory()
@@ -43,7 +43,8 @@ def main(
         from onelip.bench.growth import BASE, RANGES, SMALL, measure_growth
         from onelip.bench.measure.machine import find_device
         from onelip.bench.reading import read_as
-        from onelip.bench.report.growth import GrowthRecord, markdown, svg
+        from onelip.bench.report.export import write_drawing
+        from onelip.bench.report.growth import GrowthRecord, growth_drawing, markdown
         from onelip.bench.selection import find_methods
         from onelip.errors import OnelipError, RecordError
         from onelip.files import write_text
@@ -70,7 +71,7 @@ def main(
             if not again:
                 write_text(file, record.model_dump_json(indent=1))
             write_text(out / "growth.md", markdown(record))
-            write_text(out / "growth.svg", svg(record))
+            write_drawing(growth_drawing(record), out)
 
 
 if __name__ == "__main__":

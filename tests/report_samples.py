@@ -67,6 +67,7 @@ def method(name, **changes):
         "slack": 1e-6,
         "constrained": name != "standard",
         "orthogonal": name in {"bcop", "cayley", "lot", "soc"},
+        "orthogonal_zeros": name == "soc",
         "padding": "zeros" if name in ZERO_PADDED else "circular",
     }
     return MethodInfo(**facts | changes)

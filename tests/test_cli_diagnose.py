@@ -184,6 +184,41 @@ def test_folders_that_hold_no_network(tmp_path):
         assert str(folder) in result.stderr
 
 
+def test_a_diagnosis_of_other_weights_is_out_of_date(run):
+    from onelip.bench.results import load_records
+
+    assert onelip("diagnose", run, "--images", "32").exit_code == 0
+    assert len(load_records(run).depths) == 1
+    record = json.loads((run / "record.json").read_text())
+    again = record | {"started": "2020-01-01T00:00:00+00:00"}
+    (run / "record.json").write_text(json.dumps(again))
+    records = load_records(run)
+    assert records.depths == ()
+    assert [one.reason for one in records.stale] == [
+        "the diagnosis of an earlier training; onelip diagnose makes another"
+    ]
+
+
+def test_a_run_begun_anew_loses_its_diagnosis(run):
+    assert onelip("diagnose", run, "--images", "32").exit_code == 0
+    assert {"diagnosis.json", "diagnosis.svg"} <= {path.name for path in run.iterdir()}
+    command = ("--method", "aol", "--size", "4", "--budget", "1epoch", "--force", "--out", run)
+    assert onelip("train", *command).exit_code == 0
+    assert not {"diagnosis.json", "diagnosis.svg"} & {path.name for path in run.iterdir()}
+
+
+def test_a_run_that_cannot_be_written_is_diagnosed_all_the_same(run, tmp_path):
+    """The numbers beside the run are lost, which is said; without --out they are what was asked for."""
+    (run / "diagnosis.json").mkdir()
+    found = onelip("diagnose", run, "--images", "32", "--out", tmp_path / "figure.pdf")
+    assert found.exit_code == 0, found.stderr
+    assert (tmp_path / "figure.pdf").read_bytes().startswith(b"%PDF-")
+    assert "the run keeps what it had of an earlier diagnosis" in found.stderr
+    refused = onelip("diagnose", run, "--images", "32")
+    assert refused.exit_code == 2
+    assert "cannot write" in refused.stderr
+
+
 def test_the_report_draws_what_was_diagnosed_and_sets_aside_what_is_foreign(tmp_path, monkeypatch):
     """One line per method over the layers with weights; without a diagnosis there is no such figure."""
     from onelip.bench.depth import DEPTH_NAME

@@ -10,7 +10,7 @@ from torch import nn
 
 import onelip
 from onelip import METHODS, ConvNet, MarginCrossEntropy, MaxMin, diagnose, register_bound
-from onelip.bench.report.diagnosis import diagnosis_svg, finding
+from onelip.bench.report.diagnosis import diagnosis_drawing, finding
 from onelip.bound import Bound
 from onelip.certify.diagnose import total_variance
 from onelip.linalg.conv import spectral_matrices
@@ -224,7 +224,7 @@ def test_a_weight_that_is_not_a_number_is_reported_and_later_modules_are_not_bla
     assert layers[12].bound is None
     assert all(math.isnan(layer.growth) for layer in layers[13:])
     assert finding(layers) == "Values are not finite from 12 (AOLConv2d) on."
-    assert "not finite from 12" in diagnosis_svg(layers, "title")
+    assert "not finite from 12" in diagnosis_drawing(layers, "title").svg
 
 
 def test_values_that_overflow_are_reported():
@@ -254,9 +254,9 @@ def test_what_cannot_be_drawn_is_marked_and_zero_is_not_marked_as_not_finite():
     nn.init.zeros_(model[1].weight)
     layers = diagnose(model, *batch())
     assert (layers[1].variance, names(layers)) == (0.0, [])
-    assert "var(--series-2" not in diagnosis_svg(layers, "title")
+    assert "var(--series-2" not in diagnosis_drawing(layers, "title").svg
     nn.init.constant_(model[1].weight, math.nan)
-    assert "var(--series-2" in diagnosis_svg(diagnose(model, *batch()), "title")
+    assert "var(--series-2" in diagnosis_drawing(diagnose(model, *batch()), "title").svg
 
 
 def test_a_batch_of_equal_images_is_no_expansion():

@@ -1,13 +1,29 @@
-"""The documentation site builds without a warning."""
+"""The documentation site builds without a warning, its code runs, and its commands are understood."""
 
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+import typer
+
 import onelip
+from onelip.cli import app
 
 ROOT = Path(__file__).parent.parent
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+
+
+def commands():
+    """Every command of onelip that stands in a page, indented or between backticks."""
+    found = {}
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8").replace("\\\n", " ")
+        for indented, quoted in re.findall(r"^    (onelip .*)$|`(onelip [^`]*)`", text, re.MULTILINE):
+            found[page.name, " ".join((indented or quoted).split()), bool(indented)] = None
+    return list(found)
 
 
 def test_the_site_builds_with_warnings_as_errors(tmp_path):
@@ -25,3 +41,24 @@ def test_every_public_layer_is_in_the_reference():
     named = set(re.findall(r"onelip\.(\w+)", (ROOT / "docs" / "api.md").read_text(encoding="utf-8")))
     layers = {name for name in dir(onelip) if name.endswith("Conv2d")}
     assert layers - {"StandardConv2d"} <= named
+
+
+def test_the_example_of_the_contract_runs(monkeypatch):
+    """It takes the method that is written outside the package, and finds no fault with it."""
+    monkeypatch.syspath_prepend(ROOT)
+    code = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "adding.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert len(code) == 1
+    assert "check_method(BRO)" in code[0]
+    exec(compile(code[0], "adding.md", "exec"), {})
+
+
+@pytest.mark.parametrize(("page", "command", "is_whole"), commands())
+def test_every_command_in_the_documents_is_known_with_its_options(page, command, is_whole):
+    """One that stands in a line of its own is read up to what it would do; in a sentence it may lack something."""
+    found, words = typer.main.get_command(app), shlex.split(command, comments=True)[1:]
+    with found.make_context("onelip", list(words)) as context:
+        while words and hasattr(found, "resolve_command"):
+            name, found, words = found.resolve_command(context, words)
+            assert found is not None
+        if words and words != ["--help"]:
+            found.make_context(name, words, parent=context, resilient_parsing=not is_whole)

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from onelip.bench.growth import BASE, SMALL, measure_growth, published_exponent, varied
-from onelip.bench.report.growth import GrowthRecord, exponents, markdown, svg
+from onelip.bench.report.growth import GrowthRecord, exponents, growth_drawing, markdown
 from onelip.methods import METHODS
 
 SCRIPT = Path(__file__).parents[1] / "benchmarks" / "growth.py"
@@ -84,7 +84,7 @@ def test_forward_passes_of_large_layers_grow_as_theory_says(method):
 
 
 def test_the_table_and_the_figure_name_all(record):
-    table, drawn = markdown(record), svg(record)
+    table, drawn = markdown(record), growth_drawing(record).svg
     for method in METHODS.values():
         assert f"| {method.title} | **" in table
         assert method.title in drawn
@@ -104,10 +104,10 @@ def test_the_command_writes_and_rebuilds_its_files(tmp_path):
     assert run("--methods", "aoll").returncode == 2
     done = run("--small", "--rounds", "1", "--methods", "aol")
     assert done.returncode == 0, done.stderr
-    files = {path.name: path.read_text() for path in (tmp_path / "there").iterdir()}
-    assert set(files) == {"growth.json", "growth.md", "growth.svg"}
+    files = {path.name: path.read_bytes() for path in (tmp_path / "there").iterdir()}
+    assert set(files) == {"growth.json", "growth.md", "growth.svg", "growth.pdf"}
     text = files["growth.json"]
-    (tmp_path / "there" / "growth.json").write_text(text[:-50])
+    (tmp_path / "there" / "growth.json").write_bytes(text[:-50])
     cut = run("--again")
     assert cut.returncode == 2
     assert "is cut, or not what this command writes" in " ".join(cut.stderr.split())
@@ -115,7 +115,7 @@ def test_the_command_writes_and_rebuilds_its_files(tmp_path):
         refused = run(*arguments)
         assert refused.returncode == 2
         assert said in " ".join(refused.stderr.split())
-    (tmp_path / "there" / "growth.json").write_text(text)
+    (tmp_path / "there" / "growth.json").write_bytes(text)
     (tmp_path / "there" / "growth.svg").unlink()
     assert run("--again").returncode == 0
-    assert {path.name: path.read_text() for path in (tmp_path / "there").iterdir()} == files
+    assert {path.name: path.read_bytes() for path in (tmp_path / "there").iterdir()} == files

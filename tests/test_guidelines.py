@@ -7,34 +7,28 @@ from typer.testing import CliRunner
 
 from onelip import METHODS
 from onelip.bench import published
+from onelip.bench.recommend.facts import kernel_fact, overall_fact, resolution_fact, size_fact
 from onelip.bench.recommend.from_paper import published_choices
-from onelip.bench.recommend.guidelines import (
-    SITUATIONS,
-    advise,
-    kernel_sentence,
-    overall_sentence,
-    size_sentence,
-)
+from onelip.bench.recommend.guidelines import SITUATIONS, VERDICTS, advise
+from onelip.bench.theory import RESOLUTIONS, construction_growth
 from onelip.bench.theory_costs import Formulas, method_facts
 from onelip.cli import app
 
 DATA = ("cifar10", "cifar100", "tiny_imagenet")
+PAPER = {one.key: one for one in published.guidelines()}
 TITLES = {method.name: method.title for method in METHODS.values()}
 
 
 def advice(change=lambda row: row):
     paper = published.paper()
     paper = replace(paper, accuracy=tuple(map(change, paper.accuracy)))
-    choices = published_choices(
-        paper,
-        published.complexity(),
-        method_facts(METHODS.values()),
-        batch=1,
-        image=None,
-        book=Formulas(tuple(METHODS.values())),
-    )
+    facts, book = method_facts(METHODS.values()), Formulas(tuple(METHODS.values()))
+    choices = {
+        image: published_choices(paper, published.complexity(), facts, batch=1, image=image, book=book)
+        for image in {situation.image for situation in SITUATIONS}
+    }
     found = advise(choices, published.guidelines(), DATA)
-    return {(one.situation.guideline, one.data): one for one in found if one.situation.guideline}
+    return {(one.situation.guideline, one.data): one for one in reversed(found) if one.situation.guideline}
 
 
 def test_the_papers_guidelines_follow_from_its_numbers():
@@ -57,32 +51,76 @@ def test_every_situation_is_answered_on_every_data_set():
     assert len({situation.title for situation in SITUATIONS}) == len(SITUATIONS)
     for one in advice().values():
         assert one.headline
+        assert not one.agreement or one.agreement in VERDICTS
         assert one.table.lines
         assert one.changes
 
 
-def test_sentences_count_the_tables():
+def test_facts_count_the_tables_and_turn_with_them():
     results = (*published.accuracy(), *published.accuracy_1x1())
-    said = kernel_sentence(results)
-    assert "with 3x3 kernels, by" in said
-    swapped = [row.model_copy(update={"kernel": 4 - row.kernel}) for row in results]
-    assert kernel_sentence(swapped) != said
-    better, pairs = map(
-        int, re.search(r"Of (\d+) pairs.* in (\d+)\.", size_sentence(published.accuracy())).groups()[::-1]
-    )
+    kernels = kernel_fact(PAPER["kernels"], results)
+    assert kernels.agreement == "agrees"
+    assert "with 3x3 kernels, by" in kernels.sentence
+    swapped = kernel_fact(PAPER["kernels"], [row.model_copy(update={"kernel": 4 - row.kernel}) for row in results])
+    assert swapped.agreement == "contradicts"
+    sizes = size_fact(PAPER["sizes"], published.accuracy())
+    pairs, better = map(int, re.search(r"Of (\d+) pairs.* in (\d+)\.", sizes.sentence).groups())
     assert pairs / 2 < better < pairs
+    assert sizes.agreement == "agrees"
     turned = {"M": "L", "L": "M"}
     exchanged = [row.model_copy(update={"size": turned.get(row.size, row.size)}) for row in published.accuracy()]
-    fewer, _ = map(int, re.search(r"Of (\d+) pairs.* in (\d+)\.", size_sentence(exchanged)).groups()[::-1])
-    assert fewer <= pairs - better
-    overall = overall_sentence(published.accuracy(), published.radar_scores(), TITLES)
-    assert "CPL 26" in overall
-    assert "SOC 2.1" in overall
+    other = size_fact(PAPER["sizes"], exchanged)
+    assert int(re.search(r" in (\d+)\.", other.sentence)[1]) <= pairs - better
+    assert other.agreement == "contradicts"
+
+
+def test_few_pairs_do_not_decide():
+    rows = [row for row in published.accuracy() if row.method == "soc" and row.data == "cifar10"]
+    assert size_fact(PAPER["sizes"], rows).agreement in ("leans", "undecided")
+
+
+def test_the_best_overall_follows_the_tables():
+    fact = overall_fact(PAPER["overall"], published.accuracy(), published.radar_scores(), TITLES)
+    assert "CPL 26" in fact.sentence
+    assert "SOC 2.1" in fact.sentence
+    assert fact.agreement == "leans", "by accuracy alone it is not told apart from SOC"
+
+    def with_cpl(cra36, score):
+        results = [
+            row.model_copy(update={"cra36": cra36}) if row.method == "cpl" else row for row in published.accuracy()
+        ]
+        scores = [
+            row.model_copy(update={"inference_time": score, "train_time": score}) if row.method == "cpl" else row
+            for row in published.radar_scores()
+        ]
+        return overall_fact(PAPER["overall"], results, scores, TITLES).agreement
+
+    assert with_cpl(90.0, 5) == "agrees"
+    assert with_cpl(1.0, 5) == with_cpl(90.0, 1) == "depends"
+    assert with_cpl(1.0, 1) == "contradicts"
+
+
+def test_constructions_on_kernels_do_not_grow_with_the_image():
+    growth = construction_growth(METHODS.values())
+    fact = resolution_fact(PAPER["resolution"], growth, RESOLUTIONS, TITLES)
+    assert fact.agreement == "partly", "CPL, which is named, computes its norm per frequency here"
+    assert "stay what they are for AOL, BCOP, SLL and SOC" in fact.sentence
+    named = dict.fromkeys(growth, 64.0) | dict.fromkeys(PAPER["resolution"].methods, 1.0)
+    assert resolution_fact(PAPER["resolution"], named, RESOLUTIONS, TITLES).agreement == "agrees"
+    grown = dict.fromkeys(growth, 64.0)
+    assert resolution_fact(PAPER["resolution"], grown, RESOLUTIONS, TITLES).agreement == "contradicts"
+
+
+def test_nothing_is_decided_by_nothing():
+    assert kernel_fact(PAPER["kernels"], published.accuracy()).agreement == "undecided"
+    assert size_fact(PAPER["sizes"], []).agreement == "undecided"
 
 
 def test_the_command_writes_markdown():
     found = CliRunner().invoke(app, ["guidelines"])
     assert found.exit_code == 0, found.stderr
     assert all(f"## {situation.title}" in found.stdout for situation in SITUATIONS)
-    assert "The paper: SOC where compute is plentiful. On CIFAR-10 the data lean that way" in found.stdout
+    assert "The paper: SOC where compute is plentiful. On CIFAR-10 and CIFAR-100 the data lean that way" in found.stdout
     assert "| Method, size, budget |" in found.stdout
+    assert "The paper: No kernels of 1x1. The data agree." in found.stdout
+    assert "onelip recommend --records published --data cifar10 --image 256" in found.stdout

@@ -16,7 +16,7 @@ from onelip.bench.recommend import words
 from onelip.bench.recommend.answer import ALWAYS_WEIGHED, Constraint, Orthogonal, Question, answer
 from onelip.bench.recommend.from_paper import published_choices
 from onelip.bench.recommend.measured import measured_choices
-from onelip.bench.recommend.options import Choice, Known, Missing
+from onelip.bench.recommend.options import Choice, Known, Missing, keeps_norms
 from onelip.bench.recommend.quantities import QUANTITIES, quantity_named
 from onelip.bench.results import Records
 from onelip.bench.theory_costs import Formulas, method_facts
@@ -97,7 +97,7 @@ def known(value, spread=0.0):
 def choice(method, *, size="XS", orthogonal=False, budget="2h", **numbers):
     found = {key: number if isinstance(number, Known | Missing) else known(number) for key, number in numbers.items()}
     facts = {"kernel_size": 3, "padding": "circular", "data": "digits", "place": "here", "source": "measured"}
-    facts |= {"image": (1, 8, 8), "classes": 10, "batch": 256}
+    facts |= {"image": (1, 8, 8), "cost_image": (1, 8, 8), "classes": 10, "batch": 256}
     return Choice(
         method=method,
         title=method.upper(),
@@ -135,7 +135,7 @@ def test_what_meets_everything_comes_first_then_what_is_not_known_then_what_fail
         "slow": pytest.approx(-1.0),
     }
     assert "Take BETTER" in words.headline(said)
-    assert any("No latency of DARK: not measured; onelip measure." in line for line in words.details(said))
+    assert any("No inference time of DARK: not measured; onelip measure." in line for line in words.details(said))
 
 
 def test_a_lower_limit_is_kept_from_above():
@@ -178,6 +178,63 @@ def test_gradient_norms_are_a_matter_of_the_method():
     ]
 
 
+@pytest.mark.parametrize(
+    ("promised", "padding", "kernel_size", "kept"),
+    [
+        ((True, False), "circular", 3, True),
+        ((True, False), "zeros", 3, None),
+        ((True, False), "zeros", 1, True),
+        ((True, True), "zeros", 3, True),
+        ((False, False), "circular", 3, False),
+        ((False, False), "zeros", 1, False),
+    ],
+)
+def test_norms_are_known_to_be_kept_where_the_padding_allows_it(promised, padding, kernel_size, kept):
+    facts = replace(
+        method_facts(METHODS.values())["lot"], orthogonal=promised[0], orthogonal_zeros=promised[1], padding=padding
+    )
+    assert keeps_norms(facts, padding, kernel_size) is kept
+
+
+def test_networks_padded_with_zeros_keep_norms_where_their_method_says_so():
+    orthogonal = Question(objective=CRA, constraints=(Orthogonal(),))
+    of = {one.choice.method: one for one in answer(orthogonal, of_paper()).per_method}
+    assert {name: one.status for name, one in of.items() if one.choice.kernel_size == 3} == {
+        "soc": "meets",
+        "bcop": "meets",
+        "cayley": "meets",
+        "aol": "fails",
+        "cpl": "fails",
+        "sll": "fails",
+    }
+    (padded,) = (
+        one
+        for one in answer(orthogonal, of_paper()).ranking
+        if one.choice.label == "LOT S, 24h" and one.choice.data == "cifar10"
+    )
+    assert padded.status == "unknown"
+    assert "this network has zero padding" in padded.judgements[0].number.reason
+
+
+@pytest.mark.parametrize(
+    ("margin", "kind", "said"),
+    [
+        (0.0, "time", "meets it exactly"),
+        (0.004, "time", "meets by less than 1%"),
+        (0.41, "time", "meets by 41%"),
+        (-0.5, "time", "fails by 50%"),
+        (-10.43, "time", "fails, 11.4 times the limit"),
+        (0.0004, "share", "meets by less than 0.1 points"),
+        (-0.0312, "share", "fails by 3.1 points"),
+    ],
+)
+def test_margins_are_told_in_words(margin, kind, said):
+    key, limit_ = ("latency", 0.01) if kind == "time" else ("accuracy", 0.5)
+    value = limit_ * (1 - margin) if kind == "time" else limit_ + margin
+    judged = limit(key, limit_).judge(choice("a", **{key: value}))
+    assert words.margin_text(replace(judged, margin=margin)) == said
+
+
 def test_contradictory_limits_say_which_one_rules_out_what():
     said = answer(
         Question(objective=CRA, constraints=(limit("latency", 0.01), limit("accuracy", 0.75))),
@@ -194,8 +251,8 @@ def test_contradictory_limits_say_which_one_rules_out_what():
     assert (by_accuracy.ruled_out, by_accuracy.alone, by_accuracy.without.choice.method) == (2, 1, "fast")
     assert by_latency.nearest.choice.method == "good", "it misses the limit by least"
     said = " ".join(words.details(said))
-    assert "2 of them alone: the best of those is BEST XS" in said
-    assert "GOOD XS, 2h (CRA 36 60.0 %, measured) misses it by least, by 100%" in said
+    assert "3 of 4 networks, 2 of which keep to all else; the best of those is BEST XS" in said
+    assert "the nearest GOOD XS, 2h (CRA 36 60.0 %, measured), which fails by 100%" in said
 
 
 def test_limits_that_only_together_rule_everything_out_say_so():
@@ -319,7 +376,9 @@ class TestGuidelines:
     def test_where_gradients_must_keep_their_norm_soc(self):
         assert first(Orthogonal()).method == "soc"
         assert first(Orthogonal(), limit("train_time", 7200)).method == "soc"
-        assert first(Orthogonal(), paper=with_changed(soc_M=-9, soc_L=-9, soc_S=-9, soc_XS=-9)).method == "lot"
+        assert first(Orthogonal(), paper=with_changed(soc_M=-9, soc_L=-9, soc_S=-9, soc_XS=-9)).method == "bcop", (
+            "LOT has zeros"
+        )
 
     def test_two_hours_on_a_card_of_eight_gigabytes(self):
         book = Formulas(tuple(METHODS.values()))

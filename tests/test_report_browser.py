@@ -2,10 +2,9 @@
 
 import json
 import re
-import shutil
-import subprocess
 
 import pytest
+from tests.headless import BROWSER, NO_BROWSER, browse
 
 from onelip.bench.recommend.answer import Constraint, Orthogonal, Question, answer
 from onelip.bench.recommend.measured import measured_choices
@@ -13,16 +12,7 @@ from onelip.bench.recommend.quantities import QUANTITIES
 from onelip.bench.report.build import build_report
 from onelip.bench.results import load_records
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome", "chrome")
-
-
-def works(path):
-    """Some are only stubs that say how to install one."""
-    return subprocess.run([path, "--version"], capture_output=True, check=False, timeout=60).returncode == 0
-
-
-BROWSER = next((path for path in map(shutil.which, BROWSERS) if path and works(path)), None)
-pytestmark = pytest.mark.skipif(BROWSER is None, reason=f"no browser is installed: none of {', '.join(BROWSERS)}")
+pytestmark = pytest.mark.skipif(BROWSER is None, reason=NO_BROWSER)
 
 DRIVER = """
 <script>
@@ -38,9 +28,12 @@ setTimeout(() => {
       input.value = String(value / Number(input.dataset.scale));
     }
     form.elements.orthogonal.checked = question.orthogonal;
+    const { batch } = form.elements;
+    batch.value = [...batch.options].map((option) => option.value).at(question.batch ?? 0);
     form.dispatchEvent(new Event("input"));
     const rows = [...document.getElementById("ranking").tBodies[0].rows];
     said.push({
+      batch: Number(batch.value),
       answer: document.getElementById("answer").textContent,
       ranking: rows.map((row) => [row.dataset.method, row.dataset.status]),
     });
@@ -73,15 +66,11 @@ QUESTIONS = (
     {"objective": "cra36", "limits": {"latency": 0.02}, "orthogonal": False},
     {"objective": "cra36", "limits": {}, "orthogonal": True},
     {"objective": "latency", "limits": {"accuracy": 0.8}, "orthogonal": False},
+    {"objective": "inference_memory", "limits": {}, "orthogonal": False, "batch": -1},
+    {"objective": "latency", "limits": {"latency_ratio": 2}, "orthogonal": False, "batch": -1},
     {"objective": "accuracy", "limits": {"cra36": 0.99, "latency": 1e-6}, "orthogonal": False},
     {"objective": "train_memory", "limits": {"cra36": 0.3, "latency": 0.05}, "orthogonal": True},
 )
-
-
-def browse(path, *options):
-    command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={path.parent / 'profile'}"]
-    command += [*options, path.as_uri()]
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +104,7 @@ def test_the_page_answers_as_the_command_does(index, driven, study):
     limits = [Constraint(quantity=QUANTITIES[key], limit=value) for key, value in asked["limits"].items()]
     limits += [Orthogonal()] * asked["orthogonal"]
     question = Question(objective=QUANTITIES[asked["objective"]], constraints=tuple(limits))
-    choices = measured_choices(load_records(study), batch=1, book=None)
+    choices = measured_choices(load_records(study), batch=said["batch"], book=None)
     expected = answer(question, [one for one in choices if one.data == choices[0].data])
     assert said["ranking"] == [[one.choice.method, one.status] for one in expected.ranking]
     if expected.fitting:

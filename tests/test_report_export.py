@@ -6,15 +6,17 @@ import re
 import shutil
 import subprocess
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 
 import pytest
 from typer.testing import CliRunner
 
 from onelip.bench.report.cells import Column, Line, Table, TableCell
-from onelip.bench.report.export import export, tex, to_csv, to_latex
+from onelip.bench.report.export import LIST_NAME, export, tex, to_csv, to_latex
 from onelip.bench.report.page import page
 from onelip.bench.results import load_records
 from onelip.cli import app
+from onelip.errors import RecordError
 
 TABLE = Table(
     caption="A caption with 50 % and\na second line",
@@ -108,4 +110,25 @@ def test_the_command_exports(parts, tmp_path):
     found = CliRunner().invoke(app, ["report", str(folder / "records"), "--export", str(tmp_path / "parts")])
     assert found.exit_code == 0, found.stderr
     assert f"{len(written)} files" in found.stdout
-    assert len(list((tmp_path / "parts").iterdir())) == len(written)
+    assert len(list((tmp_path / "parts").iterdir())) == len(written) + 1  # the list of them
+
+
+def test_an_export_removes_what_the_one_before_left_and_nothing_else(parts, tmp_path):
+    folder, written = parts
+    whole = page(load_records(folder / "records"))
+    export(whole, tmp_path)
+    (tmp_path / "mine.svg").write_text("mine")
+    fewer = export(replace(whole, sections=(), scans=()), tmp_path)
+    assert {path.name for path in fewer} < {path.name for path in written}
+    assert {path.name for path in tmp_path.iterdir()} == {path.name for path in fewer} | {LIST_NAME, "mine.svg"}
+    again = export(whole, tmp_path)
+    assert [path.name for path in again] == [path.name for path in written]
+
+
+@pytest.mark.parametrize("content", ["cut", "{}", '["../elsewhere.svg"]', '["notes.txt"]', "[3]"])
+def test_a_list_of_anything_else_removes_nothing(parts, tmp_path, content):
+    folder, _ = parts
+    (tmp_path / LIST_NAME).write_text(content)
+    with pytest.raises(RecordError, match=re.escape(str(tmp_path / LIST_NAME))):
+        export(page(load_records(folder / "records")), tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [LIST_NAME]

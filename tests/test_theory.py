@@ -3,6 +3,7 @@
 import json
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -16,6 +17,7 @@ from onelip.bench.theory import complexity, sheet
 from onelip.cli import app
 from onelip.cost import ConvShape
 
+ROOT = Path(__file__).parent.parent
 SHAPE = ConvShape(batch=8, height=16, width=16, in_channels=32, out_channels=32, kernel_size=3, padding="circular")
 
 
@@ -149,6 +151,8 @@ def test_formulas_stand_beside_what_was_measured(measured, tmp_path, monkeypatch
     table = (tmp_path / "out" / "theory.md").read_text()
     assert "CPL, zeros" in table
     assert "Standard, circular" in table
+    files = {path.name for path in (tmp_path / "out").iterdir()}
+    assert files == {f"theory{kind}" for kind in (".svg", ".pdf", ".md", ".tex", ".csv")} | {"export.json"}
     assert "<svg" in (tmp_path / "out" / "theory.svg").read_text()
     shown = onelip("theory", "--method", "cpl", "--against", measured)
     assert "by formula" in shown.stdout
@@ -187,6 +191,7 @@ def test_the_command_says_formulas_orders_and_reasons(how, monkeypatch):
         (("--json", "--markdown"), "exclude each other"),
         (("--out", "there"), "--out belongs to --against"),
         (("--against", "nowhere"), "nowhere does not exist"),
+        (("--method", "standard", "--against", ROOT / "results" / "speed"), "holds no constrained network"),
     ],
 )
 def test_wrong_options_are_refused(arguments, message):

@@ -17,13 +17,16 @@ class Traits:
 
     Attributes:
         constrained: Every layer is 1-Lipschitz (False only for the yardstick).
-        orthogonal: With circular padding and as many output as input channels, the layer keeps norms.
+        orthogonal: With circular padding and as many output as input channels, the layer keeps norms, of activations
+            and of gradients.
+        orthogonal_zeros: It does so with zero padding too.
         nonlinear: The layer is not affine: it holds an activation.
         image_bound: The constructed weights depend on the image size.
     """
 
     constrained: bool = True
     orthogonal: bool = False
+    orthogonal_zeros: bool = False
     nonlinear: bool = False
     image_bound: bool = False
 
@@ -35,6 +38,7 @@ class Method:
     Attributes:
         name: Key in the command line and in results.
         title: Name in tables.
+        stands_for: What the title abbreviates; empty where it is no abbreviation.
         cite: Key in references.bib.
         summary: The construction in one line, for the table of methods.
         conv2d: The convolution.
@@ -55,6 +59,7 @@ class Method:
     linear: type[PointwiseLinear]
     cost: Callable[[ConvShape], Cost]
     traits: Traits
+    stands_for: str = ""
     theory: Theory | None = None
     slack: float = 1e-6
     shrinkage: float = 1e-6

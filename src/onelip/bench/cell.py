@@ -13,6 +13,7 @@ import torch
 from pydantic import ValidationError
 
 from onelip.bench.data.base import ImageData
+from onelip.bench.depth import DEPTH_FIGURE_NAME, DEPTH_NAME
 from onelip.bench.evaluate import evaluate
 from onelip.bench.failure import failure
 from onelip.bench.measure.machine import describe_machine
@@ -20,7 +21,7 @@ from onelip.bench.measure.precision import full_precision
 from onelip.bench.origin import Machine
 from onelip.bench.records import ENDED, Cell, Epoch, Evaluation, Started, Status, TrainRecord
 from onelip.bench.results import RECORD_NAME, RUN_NAME, machine_place, write_record
-from onelip.bench.saved import WEIGHTS_NAME, build_network, save_network
+from onelip.bench.saved import CERTIFICATE_NAME, WEIGHTS_NAME, build_network, save_network
 from onelip.bench.selection import method_info
 from onelip.bench.train.budget import Budget
 from onelip.bench.train.checkpoint import FILE_NAME, remove_checkpoint
@@ -160,7 +161,7 @@ def _note(run: Started, folder: Path) -> None:
 def clear_run(folder: Path) -> None:
     """Deletes what a run left in its folder, its record first, so that it never stands beside foreign weights."""
     try:
-        for name in (RECORD_NAME, WEIGHTS_NAME, RUN_NAME):
+        for name in (RECORD_NAME, CERTIFICATE_NAME, DEPTH_NAME, DEPTH_FIGURE_NAME, WEIGHTS_NAME, RUN_NAME):
             (folder / name).unlink(missing_ok=True)
         remove_checkpoint(folder)
     except OSError as error:

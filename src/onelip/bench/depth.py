@@ -10,6 +10,7 @@ from onelip.bench.origin import Model, NonNegative
 from onelip.bench.records import SCHEMA, Cell
 
 DEPTH_NAME = "diagnosis.json"
+DEPTH_FIGURE_NAME = "diagnosis.svg"
 
 MaybeNumber = NonNegative | None
 """None where a number is not finite, or not known."""
@@ -35,6 +36,7 @@ class DepthRecord(Model):
 
     Attributes:
         cell: Of the run.
+        started: When the training of the run began: another training of the cell has other weights.
         images: How many were looked at.
         modules: In the order in which they act.
     """
@@ -42,5 +44,6 @@ class DepthRecord(Model):
     kind: Literal["diagnosis"] = "diagnosis"
     schema_version: Literal[2] = SCHEMA
     cell: Cell
+    started: str = ""
     images: PositiveInt
     modules: Annotated[tuple[ModuleRecord, ...], Field(min_length=1)]

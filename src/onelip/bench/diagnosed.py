@@ -38,6 +38,7 @@ def depth_record(record: TrainRecord, layers: Sequence[LayerDiagnosis], images: 
     """A diagnosis as a record; what is not finite is not there."""
     return DepthRecord(
         cell=record.cell,
+        started=record.started,
         images=images,
         modules=tuple(
             ModuleRecord(

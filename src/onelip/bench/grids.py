@@ -14,7 +14,7 @@ from onelip.models.sizes import SIZES
 
 
 def paper() -> Grid:
-    """Seven methods, four sizes, four data sets and four budgets, as published; 10 minutes stand for the fourth."""
+    """Seven methods, four sizes and four data sets, as published, with the three published budgets and 10 minutes."""
     return Grid(
         methods=tuple(name for name, method in METHODS.items() if method.traits.constrained),
         data=("cifar10", "cifar100", "tiny_imagenet", "imagenette"),

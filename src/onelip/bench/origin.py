@@ -37,6 +37,8 @@ class MethodInfo(Model):
     """What a report needs to know of a method, so that it does not import it.
 
     Attributes:
+        orthogonal: Whether its layers keep norms with circular padding.
+        orthogonal_zeros: Whether they do with zero padding too.
         source: Digest of the files of a method that is not part of onelip; empty for the others, whose results are
             told apart by their revision.
     """
@@ -48,6 +50,7 @@ class MethodInfo(Model):
     slack: NonNegative
     constrained: bool
     orthogonal: bool
+    orthogonal_zeros: bool = False
     padding: Literal["circular", "zeros"]
     source: str = ""
 

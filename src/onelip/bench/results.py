@@ -57,7 +57,7 @@ class Records:
         cost: Measuring sessions.
         unfinished: Cells that were started (`run.json`) and have no usable record.
         stale: Readable files that must not be mixed with the others: another schema, another revision, a second
-            record of the same cell.
+            record of the same cell, the diagnosis of an earlier training.
         corrupt: Files that are cut, foreign or contradict themselves.
         depths: Diagnoses of the networks of `train`.
     """
@@ -130,7 +130,7 @@ def load_records(folder: Path) -> Records:
         else:
             found.append(_Found(path, outcome))
     kept = _current(found, folder, stale)
-    depths = _depths(kept, folder, corrupt)
+    depths = _depths(kept, folder, stale, corrupt)
     unfinished = _unfinished(folder, {item.path.parent for item in kept}, corrupt)
     if not (kept or unfinished or stale or corrupt):
         raise RecordError(f"folder {folder} holds no {RECORD_NAME} and no {COST_PATTERN}, at any depth")
@@ -262,8 +262,10 @@ def _repeated(item: _Found, folder: Path, seen: dict[tuple[str, ...], Path]) -> 
     return "" if first == item.path else f"the same cell as {first.relative_to(folder).as_posix()}"
 
 
-def _depths(kept: Iterable[_Found], folder: Path, corrupt: list[Rejected]) -> tuple[DepthRecord, ...]:
-    """The diagnoses beside the records of runs; one of another network is foreign there."""
+def _depths(
+    kept: Iterable[_Found], folder: Path, stale: list[Rejected], corrupt: list[Rejected]
+) -> tuple[DepthRecord, ...]:
+    """The diagnoses beside the records of runs; one of another network is foreign there, of other weights too old."""
     found: list[DepthRecord] = []
     for item in kept:
         path = item.path.parent / DEPTH_NAME
@@ -274,10 +276,12 @@ def _depths(kept: Iterable[_Found], folder: Path, corrupt: list[Rejected]) -> tu
         except (OSError, ValidationError):
             corrupt.append(_rejected(path, folder, "not a diagnosis of this version of onelip"))
             continue
-        if depth.cell == item.record.cell:
-            found.append(depth)
-        else:
+        if depth.cell != item.record.cell:
             corrupt.append(_rejected(path, folder, f"the diagnosis of another run, {depth.cell.id}"))
+        elif depth.started != item.record.started:
+            stale.append(_rejected(path, folder, "the diagnosis of an earlier training; onelip diagnose makes another"))
+        else:
+            found.append(depth)
     return tuple(found)
 
 

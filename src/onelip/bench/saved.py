@@ -18,6 +18,7 @@ from onelip.method import Method
 from onelip.models import ConvNet
 
 WEIGHTS_NAME = "model.safetensors"
+CERTIFICATE_NAME = "certificate.json"
 
 
 def build_network(cell: Cell, method: Method, data: ImageData) -> ConvNet:

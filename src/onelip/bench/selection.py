@@ -63,6 +63,7 @@ def method_info(method: Method) -> MethodInfo:
         slack=method.slack,
         constrained=method.traits.constrained,
         orthogonal=method.traits.orthogonal,
+        orthogonal_zeros=method.traits.orthogonal_zeros,
         padding=method.padding,
         source=_source(method),
     )

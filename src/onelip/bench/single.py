@@ -28,8 +28,6 @@ from onelip.errors import DataError, OnelipError, RecordError, UnknownNameError
 from onelip.method import Method
 from onelip.models.convnet import method_named
 
-CERTIFICATE_NAME = "certificate.json"
-
 
 def run_alone(
     job: Job, folder: Path, *, device: torch.device, resume: bool, force: bool, say: Say, show: Show

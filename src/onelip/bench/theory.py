@@ -209,24 +209,18 @@ RESOLUTIONS = (32, 256)
 """Sides between which constructions are compared."""
 
 
-def resolution_sentence(methods: Sequence[Method]) -> str:
-    """How much of a training step constructions are on small and on large images, by formula."""
-    said = [
-        f"{method.title} {_construction_share(method, RESOLUTIONS[0]):.1%} and "
-        f"{_construction_share(method, RESOLUTIONS[1]):.1%}"
+def construction_growth(methods: Sequence[Method]) -> dict[str, float]:
+    """How many times as many operations a construction takes for large images as for small ones, by formula."""
+    small, large = RESOLUTIONS
+    return {
+        method.name: _construction(method, large) / _construction(method, small)
         for method in methods
         if method.traits.constrained
-    ]
-    return (
-        "The share of the construction in the multiply-accumulates of a training step, by formula, for a layer of 64 "
-        f"channels with 3x3 kernels and 32 images of side {RESOLUTIONS[0]} and {RESOLUTIONS[1]}: {', '.join(said)}. "
-        "What is computed on kernels is the same for all images; what is computed per frequency grows with them."
-    )
+    }
 
 
-def _construction_share(method: Method, side: int) -> float:
+def _construction(method: Method, side: int) -> float:
     shape = ConvShape(
-        batch=32, height=side, width=side, in_channels=64, out_channels=64, kernel_size=3, padding=method.padding
+        batch=1, height=side, width=side, in_channels=64, out_channels=64, kernel_size=3, padding=method.padding
     )
-    cost = method.cost(shape)
-    return cost.construction / (cost.training + cost.construction)
+    return method.cost(shape).construction

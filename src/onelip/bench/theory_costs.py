@@ -156,6 +156,7 @@ def method_facts(methods: Iterable[Method]) -> dict[str, MethodFacts]:
             title=method.title,
             padding=method.padding,
             orthogonal=method.traits.orthogonal,
+            orthogonal_zeros=method.traits.orthogonal_zeros,
             iterations={} if method.theory is None else dict(method.theory.inference_iterations),
         )
         for method in methods

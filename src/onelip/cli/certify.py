@@ -64,7 +64,8 @@ def certify(
     with clear_errors():
         from onelip.bench.attacked import BROKEN_NAME
         from onelip.bench.measure.machine import find_device
-        from onelip.bench.single import CERTIFICATE_NAME, certify_again, open_run, write_certificate
+        from onelip.bench.saved import CERTIFICATE_NAME
+        from onelip.bench.single import certify_again, open_run, write_certificate
 
         spoken_of, found = options.arithmetic(arithmetic), find_device(device)
         opened = open_run(run, method=method, data=data, data_dir=data_dir)

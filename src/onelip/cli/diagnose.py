@@ -13,18 +13,17 @@ import typer
 from onelip.cli import options
 from onelip.cli.display import live_notes, say
 from onelip.cli.errors import clear_errors
-from onelip.errors import OnelipError
+from onelip.errors import OnelipError, RecordError, plain
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from onelip.bench.depth import DepthRecord
     from onelip.bench.records import TrainRecord
     from onelip.certify.diagnose import LayerDiagnosis
 
 BROKEN = 1
 """Exit code where a module is not what the network claims."""
-
-FIGURE_NAME = "diagnosis.svg"
 
 
 def diagnose(
@@ -38,7 +37,10 @@ def diagnose(
     as_json: options.AsJson = False,
     out: Annotated[
         Path | None,
-        typer.Option(help="Where to write the figure. [dim]Default: diagnosis.svg in RUN.[/dim]", show_default=False),
+        typer.Option(
+            help="Where to write the figure, .svg or .pdf. [dim]Default: diagnosis.svg in RUN.[/dim]",
+            show_default=False,
+        ),
     ] = None,
 ) -> None:
     """Look for what is wrong with a trained network: what each module does to a batch, as a table and a figure.
@@ -54,22 +56,23 @@ def diagnose(
         from onelip.bench.depth import DEPTH_NAME
         from onelip.bench.diagnosed import depth_record, diagnose_run
         from onelip.bench.measure.machine import find_device
-        from onelip.bench.report.diagnosis import diagnosis_svg, finding
+        from onelip.bench.report.diagnosis import diagnosis_drawing, finding
+        from onelip.bench.report.export import FIGURE_KINDS
         from onelip.bench.single import open_run
-        from onelip.files import write_text
+        from onelip.files import write_bytes
 
         figure = _figure_path(run, out)
         found = find_device(device)
         opened = open_run(run, method=method, data=data, data_dir=data_dir)
         with live_notes("diagnose") as note:
             layers = diagnose_run(opened, images=images, device=found, note=note)
-        title = _title(opened.record, min(images, len(opened.data.test_labels)))
+        kept = min(images, len(opened.data.test_labels))
+        title = _title(opened.record, kept)
         if not as_json:
             _print(layers, title)
             say(finding(layers) + _excuse(layers, opened.record))
-        write_text(figure, diagnosis_svg(layers, title))
-        kept = min(images, len(opened.data.test_labels))
-        write_text(run / DEPTH_NAME, depth_record(opened.record, layers, kept).model_dump_json(indent=2) + "\n")
+        write_bytes(figure, FIGURE_KINDS[figure.suffix.lower()](diagnosis_drawing(layers, title)))
+        _keep(run / DEPTH_NAME, depth_record(opened.record, layers, kept), must=out is None)
         if as_json:
             facts = {"run": str(run), "finding": finding(layers), "figure": str(figure)}
             typer.echo(json.dumps(facts | {"layers": [_facts(layer) for layer in layers]}, indent=2, allow_nan=False))
@@ -80,10 +83,25 @@ def diagnose(
 
 
 def _figure_path(run: Path, out: Path | None) -> Path:
-    path = out or run / FIGURE_NAME
-    if path.suffix.lower() != ".svg":
-        raise OnelipError(f"--out {path} is not allowed; the figure is an SVG file, name one that ends in .svg")
+    from onelip.bench.depth import DEPTH_FIGURE_NAME
+    from onelip.bench.report.export import FIGURE_KINDS
+
+    path = out or run / DEPTH_FIGURE_NAME
+    if path.suffix.lower() not in FIGURE_KINDS:
+        raise OnelipError(f"--out {path} is not allowed; name a file that ends in {' or '.join(FIGURE_KINDS)}")
     return path
+
+
+def _keep(path: Path, record: DepthRecord, *, must: bool) -> None:
+    """Notes the numbers beside the run; where only the figure was asked for, elsewhere, the run may be read-only."""
+    from onelip.files import write_text
+
+    try:
+        write_text(path, record.model_dump_json(indent=2) + "\n")
+    except RecordError as error:
+        if must:
+            raise
+        typer.echo(f"onelip: {plain(str(error))}; the run keeps what it had of an earlier diagnosis", err=True)
 
 
 def _title(record: TrainRecord, images: int) -> str:
@@ -133,7 +151,6 @@ def _add(table: Table, layer: LayerDiagnosis) -> None:
 
     from onelip.bench.report.diagnosis import factor
     from onelip.bench.report.formats import bound_digits
-    from onelip.errors import plain
 
     cells = (
         plain(layer.name),

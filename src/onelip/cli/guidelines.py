@@ -30,33 +30,31 @@ def guidelines(
         from onelip.bench import published
         from onelip.bench.candidates import candidates, evidence
         from onelip.bench.recommend import guidelines as made
-        from onelip.bench.recommend.sheet import Fact, guidelines_to_markdown
+        from onelip.bench.recommend.facts import kernel_fact, overall_fact, resolution_fact, size_fact
+        from onelip.bench.recommend.sheet import guidelines_to_markdown
         from onelip.bench.report.markdown import escaped, table_to_markdown
         from onelip.bench.report.paper_radar import radar_sentences, radar_table
-        from onelip.bench.theory import resolution_sentence
+        from onelip.bench.theory import RESOLUTIONS, construction_growth
         from onelip.methods import METHODS
 
         everyone = tuple(METHODS.values())
         source = options.evidence_source(records)
-        found = candidates(evidence(folders or [], source), everyone, batch=1, image=None)
-        data = [name for name in made.DATA_TITLES if any(one.data == name for one in found)]
-        known, results, scores = published.guidelines(), published.accuracy(), published.radar_scores()
+        read = evidence(folders or [], source)
+        found = {
+            image: candidates(read, everyone, batch=1, image=image)
+            for image in dict.fromkeys(situation.image for situation in made.SITUATIONS)
+        }
+        data = [name for name in made.DATA_TITLES if any(one.data == name for one in found[None])]
+        paper = {one.key: one for one in published.guidelines()}
+        results, scores = published.accuracy(), published.radar_scores()
         titles = {method.name: method.title for method in everyone}
-        every = (*results, *published.accuracy_1x1())
-        facts = [
-            Fact(
-                title="The best overall",
-                guideline="overall",
-                sentence=made.overall_sentence(results, scores, titles),
-            ),
-            Fact(title="1x1 kernels", guideline="kernels", sentence=made.kernel_sentence(every)),
-            Fact(title="Sizes M and L", guideline="sizes", sentence=made.size_sentence(results)),
-            Fact(
-                title="Large images",
-                guideline="resolution",
-                sentence=resolution_sentence(everyone),
-            ),
-        ]
-        typer.echo(guidelines_to_markdown(made.advise(found, known, data), known, facts, source))
+        facts = (
+            overall_fact(paper["overall"], results, scores, titles),
+            kernel_fact(paper["kernels"], (*results, *published.accuracy_1x1())),
+            size_fact(paper["sizes"], results),
+            resolution_fact(paper["resolution"], construction_growth(everyone), RESOLUTIONS, titles),
+        )
+        advice = made.advise(found, paper.values(), data)
+        typer.echo(guidelines_to_markdown(advice, paper.values(), facts, source))
         typer.echo(f"## The radar plot\n\n{table_to_markdown(radar_table(results, scores, titles))}\n")
         typer.echo("\n\n".join(map(escaped, radar_sentences(results, scores, titles))))

@@ -32,7 +32,7 @@ def methods(own: OwnMethods = None, as_json: AsJson = False, as_markdown: AsMark
 
 
 def _facts(method: Method) -> dict[str, object]:
-    keys = ("name", "title", "summary", "cite", "padding", "revision", "slack")
+    keys = ("name", "title", "stands_for", "summary", "cite", "padding", "revision", "slack")
     return {key: getattr(method, key) for key in keys} | {"traits": asdict(method.traits)}
 
 
@@ -56,10 +56,14 @@ def _markdown(found: tuple[Method, ...]) -> str:
 
 
 def _cells(method: Method) -> tuple[str, ...]:
-    return method.name, method.title, method.padding, _guarantee(method), method.summary
+    spelled_out = f"{method.stands_for}: " if method.stands_for else ""
+    return method.name, method.title, method.padding, _guarantee(method), spelled_out + method.summary
 
 
 def _guarantee(method: Method) -> str:
     if not method.traits.constrained:
         return "none"
-    return "1-Lipschitz, keeps norms" if method.traits.orthogonal else "1-Lipschitz"
+    if not method.traits.orthogonal:
+        return "1-Lipschitz"
+    always = method.padding == "circular" or method.traits.orthogonal_zeros
+    return "1-Lipschitz, keeps norms" + ("" if always else " if circular")

@@ -19,7 +19,8 @@ def report(
     export: Annotated[
         Path | None,
         typer.Option(
-            help="Also write every figure as SVG and PDF, and every table as LaTeX, CSV and Markdown, into a folder.",
+            help="Also write every figure as SVG and PDF, and every table as LaTeX, CSV and Markdown, into a folder; "
+            "what an earlier export left there, listed in its export.json, is removed.",
             show_default=False,
         ),
     ] = None,

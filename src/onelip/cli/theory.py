@@ -57,7 +57,10 @@ def theory(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="With --against: write theory.md and theory.svg into a folder.", show_default=False),
+        typer.Option(
+            help="With --against: write the figure (SVG, PDF) and the table (LaTeX, CSV, Markdown) into a folder.",
+            show_default=False,
+        ),
     ] = None,
     as_json: options.AsJson = False,
     as_markdown: options.AsMarkdown = False,
@@ -127,9 +130,10 @@ def _show(made: Sequence[Sheet], *, table: bool, markdown: bool) -> None:
     else:
         tables, reasons = list(comparison_tables(made)), []
     if markdown:
+        typer.echo(f"{escaped(LEGEND)}\n")
         for one in tables:
             typer.echo(f"{escaped(one.caption)}\n\n{table_to_markdown(one)}\n")
-        typer.echo("\n\n".join(map(escaped, [*filter(None, reasons), LEGEND])))
+        typer.echo("\n\n".join(map(escaped, filter(None, reasons))))
         return
     console = Console()
     for one in tables:
@@ -146,18 +150,17 @@ def _compare(folder: Path, out: Path | None, methods: Sequence[Method], *, as_js
     from rich.console import Console
 
     from onelip.bench.report import theory as beside
-    from onelip.bench.report.markdown import escaped, table_to_markdown
+    from onelip.bench.report.export import write_parts
     from onelip.bench.report.tables import print_listing
     from onelip.bench.results import load_records
     from onelip.bench.theory_costs import held
-    from onelip.files import write_text
 
     sessions = load_records(folder).cost
     if not sessions:
         raise OnelipError(f"{folder} holds no measuring session; onelip measure --out {folder} makes one")
     found = {session.id: held(session, methods) for session in sessions}
-    if not any(found.values()):
-        raise OnelipError(f"{folder} holds no network of these methods beside the unconstrained one")
+    if not any(one.entry.method.constrained for networks in found.values() for one in networks):
+        raise OnelipError(f"{folder} holds no constrained network of these methods beside the unconstrained one")
     if as_json:
         rows = [
             {"session": name, "method": one.entry.method.name, "padding": one.entry.padding, **asdict(one.said)}
@@ -166,13 +169,12 @@ def _compare(folder: Path, out: Path | None, methods: Sequence[Method], *, as_js
         ]
         typer.echo(json.dumps(rows, indent=2))
         return
-    tables = [beside.table(session, found[session.id]) for session in sessions if found[session.id]]
+    shown = [session for session in sessions if any(one.entry.method.constrained for one in found[session.id])]
+    names = ["theory"] if len(shown) == 1 else [f"theory-{number}" for number, _ in enumerate(shown, start=1)]
+    tables = {name: beside.table(session, found[session.id]) for name, session in zip(names, shown, strict=True)}
     if out is None:
-        for one in tables:
-            print_listing(one, Console())
+        for table in tables.values():
+            print_listing(table, Console())
         return
-    parts = [f"{escaped(one.caption)}\n\n{table_to_markdown(one)}" for one in tables]
-    write_text(out / "theory.md", "\n\n".join(parts) + "\n")
-    networks = next(filter(None, found.values()))
-    write_text(out / "theory.svg", beside.svg(networks) + "\n")
-    say(f"Written: {out / 'theory.md'} and {out / 'theory.svg'}")
+    drawings = [beside.theory_drawing(found[session.id], name) for name, session in zip(names, shown, strict=True)]
+    say(f"Written: {', '.join(map(str, write_parts(drawings, tables, out)))}")

@@ -75,6 +75,7 @@ THEORY = Theory(
 AOL = Method(
     name="aol",
     title="AOL",
+    stands_for="almost-orthogonal Lipschitz layers",
     cite="prach2022almost",
     summary="kernel rescaled per input channel by the row sums of its self-convolution",
     conv2d=AOLConv2d,

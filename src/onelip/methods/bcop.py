@@ -120,6 +120,7 @@ THEORY = Theory(
 BCOP = Method(
     name="bcop",
     title="BCOP",
+    stands_for="block convolution orthogonal parameterization",
     cite="li2019preventing",
     summary="orthogonal kernel composed of a matrix and pairs of projectors",
     conv2d=BCOPConv2d,

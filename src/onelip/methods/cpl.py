@@ -95,6 +95,7 @@ THEORY = Theory(
 CPL = Method(
     name="cpl",
     title="CPL",
+    stands_for="convex potential layers",
     cite="meunier2022dynamical",
     summary="x - (2 / ||K||^2) K^T relu(K x + b) with the kernel's norm",
     conv2d=CPLConv2d,

@@ -67,6 +67,7 @@ THEORY = Theory(
 LOT = Method(
     name="lot",
     title="LOT",
+    stands_for="layer-wise orthogonal training",
     cite="xu2022lot",
     summary="polar factor of the spectral matrix at every frequency",
     conv2d=LOTConv2d,

@@ -87,6 +87,7 @@ THEORY = Theory(
 SLL = Method(
     name="sll",
     title="SLL",
+    stands_for="SDP-based Lipschitz layers",
     cite="araujo2023unified",
     summary="x - K^T T relu(K x + b) with a diagonal T from the self-convolution of K and a learnable q",
     conv2d=SLLConv2d,

@@ -215,12 +215,13 @@ THEORY = Theory(
 SOC = Method(
     name="soc",
     title="SOC",
+    stands_for="skew orthogonal convolutions",
     cite="singla2021skew",
     summary="exponential series of a skew-symmetric convolution",
     conv2d=SOCConv2d,
     linear=SOCLinear,
     cost=cost,
-    traits=Traits(orthogonal=True),
+    traits=Traits(orthogonal=True, orthogonal_zeros=True),
     theory=THEORY,
     shrinkage=1.01e-4,  # the series of degree 12 has modulus 0.9998996 at pi i
     revision=3,

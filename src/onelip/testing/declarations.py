@@ -27,10 +27,12 @@ def declared_traits_hold(method: Method, setting: Setting) -> None:
     """Each trait is declared exactly if it is observed."""
     layer = make_layer(method, setting)
     huge = make_layer(method, Setting(shape=setting.shape, weights="large", padding=setting.padding))
+    padded = make_layer(method, Setting(shape=setting.shape, padding="zeros"))
     observed = {
         "constrained": float(huge.bound(setting.shape.image)) <= 1 + method.slack,
         "nonlinear": not _is_affine(layer, setting),
         "orthogonal": _is_affine(layer, setting) and _is_isometry(method, layer, setting),
+        "orthogonal_zeros": _is_affine(padded, setting) and _is_isometry(method, padded, setting),
         "image_bound": not _same_weights(layer, setting.shape.image, OTHER_IMAGE),
     }
     for trait, value in observed.items():

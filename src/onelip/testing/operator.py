@@ -111,8 +111,9 @@ def preserves_norm_if_orthogonal(method: Method, setting: Setting) -> None:
 
 
 def should_preserve_norm(method: Method, setting: Setting) -> bool:
-    """Orthogonal methods on circular padding with at least as many output as input channels."""
-    return method.traits.orthogonal and setting.padding != "zeros" and setting.shape.widens
+    """Orthogonal methods with at least as many output as input channels, on the paddings for which they say so."""
+    kept = method.traits.orthogonal_zeros if setting.padding == "zeros" else method.traits.orthogonal
+    return kept and setting.shape.widens
 
 
 def matches_dense_reference(method: Method, setting: Setting) -> None:

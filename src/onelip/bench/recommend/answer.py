@@ -58,12 +58,12 @@ class Orthogonal:
     def judge(self, choice: Choice) -> Judgement:
         """Whether a choice keeps to it."""
         if choice.orthogonal is None:
-            missing = Missing(reason="not known of this method")
+            # A convolution with zero padding loses what leaves the image, unless its construction minds the edge.
+            padded = "promised with circular padding only, and this network has zero padding"
+            missing = Missing(reason=padded if choice.padding == "zeros" else "not known of this method")
             return Judgement(constraint=self, number=missing, status="unknown", margin=None, sure=False)
         status: Status = "meets" if choice.orthogonal else "fails"
-        # A convolution with zero padding loses what leaves the image, unless its construction minds the edge.
-        sure = not choice.orthogonal or choice.padding == "circular"
-        return Judgement(constraint=self, number=None, status=status, margin=None, sure=sure)
+        return Judgement(constraint=self, number=None, status=status, margin=None, sure=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,6 +176,11 @@ class Answer:
         return (best, *(one for one in others if not self._stands_above(best.objective, one.objective)))
 
     @cached_property
+    def weighed(self) -> tuple[str, ...]:
+        """What the Pareto front is of, by its titles."""
+        return tuple(quantity.title for quantity in _weighed(self.question).values())
+
+    @cached_property
     def blames(self) -> tuple[Blame, ...]:
         """What each constraint rules out."""
         return tuple(self._blame(constraint) for constraint in self.question.constraints)
@@ -250,14 +255,20 @@ def answer(question: Question, choices: Iterable[Choice]) -> Answer:
     return Answer(question, tuple(sorted(marked, key=place)))
 
 
+def _weighed(question: Question) -> dict[str, Quantity]:
+    """Certified accuracy, training time, what is limited, and what is sought."""
+    keys = {key: QUANTITIES[key] for key in ALWAYS_WEIGHED}
+    keys |= {one.key: one.quantity for one in question.constraints if isinstance(one, Constraint)}
+    keys[question.objective.key] = question.objective
+    return keys
+
+
 def _front(question: Question, ranked: Sequence[Ranked]) -> set[int]:
     """Those that nothing is better than, in certified accuracy, training time, the objective and all that is limited.
 
     Only choices of which all of these are known can be on it. Times of different places are not compared.
     """
-    keys = {key: QUANTITIES[key] for key in ALWAYS_WEIGHED}
-    keys |= {one.key: one.quantity for one in question.constraints if isinstance(one, Constraint)}
-    keys[question.objective.key] = question.objective
+    keys = _weighed(question)
     points: list[tuple[int, str, tuple[float, ...]]] = []
     for one in ranked:
         numbers = [one.choice.number(key) for key in keys]

@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from onelip.bench.recommend.options import Known, Number
+from onelip.bench.recommend.options import Known, Missing, Number
 from onelip.bench.records import KernelSize
 
+COSTS = ("train_step_ratio", "train_memory", "latency", "latency_ratio", "inference_memory")
+"""What depends on the images that are asked of, besides the time of a whole training."""
+NO_NETWORK = Missing(reason="there is no network of this size for such images")
 ROOM = 0.25
 """How far a measured peak of memory may lie from the sum that formulas give, as a share of it."""
 STEP_ROOM = 0.5

@@ -8,8 +8,8 @@ from typing import Literal
 
 from onelip.bench.published.paper import Paper
 from onelip.bench.published.rows import IMAGES, Accuracy, Complexity, Curve
-from onelip.bench.recommend.costs import FormulaBook, Network, formula_numbers
-from onelip.bench.recommend.options import Choice, Known, Missing, Number
+from onelip.bench.recommend.costs import COSTS, NO_NETWORK, FormulaBook, Network, formula_numbers
+from onelip.bench.recommend.options import Choice, Known, Missing, Number, keeps_norms
 from onelip.bench.statistics import wilson
 
 BATCH = 256
@@ -31,13 +31,15 @@ class MethodFacts:
     Attributes:
         title: In tables.
         padding: What the published networks used.
-        orthogonal: Whether its layers keep norms.
+        orthogonal: Whether its layers keep norms with circular padding.
+        orthogonal_zeros: Whether they do with zero padding too.
         iterations: What the iterations of Table 1 are in inference.
     """
 
     title: str
     padding: Literal["circular", "zeros"]
     orthogonal: bool
+    orthogonal_zeros: bool
     iterations: Mapping[str, int]
 
 
@@ -103,7 +105,8 @@ def _choice(
             classes=classes,
             kernel_size=result.kernel,
         )
-        numbers |= formula_numbers(book, network, train_batch=BATCH, batch=batch)
+        said = formula_numbers(book, network, train_batch=BATCH, batch=batch)
+        numbers |= said or ({} if book is None or image is None else dict.fromkeys(COSTS, NO_NETWORK))
     return Choice(
         method=result.method,
         title=result.method.upper() if facts is None else facts.title,
@@ -112,12 +115,13 @@ def _choice(
         padding="" if facts is None else facts.padding,
         data=result.data,
         image=shape,
+        cost_image=image or shape,
         classes=classes,
         batch=BATCH,
         budget=f"{result.hours}h",
         place=PLACE,
         source="published",
-        orthogonal=None if facts is None else facts.orthogonal,
+        orthogonal=None if facts is None else keeps_norms(facts, facts.padding, result.kernel),
         images=images,
         seeds=1,
         records=(" ".join(result.source.split()),),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from onelip.bench.recommend.costs import FormulaBook, Network, formula_numbers
-from onelip.bench.recommend.options import Choice, Known, Missing, Number
+from onelip.bench.recommend.costs import COSTS, NO_NETWORK, FormulaBook, Network, formula_numbers
+from onelip.bench.recommend.options import Choice, Known, Missing, Number, keeps_norms
 from onelip.bench.recommend.quantities import RADII
 from onelip.bench.records import CostEntry, CostRecord
 from onelip.bench.report.candidates import field
@@ -17,7 +17,6 @@ from onelip.bench.results import Records
 from onelip.bench.statistics import quartiles, ratio_quartiles, wilson
 
 Image = tuple[int, int, int]
-COSTS = ("train_step_ratio", "train_memory", "latency", "latency_ratio", "inference_memory")
 MEASURE = "onelip measure --sizes {size} --batch-size {batch} --out FOLDER"
 
 
@@ -75,6 +74,8 @@ def _choice(group: Group, row: Row, batch: int, image: Image | None, book: Formu
         kernel_size=cell.kernel_size,
     )
     said = formula_numbers(book, network, train_batch=cell.recipe.batch_size, batch=batch)
+    if book is not None and not said and image not in (None, data.image):
+        numbers |= dict.fromkeys(COSTS, NO_NETWORK)
     numbers = {key: said.get(key, number) if isinstance(number, Missing) else number for key, number in numbers.items()}
     return Choice(
         method=row.method.name,
@@ -84,12 +85,13 @@ def _choice(group: Group, row: Row, batch: int, image: Image | None, book: Formu
         padding=row.padding,
         data=data.name,
         image=data.image,
+        cost_image=image or data.image,
         classes=data.classes,
         batch=cell.recipe.batch_size,
         budget=cell.budget,
         place=place,
         source="measured",
-        orthogonal=row.method.orthogonal,
+        orthogonal=keeps_norms(row.method, row.padding, cell.kernel_size),
         images=row.evaluations[0].images if row.evaluations else 0,
         seeds=len(runs),
         failed=row.failed,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Protocol
 
 Basis = Literal["measured", "published", "theory", "calibrated"]
 
@@ -39,6 +39,25 @@ class Missing:
 Number = Known | Missing
 
 
+class NormFacts(Protocol):
+    """What a method promises of norms, with circular padding and with zero padding."""
+
+    @property
+    def orthogonal(self) -> bool:
+        """With circular padding."""
+
+    @property
+    def orthogonal_zeros(self) -> bool:
+        """With zero padding too."""
+
+
+def keeps_norms(method: NormFacts, padding: str, kernel_size: int) -> bool | None:
+    """Whether the layers of a network keep norms: None where they promise it with another padding only."""
+    if not method.orthogonal or padding == "circular" or kernel_size == 1:
+        return method.orthogonal
+    return method.orthogonal_zeros or None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
     """One trained network that could be chosen.
@@ -49,13 +68,14 @@ class Choice:
         kernel_size: Of its blocks.
         padding: What its layers use.
         data: Key of the data set.
-        image: Shape of its images.
+        image: Shape of the images that it was trained on.
+        cost_image: Shape of those that its costs are of.
         classes: Of its labels.
         batch: Images per training step.
         budget: The training as it was asked for, such as "2h".
         place: The hardware that its times are of.
         source: Whether it is one of our records or a published one.
-        orthogonal: Whether its layers keep the norm of gradients; None: not known.
+        orthogonal: Whether its layers keep the norm of gradients; None: not known, see `keeps_norms`.
         images: Test images that its shares are of; 0 where it has none.
         seeds: How many runs it rests on.
         failed: How many runs failed besides.
@@ -71,6 +91,7 @@ class Choice:
     padding: str
     data: str
     image: tuple[int, int, int]
+    cost_image: tuple[int, int, int]
     classes: int
     batch: int
     budget: str

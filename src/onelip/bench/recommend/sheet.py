@@ -3,27 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from onelip.bench.published.advice import Guideline
+from onelip.bench.recommend.facts import Fact
 from onelip.bench.recommend.guidelines import SITUATIONS, VERDICTS, Advice, titled
 from onelip.bench.report.markdown import escaped, table_to_markdown
 from onelip.bench.report.wording import joined
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fact:
-    """A guideline that is no choice between methods, with what the data say of it.
-
-    Attributes:
-        title: As a heading.
-        guideline: The key of what the paper advises.
-        sentence: The numbers.
-    """
-
-    title: str
-    guideline: str
-    sentence: str
 
 
 def guidelines_to_markdown(
@@ -38,7 +23,7 @@ def guidelines_to_markdown(
         source: What the answers rest on, as an option of the command.
     """
     known = {one.key: one for one in guidelines}
-    parts: list[str] = []
+    parts = ["## In short", *_in_short(advice)]
     for situation in SITUATIONS:
         mine = [one for one in advice if one.situation is situation]
         commands = [
@@ -49,18 +34,45 @@ def guidelines_to_markdown(
         for one in mine:
             parts += _choice(one)
     for fact in facts:
-        said = f"The paper: {escaped(known[fact.guideline].statement)}."
+        said = f"The paper: {escaped(fact.guideline.statement)}. {_sentence(VERDICTS[fact.agreement])}"
         parts += [f"## {fact.title}", said, escaped(fact.sentence)]
     return "\n\n".join(parts) + "\n"
+
+
+def _in_short(advice: Sequence[Advice]) -> Iterator[str]:
+    """The choices of all situations, one line each."""
+    data = list(dict.fromkeys(one.data for one in advice))
+    rows = [["You need", *map(titled, data)], ["---"] * (len(data) + 1)]
+    for situation in SITUATIONS:
+        found = {one.data: _choices(one) for one in advice if one.situation is situation}
+        rows.append([situation.title, *(found.get(name, "") for name in data)])
+    yield "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    yield (
+        "By certified accuracy at radius 36/255 (CRA 36). The first comes first; the data do not tell those apart "
+        "that stand together. Behind a method stands its size (XS, S, M, L: 16, 32, 64, 128 channels in the first "
+        "block for images of 32x32 pixels), and for how long it was trained."
+    )
+
+
+def _choices(advice: Advice) -> str:
+    first = [one.choice.label for one in advice.answer.tied]
+    return escaped("; ".join(first)) if first else "nothing is known to fit"
 
 
 def _paper(known: Mapping[str, Guideline], key: str, advice: Sequence[Advice]) -> Iterator[str]:
     if key not in known:
         return
-    said = [f"on {titled(one.data)} {VERDICTS[one.agreement]}" for one in advice if one.agreement]
-    text = joined(said)
-    tail = f" {escaped(text[:1].upper() + text[1:])}." if text else ""
+    judged: dict[str, list[str]] = {}
+    for one in advice:
+        if one.agreement:
+            judged.setdefault(VERDICTS[one.agreement], []).append(titled(one.data))
+    said = [f"on {joined(data)} {verdict}" for verdict, data in judged.items()]
+    tail = f" {escaped(_sentence(joined(said)))}" if said else ""
     yield f"The paper: {escaped(known[key].statement)}.{tail}"
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def _choice(advice: Advice) -> Iterator[str]:

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator
 
 from onelip.bench.recommend.answer import Answer, Blame, Constraint, Judgement, Ranked
 from onelip.bench.recommend.options import Basis, Known, Missing, Number
-from onelip.bench.recommend.quantities import Quantity
+from onelip.bench.recommend.quantities import QUANTITIES, Quantity
 from onelip.bench.report.cells import Column, Line, Table, TableCell, text_cell
+from onelip.bench.report.formats import three_digits
 from onelip.bench.report.wording import counted, joined
 
 BASES: dict[Basis, str] = {
@@ -49,6 +50,7 @@ def details(answer: Answer) -> Iterator[str]:
         yield _blamed(blame, answer)
     yield from _missing(answer)
     yield from _front(answer)
+    yield from _images(answer)
     yield from _places(answer)
     yield from _failures(answer)
     if answer.fitting:
@@ -60,14 +62,8 @@ def details(answer: Answer) -> Iterator[str]:
 def _unsure(best: Ranked) -> Iterator[str]:
     """What of the best is not beyond doubt."""
     for judged in best.judgements:
-        if judged.status == "meets" and not judged.sure:
-            if isinstance(judged.constraint, Constraint):
-                yield f"Its {judged.constraint.quantity.title} meets the limit, but the spread reaches beyond."
-            else:
-                yield (
-                    f"{best.choice.title} has zero padding here: that layers keep norms is promised with circular "
-                    "padding and no fewer outputs than inputs."
-                )
+        if judged.status == "meets" and not judged.sure and isinstance(judged.constraint, Constraint):
+            yield f"Its {judged.constraint.quantity.title} meets the limit, but the spread reaches beyond."
 
 
 def ranking_table(answer: Answer, *, everything: bool = False) -> Table:
@@ -76,7 +72,7 @@ def ranking_table(answer: Answer, *, everything: bool = False) -> Table:
     objective = answer.question.objective
     columns = [Column(title=objective.title, note="spread")]
     columns += [Column(title=constraint.text, note="margin") for constraint in answer.question.constraints]
-    columns += [Column(title="", numeric=False), Column(title="Pareto front", numeric=False)]
+    columns += [Column(title="All in all", numeric=False), Column(title="Pareto front", numeric=False)]
     lines = [
         Line(
             head=one.choice.label,
@@ -199,12 +195,11 @@ def _number_cell(number: Number, quantity: Quantity, *, best: bool) -> TableCell
 
 def _judged_cell(judged: Judgement) -> TableCell:
     if not isinstance(judged.constraint, Constraint):
-        padded = "promised with circular padding" if not judged.sure and judged.status == "meets" else ""
-        return text_cell({"meets": "yes", "fails": "no", "unknown": ""}[judged.status], padded)
+        reason = judged.number.reason if isinstance(judged.number, Missing) else ""
+        return text_cell({"meets": "yes", "fails": "no", "unknown": ""}[judged.status], reason)
     if judged.number is None or isinstance(judged.number, Missing) or judged.margin is None:
         return text_cell("", judged.number.reason if isinstance(judged.number, Missing) else "")
-    kept = "meets" if judged.status == "meets" else "fails"
-    note = f"{kept} by {margin_text(judged)}, {BASES[judged.number.basis]}"
+    note = f"{margin_text(judged)}, {BASES[judged.number.basis]}"
     note += "" if judged.sure else ", within its spread"
     return TableCell(text=judged.constraint.quantity.format(judged.number.value), note=note)
 
@@ -213,19 +208,26 @@ def margin_text(judged: Judgement) -> str:
     """How far inside or outside of its limit a number lies."""
     assert isinstance(judged.constraint, Constraint)
     assert judged.margin is not None
-    if judged.constraint.quantity.kind == "share":
-        return f"{100 * abs(judged.margin):.1f} points"
-    return f"{abs(judged.margin):.0%}"
+    if judged.margin == 0:
+        return "meets it exactly"
+    if judged.margin < -1:
+        return f"fails, {three_digits(1 - judged.margin)} times the limit"
+    share = judged.constraint.quantity.kind == "share"
+    size = 100 * abs(judged.margin)
+    least, unit = (0.1, " points") if share else (1, "%")
+    by = f"less than {least:g}{unit}" if size < least else f"{size:.1f}{unit}" if share else f"{size:.0f}{unit}"
+    return f"{'meets' if judged.status == 'meets' else 'fails'} by {by}"
 
 
 def _blamed(blame: Blame, answer: Answer) -> str:
     total = len(answer.ranking)
-    text = f'"{blame.constraint.text}" rules out {blame.ruled_out} of {total}'
+    text = f'"{blame.constraint.text}" rules out {blame.ruled_out} of {total} networks'
     if blame.without is not None and blame.nearest is not None:
-        text += f", {blame.alone} of them alone: the best of those is {_named(blame.without, answer)}"
+        text += f", {blame.alone} of which keep to all else" if blame.alone < blame.ruled_out else ""
+        text += f"; the best of those is {_named(blame.without, answer)}"
         judged = next(one for one in blame.nearest.judgements if one.constraint == blame.constraint)
         if blame.nearest is not blame.without and judged.margin is not None:
-            text += f", and {_named(blame.nearest, answer)} misses it by least, by {margin_text(judged)}"
+            text += f", the nearest {_named(blame.nearest, answer)}, which {margin_text(judged)}"
     elif blame.ruled_out and not answer.fitting:
         text += ", all of them together with another limit"
     if blame.unknown:
@@ -237,8 +239,8 @@ def _front(answer: Answer) -> Iterator[str]:
     """Of those that meet everything, where more than one is on the front."""
     front = [one.choice.label for one in answer.fitting if one.on_front]
     if len(front) > 1:
-        more = f" and {len(front) - 8} more" if len(front) > 8 else ""
-        yield f"On the Pareto front: {joined(front) if not more else ', '.join(front[:8]) + more}."
+        named = joined([*front[:8], *[f"{len(front) - 8} more"] * (len(front) > 8)])
+        yield f"On the Pareto front of {joined(answer.weighed)}: {named}."
 
 
 def _places(answer: Answer) -> Iterator[str]:
@@ -253,6 +255,14 @@ def _places(answer: Answer) -> Iterator[str]:
         yield f"Times are of {joined(places)}, and yours may be others."
 
 
+def _images(answer: Answer) -> Iterator[str]:
+    """That accuracies are of other images than costs."""
+    other = [one.choice for one in answer.ranking if one.choice.cost_image != one.choice.image]
+    if other:
+        trained, asked_of = ("x".join(map(str, shape[1:])) for shape in (other[0].image, other[0].cost_image))
+        yield f"Accuracies are of images of {trained}, costs of images of {asked_of}."
+
+
 def _failures(answer: Answer) -> Iterator[str]:
     """Runs that failed are no choice, but a fact about a method."""
     failed = [one.choice for one in answer.ranking if one.choice.failed]
@@ -261,22 +271,26 @@ def _failures(answer: Answer) -> Iterator[str]:
         yield f"Seeds that failed: {named}."
 
 
+def _title(key: str) -> str:
+    return QUANTITIES[key].title if key in QUANTITIES else "promise to keep norms"
+
+
 def _missing(answer: Answer) -> Iterator[str]:
-    """Why numbers are missing, each reason once, with what would produce them."""
-    seen: dict[tuple[str, str], list[str]] = {}
+    """Why numbers are missing, each reason once, with a command that would produce one of them."""
+    seen: dict[tuple[str, str], tuple[dict[str, None], dict[str, None]]] = {}
     for one in answer.ranking:
         found = [judged.number for judged in one.judgements if isinstance(judged.number, Missing)]
         keys = [judged.constraint.key for judged in one.judgements if isinstance(judged.number, Missing)]
         if isinstance(one.objective, Missing):
             found, keys = [*found, one.objective], [*keys, answer.question.objective.key]
         for key, missing in zip(keys, found, strict=True):
-            title = key.replace("_", " ")
-            reason = f"{missing.reason}; {missing.remedy}" if missing.remedy else missing.reason
-            titles = seen.setdefault((title, reason), [])
-            if one.choice.title not in titles:
-                titles.append(one.choice.title)
-    for (title, reason), titles in seen.items():
-        yield f"No {title} of {joined(titles)}: {reason}."
+            titles, remedies = seen.setdefault((_title(key), missing.reason), ({}, {}))
+            titles[one.choice.title] = None
+            remedies |= dict.fromkeys([missing.remedy] * bool(missing.remedy))
+    for (title, reason), (titles, remedies) in seen.items():
+        remedy, *others = remedies or ("",)
+        likewise = ", and likewise of others" if others else ""
+        yield f"No {title} of {joined(titles)}: {reason}" + (f"; {remedy}{likewise}." if remedy else ".")
 
 
 def sentences(answer: Answer) -> Iterable[str]:

@@ -10,10 +10,8 @@ from statistics import median
 from onelip.bench.recommend.measured import measured_choices
 from onelip.bench.recommend.options import Choice, Known
 from onelip.bench.recommend.quantities import QUANTITIES, Kind, Quantity
+from onelip.bench.report.groups import comparisons
 from onelip.bench.results import Records
-
-BATCH = 1
-"""Images inferred at a time."""
 
 _SCALES: dict[Kind, tuple[tuple[float, str], ...]] = {
     "share": ((0.01, "%"),),
@@ -49,26 +47,33 @@ class Asking:
     Attributes:
         fields: What can be limited, and sought.
         data: Titles of the data sets by their keys.
+        batches: How many images may be inferred at a time: one, and what sessions measured.
         facts: The choices, as JSON that may stand in a page.
     """
 
     fields: tuple[Field, ...]
     data: tuple[tuple[str, str], ...]
+    batches: tuple[int, ...]
     facts: str
 
 
 def asking(records: Records) -> Asking | None:
     """The recommender of a folder; None where fewer than two networks could be chosen."""
-    choices = measured_choices(records, batch=BATCH, book=None)
-    if len(choices) < 2:
+    sessions = [group.session for group in comparisons(records) if group.cell is not None]
+    batches = tuple(sorted({1, *(session.batch_size for session in sessions if session is not None)}))
+    found = {batch: measured_choices(records, batch=batch, book=None) for batch in batches}
+    if len(found[1]) < 2:
         return None
+    choices = [choice for of_batch in found.values() for choice in of_batch]
     titles = {run.data.name: run.data.title for run in records.train}
     fields = tuple(field for quantity in QUANTITIES.values() if (field := _field(quantity, choices)) is not None)
     names = list(dict.fromkeys(one.data for one in choices))
-    text = json.dumps([_facts(one) for one in choices], separators=(",", ":"), allow_nan=False)
+    facts = [_facts(one, batch) for batch, of_batch in found.items() for one in of_batch]
+    text = json.dumps(facts, separators=(",", ":"), allow_nan=False)
     return Asking(
         fields=fields,
         data=tuple((name, titles.get(name, name)) for name in names),
+        batches=batches,
         # Nothing of a foreign text may end the element that it stands in.
         facts=text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"),
     )
@@ -84,13 +89,16 @@ def _field(quantity: Quantity, choices: Sequence[Choice]) -> Field | None:
     return Field(key=quantity.key, title=title, unit=unit, scale=scale, higher=quantity.higher_is_better)
 
 
-def _facts(choice: Choice) -> dict[str, object]:
+def _facts(choice: Choice, batch: int) -> dict[str, object]:
     known = {key: number for key, number in choice.numbers.items() if isinstance(number, Known)}
+    missing = {key: number.reason for key, number in choice.numbers.items() if not isinstance(number, Known)}
     return {
         "method": choice.method,
         "title": choice.title,
         "label": choice.label,
         "data": choice.data,
+        "batch": batch,
         "orthogonal": choice.orthogonal,
         "numbers": {key: [number.value, number.low, number.high] for key, number in known.items()},
+        "missing": missing,
     }

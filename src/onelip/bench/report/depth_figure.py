@@ -56,8 +56,8 @@ def depth_drawing(group: Group, depths: Sequence[DepthRecord], look: Mapping[str
 
 
 def _of(row: Row, depths: Sequence[DepthRecord]) -> DepthRecord | None:
-    cells = [run.cell for run in row.runs]
-    return next((depth for cell in cells for depth in depths if depth.cell == cell), None)
+    runs = [(run.cell, run.started) for run in row.runs]
+    return next((depth for run in runs for depth in depths if (depth.cell, depth.started) == run), None)
 
 
 def _own(depth: DepthRecord) -> list[ModuleRecord]:

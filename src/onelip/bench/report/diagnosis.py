@@ -15,7 +15,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 
 from onelip.bench.report.formats import bound_digits
 from onelip.bench.report.palette import COLOURS
-from onelip.bench.report.svg import drawing, standalone, to_svg
+from onelip.bench.report.svg import Drawing, drawing, drawn
 from onelip.errors import plain
 
 if TYPE_CHECKING:
@@ -80,8 +80,8 @@ def factor(value: float) -> str:
     return f"{value:.3g}"
 
 
-def diagnosis_svg(layers: Layers, title: str) -> str:
-    """The figure as an SVG file of its own.
+def diagnosis_drawing(layers: Layers, title: str) -> Drawing:
+    """The figure.
 
     Args:
         layers: At least one, in the order in which they act.
@@ -98,7 +98,7 @@ def diagnosis_svg(layers: Layers, title: str) -> str:
         _mark_stages(axes, layers)
         _mark_broken(axes, layers)
         _name_modules(axes[-1], layers)
-        return standalone(to_svg(figure, "diagnosis", f"{title}. {said}")) + "\n"
+        return drawn(figure, "diagnosis", f"{title}. {said}", title=title, caption=said)
 
 
 def _write_head(figure: Figure, lines: Sequence[str], colour: str) -> None:
@@ -143,16 +143,16 @@ def _reason(layer: LayerDiagnosis) -> str:
 
 def _draw_panel(axes: Axes, panel: _Panel, layers: Layers) -> None:
     values = [panel.value(layer) for layer in layers]
-    drawn = [math.nan if value is None or not _drawable(value, panel) else value for value in values]
-    axes.plot(drawn, color=_LINE, linewidth=1.3)
+    heights = [math.nan if value is None or not _drawable(value, panel) else value for value in values]
+    axes.plot(heights, color=_LINE, linewidth=1.3)
     own = [index for index, layer in enumerate(layers) if layer.parametrised]
-    axes.plot(own, [drawn[index] for index in own], color=_LINE, marker="o", markersize=3.2, linestyle="none")
+    axes.plot(own, [heights[index] for index in own], color=_LINE, marker="o", markersize=3.2, linestyle="none")
     axes.set_title(panel.title, loc="left", fontsize=8.5, color=COLOURS["ink"][0], pad=5)
     axes.grid(visible=False, axis="x")
-    known = [value for value in drawn if not math.isnan(value)]
+    known = [value for value in heights if not math.isnan(value)]
     _scale(axes, panel, known)
     wrong = [index for index, value in enumerate(values) if value is not None and not math.isfinite(value)]
-    absent = [index for index, value in enumerate(drawn) if math.isnan(value) and index not in wrong]
+    absent = [index for index, value in enumerate(heights) if math.isnan(value) and index not in wrong]
     for indices, colour in ((absent, _MUTED), (wrong, _ALARM)):
         _cross(axes, indices, colour)
 

@@ -1,18 +1,31 @@
-"""The report in parts, for papers: each figure as SVG and PDF, each table as LaTeX, CSV and Markdown."""
+"""Figures and tables as files for papers: each figure as SVG and PDF, each table as LaTeX, CSV and Markdown."""
 
 from __future__ import annotations
 
 import csv
 import io
+import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from onelip.bench.report.cells import Column, Table, TableCell
-from onelip.bench.report.markdown import table_to_markdown
+from onelip.bench.report.markdown import escaped, table_to_markdown
 from onelip.bench.report.page import Page, Section
 from onelip.bench.report.svg import Drawing, standalone
-from onelip.files import write_bytes, write_text
+from onelip.errors import RecordError
+from onelip.files import remove, write_bytes, write_text
+
+FIGURE_KINDS: Mapping[str, Callable[[Drawing], bytes]] = MappingProxyType(
+    {".svg": lambda drawing: (standalone(drawing.svg) + "\n").encode(), ".pdf": Drawing.pdf}
+)
+"""How a figure is written, by the suffix of its file."""
+
+_TABLE_KINDS = (".tex", ".csv", ".md")
+
+LIST_NAME = "export.json"
+"""Names the files of an export, so that the next one into the same folder removes those that it does not write."""
 
 _TEX = {
     "\\": r"\textbackslash{}",
@@ -45,20 +58,90 @@ _TEX = {
 
 
 def export(page: Page, folder: Path) -> tuple[Path, ...]:
-    """Writes all figures and tables of a report into a folder.
+    """Writes all figures and tables of a report into a folder, and removes what an earlier export left there.
 
     Returns:
         The files, in the order of the page.
 
     Raises:
+        RecordError: One cannot be written or removed, or the list of the earlier export cannot be read.
+    """
+    return write_parts(tuple(_drawings(page)), dict(_tables(page)), folder)
+
+
+def write_parts(drawings: Sequence[Drawing], tables: Mapping[str, Table], folder: Path) -> tuple[Path, ...]:
+    """Writes figures and tables into a folder, and removes what was written there before and is not written now.
+
+    Args:
+        drawings: Figures with the names of their files.
+        tables: Tables by the names of their files.
+        folder: Where `LIST_NAME` says what was written.
+
+    Returns:
+        The files.
+
+    Raises:
+        RecordError: One cannot be written or removed, or the list cannot be read.
+    """
+    earlier = _listed(folder)
+    now = [f"{one.name}{suffix}" for one in drawings for suffix in FIGURE_KINDS]
+    now += [f"{name}{suffix}" for name in tables for suffix in _TABLE_KINDS]
+    _list(folder, {*earlier, *now})  # also if this is interrupted, the next export knows what it may remove
+    written: list[Path] = []
+    for drawing in drawings:
+        written += write_drawing(drawing, folder)
+    for name, table in tables.items():
+        written += _write_table(name, table, folder)
+    for name in earlier - set(now):
+        remove(folder / name)
+    _list(folder, now)
+    return tuple(written)
+
+
+def write_drawing(drawing: Drawing, folder: Path) -> list[Path]:
+    """Writes a figure as SVG and PDF.
+
+    Returns:
+        The files.
+
+    Raises:
         RecordError: One cannot be written.
     """
-    written: list[Path] = []
-    for drawing in _drawings(page):
-        written += _write_drawing(drawing, folder)
-    for name, table in _tables(page):
-        written += _write_table(name, table, folder)
-    return tuple(written)
+    paths = []
+    for suffix, content in FIGURE_KINDS.items():
+        paths.append(folder / f"{drawing.name}{suffix}")
+        write_bytes(paths[-1], content(drawing))
+    return paths
+
+
+def _write_table(name: str, table: Table, folder: Path) -> list[Path]:
+    texts = to_latex(table), to_csv(table), f"{escaped(table.caption)}\n\n{table_to_markdown(table)}\n"
+    paths = [folder / f"{name}{suffix}" for suffix in _TABLE_KINDS]
+    for path, text in zip(paths, texts, strict=True):
+        write_text(path, text)
+    return paths
+
+
+def _listed(folder: Path) -> set[str]:
+    """What the export before this one wrote."""
+    path = folder / LIST_NAME
+    try:
+        names = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return set()
+    except (OSError, ValueError) as error:
+        raise RecordError(f"{path} cannot be read ({error}); remove it, and what else is out of date") from error
+    suffixes = (*FIGURE_KINDS, *_TABLE_KINDS)
+    known = isinstance(names, list) and all(
+        isinstance(name, str) and Path(name).name == name and Path(name).suffix in suffixes for name in names
+    )
+    if not known:
+        raise RecordError(f"{path} does not list figures and tables of its folder; export into another folder")
+    return set(names)
+
+
+def _list(folder: Path, names: Iterable[str]) -> None:
+    write_text(folder / LIST_NAME, json.dumps(sorted(names), indent=2) + "\n")
 
 
 def _drawings(page: Page) -> Iterator[Drawing]:
@@ -89,20 +172,6 @@ def _of_section(section: Section) -> tuple[tuple[str, Table | None], ...]:
         ("runs", section.runs),
         ("failures", section.failures),
     )
-
-
-def _write_drawing(drawing: Drawing, folder: Path) -> list[Path]:
-    svg, pdf = folder / f"{drawing.name}.svg", folder / f"{drawing.name}.pdf"
-    write_text(svg, standalone(drawing.svg) + "\n")
-    write_bytes(pdf, drawing.pdf())
-    return [svg, pdf]
-
-
-def _write_table(name: str, table: Table, folder: Path) -> list[Path]:
-    texts = {".tex": to_latex(table), ".csv": to_csv(table), ".md": table_to_markdown(table) + "\n"}
-    for suffix, text in texts.items():
-        write_text(folder / f"{name}{suffix}", text)
-    return [folder / f"{name}{suffix}" for suffix in texts]
 
 
 def to_csv(table: Table) -> str:

@@ -14,7 +14,7 @@ from pydantic import NonNegativeInt, PositiveInt
 
 from onelip.bench.origin import Machine, MethodInfo, Model, Positive
 from onelip.bench.report.palette import COLOURS
-from onelip.bench.report.svg import drawing, standalone, to_svg
+from onelip.bench.report.svg import Drawing, drawing, drawn
 from onelip.bench.report.wording import software
 from onelip.errors import plain
 
@@ -87,7 +87,7 @@ class Exponent:
         lowest: Of the slopes between neighbouring values.
         highest: Of those.
         last: Between the two largest values.
-        counted: As `measured`, of the formula's multiply-accumulates; None where there are none.
+        counted: Between the two largest values, of the formula's multiply-accumulates; None where there are none.
         theory: In the paper's table.
     """
 
@@ -124,7 +124,7 @@ def _exponent(record: GrowthRecord, method: MethodInfo, quantity: Quantity, vari
         lowest=float(between.min()),
         highest=float(between.max()),
         last=float(between[-1]),
-        counted=_slope(values, np.log(macs)) if all(macs) else None,
+        counted=_slope(values[-2:], np.log(macs[-2:])) if all(macs) else None,
         theory=points[0].theory,
     )
 
@@ -141,7 +141,8 @@ def markdown(record: GrowthRecord) -> str:
         f"Exponents of growth of one layer around {base}; {record.machine.device_name}, "
         f"{record.machine.threads} threads, torch {record.machine.torch}, onelip {software(record.machine)}.",
         "",
-        "Each cell: measured, slope between the two largest values; counted by our formula, and the paper's theory.",
+        "Each cell: measured over all values, measured between the two largest; there counted by our formula, and the "
+        "paper's theory.",
     ]
     for quantity, title in QUANTITIES.items():
         lines += [
@@ -169,40 +170,45 @@ def _rounded(exponent: float | None) -> str:
     return "-" if exponent is None else f"{round(exponent, 1) + 0.0:.1f}"  # no -0.0
 
 
-def svg(record: GrowthRecord) -> str:
-    """The figure, see `figure`, as a file of its own."""
-    said = "; ".join(
-        f"{one.method.title} {one.quantity} {one.variable} {_rounded(one.measured)}" for one in exponents(record)
-    )
-    return standalone(to_svg(figure(record), "growth", f"Exponents of growth. {said}."))
-
-
-def figure(record: GrowthRecord) -> Figure:
+def growth_drawing(record: GrowthRecord) -> Drawing:
     """A panel per quantity and variable: for each method the measured exponent, the counted one, and theory's.
 
     Measured between the two largest values, where what every step costs, however small, weighs least.
     """
+    said = "; ".join(
+        f"{one.method.title} {one.quantity} {one.variable} {_rounded(one.measured)}" for one in exponents(record)
+    )
+    with drawing():
+        return drawn(
+            _figure(record),
+            "growth",
+            f"Exponents of growth. {said}.",
+            title="Exponents of growth",
+            caption="How the time of one layer grows: measured, as our formulas count, and in the paper's table.",
+        )
+
+
+def _figure(record: GrowthRecord) -> Figure:
     found = exponents(record)
     methods = list(dict.fromkeys(one.method for one in found))
-    with drawing():
-        result = Figure(figsize=(9.6, 5.4), layout="constrained")
-        grid = result.subplots(len(QUANTITIES), len(VARIABLES), sharex=True, sharey=True, squeeze=False)
-        for row, quantity in zip(grid, QUANTITIES, strict=True):
-            for axes, variable in zip(row, VARIABLES, strict=True):
-                for one in _of(found, quantity, variable):
-                    place = len(methods) - 1 - methods.index(one.method)
-                    _draw(axes, one, place)
-                axes.set(xlim=(-0.6, 4.6), ylim=(-0.6, len(methods) - 0.4), xticks=range(5))
-                axes.set_yticks(range(len(methods)), [method.title for method in methods[::-1]])
-                axes.grid(visible=True, axis="x")
-                axes.tick_params(left=False)
-            row[0].set_ylabel(QUANTITIES[quantity].split(" of")[0])
-        for above, below, title in zip(grid[0], grid[-1], VARIABLES.values(), strict=True):
-            above.set_title(title)
-            below.set_xlabel("exponent")
-        handles, labels = grid[0][0].get_legend_handles_labels()
-        unique = dict(zip(labels, handles, strict=True))
-        result.legend(unique.values(), unique.keys(), loc="outside lower center", ncols=3)
+    result = Figure(figsize=(9.6, 5.4), layout="constrained")
+    grid = result.subplots(len(QUANTITIES), len(VARIABLES), sharex=True, sharey=True, squeeze=False)
+    for row, quantity in zip(grid, QUANTITIES, strict=True):
+        for axes, variable in zip(row, VARIABLES, strict=True):
+            for one in _of(found, quantity, variable):
+                place = len(methods) - 1 - methods.index(one.method)
+                _draw(axes, one, place)
+            axes.set(xlim=(-0.6, 4.6), ylim=(-0.6, len(methods) - 0.4), xticks=range(5))
+            axes.set_yticks(range(len(methods)), [method.title for method in methods[::-1]])
+            axes.grid(visible=True, axis="x")
+            axes.tick_params(left=False)
+        row[0].set_ylabel(QUANTITIES[quantity].split(" of")[0])
+    for above, below, title in zip(grid[0], grid[-1], VARIABLES.values(), strict=True):
+        above.set_title(title)
+        below.set_xlabel("exponent")
+    handles, labels = grid[0][0].get_legend_handles_labels()
+    unique = dict(zip(labels, handles, strict=True))
+    result.legend(unique.values(), unique.keys(), loc="outside lower center", ncols=3)
     return result
 
 

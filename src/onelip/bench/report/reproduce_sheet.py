@@ -78,13 +78,23 @@ def _prose(text: str) -> str:
 
 
 def _table(caption: str, cells: Sequence[Reproduction]) -> Table:
-    columns = (*_columns(cells), Column(title="Verdict", numeric=False), Column(title="Also differs", numeric=False))
-    lines = tuple(
-        Line(head=cell.ours.title, cells=(*_cells(cell, cells), _verdict(cell), _further(cell)))
-        for cell in cells
-        if cell.ours is not None
-    )
-    return Table(caption=caption, head="Method", columns=columns, lines=lines)
+    """What is the same in every line stands above, once."""
+    several = len(cells) > 1
+    verdicts = list(dict.fromkeys(map(_verdict, cells)))
+    shared = [text for text in _further(cells[0]) if several and all(text in _further(cell) for cell in cells)]
+    judged_once = several and len(verdicts) == 1
+    columns = [*_columns(cells), Column(title="Also differs", numeric=False)]
+    if not judged_once:
+        columns.insert(-1, Column(title="Verdict", numeric=False))
+    lines = []
+    for cell in cells:
+        assert cell.ours is not None
+        further = text_cell("; ".join(text for text in _further(cell) if text not in shared))
+        judged = () if judged_once else (text_cell(_verdict(cell)),)
+        lines.append(Line(head=cell.ours.title, cells=(*_cells(cell, cells), *judged, further)))
+    above = "; ".join([*verdicts * judged_once, *shared])
+    whole = f"{caption}. All of them: {above}" if above else caption
+    return Table(caption=whole, head="Method", columns=tuple(columns), lines=tuple(lines))
 
 
 def _metrics(cells: Iterable[Reproduction]) -> list[str]:
@@ -126,9 +136,9 @@ def _number(number: Number, *, alone: bool) -> TableCell:
     return text_cell(f"{number.ours:.1f} / {theirs}", difference)
 
 
-def _verdict(cell: Reproduction) -> TableCell:
-    return text_cell(f"{cell.verdict}: {cell.reason}" if cell.reason else cell.verdict)
+def _verdict(cell: Reproduction) -> str:
+    return f"{cell.verdict}: {cell.reason}" if cell.reason else cell.verdict
 
 
-def _further(cell: Reproduction) -> TableCell:
-    return text_cell("; ".join(difference.text for difference in cell.differences if not difference.decisive))
+def _further(cell: Reproduction) -> list[str]:
+    return [difference.text for difference in cell.differences if not difference.decisive]

@@ -13,7 +13,7 @@ from onelip.bench.records import CostEntry, CostRecord
 from onelip.bench.report.cells import Column, Line, Table, TableCell, text_cell
 from onelip.bench.report.formats import megabytes, milliseconds, short, two_decimals
 from onelip.bench.report.palette import COLOURS
-from onelip.bench.report.svg import drawing, standalone, to_svg
+from onelip.bench.report.svg import Drawing, drawing, drawn
 from onelip.bench.report.wording import kernels, software
 from onelip.bench.statistics import quartiles, ratio_quartiles
 from onelip.errors import plain
@@ -53,6 +53,10 @@ class _Measure:
     of_time: bool
     attribute: str
     formula: str
+
+    def known(self, held: Held) -> bool:
+        """Whether both networks were measured."""
+        return bool(getattr(held.entry, self.attribute) and getattr(held.unit, self.attribute))
 
     def measured(self, held: Held) -> tuple[float, float, float]:
         """Over the unconstrained network: quartiles of time, one number of memory."""
@@ -94,43 +98,49 @@ def table(session: CostRecord, networks: Sequence[Held]) -> Table:
     return Table(caption=plain(caption), head="Network", columns=tuple(columns), lines=lines)
 
 
-def svg(networks: Sequence[Held]) -> str:
-    """The figure, as a file of its own."""
+def theory_drawing(networks: Sequence[Held], name: str) -> Drawing:
+    """A panel per cost: for every method the measured multiple of the unconstrained network, and that by formula."""
     said = "; ".join(
         f"{_head(held)} {one.title}: measured {two_decimals(one.measured(held)[1])}, by formula "
         f"{two_decimals(one.said(held))}"
         for held in networks
         for one in MEASURES
-        if held.entry.method.constrained
+        if held.entry.method.constrained and one.known(held)
     )
-    return standalone(to_svg(figure(networks), "theory", f"Costs over the unconstrained network. {said}."))
-
-
-def figure(networks: Sequence[Held]) -> Figure:
-    """A panel per cost: for every method the measured multiple of the unconstrained network, and that by formula."""
-    drawn = [held for held in networks if held.entry.method.constrained]
     with drawing():
-        result = Figure(figsize=(9.6, 3.4), layout="constrained")
-        for axes, one in zip(result.subplots(1, len(MEASURES), sharey=True), MEASURES, strict=True):
-            for place, held in enumerate(reversed(drawn)):
-                _draw(axes, one, held, place)
-            axes.set(title=one.title, ylim=(-0.6, len(drawn) - 0.4), xscale="log")
-            axes.set_xlabel("\u00d7 unconstrained")
-            axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-            axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-            axes.xaxis.set_minor_formatter(NullFormatter())
-            axes.axvline(1.0, color=COLOURS["muted"][0], linewidth=0.9, dashes=(2, 2), zorder=0.5)
-            axes.set_yticks(range(len(drawn)), [_head(held) for held in reversed(drawn)])
-            axes.grid(visible=False, axis="y")
-            axes.tick_params(left=False)
-        handles, labels = result.axes[0].get_legend_handles_labels()
-        unique = dict(zip(labels, handles, strict=True))
-        result.legend(unique.values(), unique.keys(), loc="outside lower center", ncols=2)
+        return drawn(
+            _figure([held for held in networks if held.entry.method.constrained]),
+            name,
+            f"Costs over the unconstrained network. {said}.",
+            title="Formulas beside measurements",
+            caption="Multiples of the unconstrained network of the same padding, measured and by formula.",
+        )
+
+
+def _figure(networks: Sequence[Held]) -> Figure:
+    result = Figure(figsize=(9.6, 3.4), layout="constrained")
+    for axes, one in zip(result.subplots(1, len(MEASURES), sharey=True), MEASURES, strict=True):
+        for place, held in enumerate(reversed(networks)):
+            _draw(axes, one, held, place)
+        axes.set(title=one.title, ylim=(-0.6, len(networks) - 0.4), xscale="log")
+        axes.set_xlabel("\u00d7 unconstrained")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.axvline(1.0, color=COLOURS["muted"][0], linewidth=0.9, dashes=(2, 2), zorder=0.5)
+        axes.set_yticks(range(len(networks)), [_head(held) for held in reversed(networks)])
+        axes.grid(visible=False, axis="y")
+        axes.tick_params(left=False)
+    handles, labels = result.axes[0].get_legend_handles_labels()
+    unique = dict(zip(labels, handles, strict=True))
+    result.legend(unique.values(), unique.keys(), loc="outside lower center", ncols=2)
     return result
 
 
 def _draw(axes: Axes, one: _Measure, held: Held, place: int) -> None:
     accent, muted, grid = (COLOURS[name][0] for name in ("accent", "muted", "grid"))
+    if not one.known(held):
+        return
     low, middle, high = one.measured(held)
     said = one.said(held)
     axes.plot([middle, said], [place, place], color=grid, linewidth=2, zorder=1)
@@ -145,7 +155,7 @@ def _head(held: Held) -> str:
 
 def _cell(one: _Measure, held: Held) -> TableCell:
     found, said = getattr(held.entry, one.attribute), getattr(held.said, one.formula)
-    if not found:
+    if not one.known(held):
         return text_cell("", "not measured")
     measured = milliseconds(quartiles(found)[1]) if one.of_time else megabytes(found)
     by_formula = f"{short(said)} MACs" if one.of_time else f"{megabytes(said)} MB"

@@ -70,10 +70,10 @@
 
   const order = { meets: 0, unknown: 1, fails: 2 };
 
-  const answer = (objective, limits, orthogonal, data) => {
+  const answer = (objective, limits, orthogonal, data, batch) => {
     const sign = higher(objective) ? -1 : 1;
     const ranked = choices
-      .filter((choice) => choice.data === data)
+      .filter((choice) => choice.data === data && choice.batch === batch)
       .map((choice) => {
         const judged = limits.map((limit) => judge(choice, limit));
         if (orthogonal) {
@@ -105,9 +105,11 @@
     const fitting = ranked.filter((one) => one.status === "meets");
     const named = (one) => `${one.choice.label} (${shown(objective, one.sought[0])})`;
     if (!fitting.length) {
-      return ranked.some((one) => one.status === "unknown")
-        ? "Nothing is known to meet everything."
-        : "Nothing meets everything.";
+      const unknown = ranked.find((one) => one.status === "unknown");
+      if (!unknown) return "Nothing meets everything.";
+      const key = [objective, ...unknown.judged.map((one) => one.key)].find((one) => unknown.choice.missing[one]);
+      const why = key ? ` Of ${unknown.choice.label} ${fields.get(key).dataset.title.toLowerCase()} is not known: ` : "";
+      return `Nothing is known to meet everything.${why && `${why}${unknown.choice.missing[key]}.`}`;
     }
     const best = fitting[0];
     const seen = new Set([best.choice.method]);
@@ -120,6 +122,16 @@
     return `${named(best)} comes first, but the data do not tell it apart from ${tied.map(named).join(", ")}.`;
   };
 
+  const marginText = ({ status, margin }, isShare) => {
+    if (margin === 0) return "meets it exactly";
+    if (margin < -1) return `fails, ${Number((1 - margin).toPrecision(3))} times the limit`;
+    const by = 100 * Math.abs(margin);
+    const [least, unit] = isShare ? [0.1, " points"] : [1, "%"];
+    const size = by < least ? `less than ${least}` : isShare ? by.toFixed(1) : String(Math.round(by));
+    return `${status} by ${size}${unit}`;
+  };
+
+  const norms = { meets: "keeps norms", unknown: "not known to keep norms", fails: "keeps no norms" };
   const words = { meets: "meets all", unknown: "not all known", fails: "fails" };
   const table = document.getElementById("ranking");
   const body = table.tBodies[0];
@@ -137,7 +149,8 @@
     for (const heading of table.tHead.rows[0].cells) heading.removeAttribute("aria-sort");
     const objective = form.elements.objective.value;
     const limits = limitsOf();
-    const ranked = answer(objective, limits, form.elements.orthogonal.checked, form.elements.data.value);
+    const { orthogonal, data, batch } = form.elements;
+    const ranked = answer(objective, limits, orthogonal.checked, data.value, Number(batch.value));
     said.textContent = headline(objective, ranked);
     body.replaceChildren(
       ...ranked.map((one) => {
@@ -152,13 +165,11 @@
         cell(one.choice.label, "th").scope = "row";
         cell(one.sought ? shown(objective, one.sought[0]) : "\u2014").className = "number";
         const notes = one.judged.map((judged) => {
-          if (judged.key === "orthogonal") return judged.status === "meets" ? "keeps norms" : "keeps no norms";
+          if (judged.key === "orthogonal") return norms[judged.status];
           const field = fields.get(judged.key).dataset;
-          if (judged.margin === null) return `${field.title} not known`;
+          if (judged.margin === null) return `${field.title} not known: ${one.choice.missing[judged.key] ?? ""}`;
           const value = shown(judged.key, one.choice.numbers[judged.key][0]);
-          const by = 100 * Math.abs(judged.margin);
-          const margin = field.unit === "%" ? `${by.toFixed(1)} points` : `${Math.round(by)}%`;
-          return `${field.title} ${value}, ${judged.status} by ${margin}`;
+          return `${field.title} ${value}, ${marginText(judged, field.unit === "%")}`;
         });
         cell(notes.join("; ") || "\u2014");
         cell(words[one.status]);

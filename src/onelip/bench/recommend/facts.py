@@ -1,0 +1,175 @@
+"""What the data say of guidelines that are no choice between methods: sizes, kernels, resolutions, and all in all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from onelip.bench.published.advice import Guideline
+from onelip.bench.published.rows import Accuracy, RadarScores
+from onelip.bench.report.wording import counted, joined
+from onelip.bench.statistics import wilson
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fact:
+    """A guideline that is no choice between methods, with what the data say of it.
+
+    Attributes:
+        title: As a heading.
+        guideline: What the paper advises.
+        sentence: The numbers.
+        agreement: A key of `guidelines.VERDICTS`.
+    """
+
+    title: str
+    guideline: Guideline
+    sentence: str
+    agreement: str
+
+
+def overall_fact(
+    guideline: Guideline, results: Iterable[Accuracy], scores: Iterable[RadarScores], titles: Mapping[str, str]
+) -> Fact:
+    """Who is best overall: by certified accuracy alone, and by the six scores of the radar plot together.
+
+    By accuracy alone all those are first that the best does not beat in more than half of the pairs of data set and
+    budget, by Wilson's interval. The guideline agrees where what it names is first in both ways; where it shares a
+    first place the data lean that way, and where it is first in one way alone, it depends on what counts.
+    """
+    places = _places([one for one in results if one.kernel == 3])
+    mean = {method: sum(found.values()) / len(found) for method, found in places.items()}
+    sums = {row.method: _sum(row) for row in scores}
+    by_place = sorted(mean, key=lambda method: (mean[method], method))
+    by_sum = sorted(sums, key=lambda method: (-sums[method], method))
+    firsts = [
+        {method for method in mean if not _beats(places[by_place[0]], places[method])},
+        {method for method in sums if sums[method] == sums[by_sum[0]]},
+    ]
+    named = set(guideline.methods)
+    if all(first == named for first in firsts):
+        agreement = "agrees"
+    else:
+        agreement = {0: "contradicts", 1: "depends", 2: "leans"}[sum(bool(first & named) for first in firsts)]
+
+    def title(method: str) -> str:
+        return titles.get(method, method)
+
+    return Fact(
+        title="The best overall",
+        guideline=guideline,
+        agreement=agreement,
+        sentence=(
+            f"By certified accuracy alone, over {len(places[by_place[0]])} pairs of data set and budget, each method "
+            "with its best size, the mean places are "
+            f"{joined(f'{title(one)} {mean[one]:.1f}' for one in by_place[:3])}; not told apart from the first: "
+            f"{joined(title(one) for one in by_place if one in firsts[0])}. By the sum "
+            "of the six scores of the radar plot, read off the figure, the first are "
+            f"{joined(f'{title(one)} {sums[one]}' for one in by_sum[:3])} of 30."
+        ),
+    )
+
+
+def kernel_fact(guideline: Guideline, results: Iterable[Accuracy]) -> Fact:
+    """How networks of 1x1 kernels compare with the same ones of 3x3 kernels."""
+    rows = {(one.data, one.method, one.size, one.hours, one.kernel): one for one in results if not one.collapsed}
+    gains = [
+        rows[(*key[:4], 3)].cra36 - one.cra36 for key, one in rows.items() if key[4] == 1 and (*key[:4], 3) in rows
+    ]
+    better = sum(gain > 0 for gain in gains)
+    return Fact(
+        title="1x1 kernels",
+        guideline=guideline,
+        agreement=_majority(gains),
+        sentence=f"Of {len(gains)} networks that were trained with 3x3 and with 1x1 kernels, {better} certify more "
+        f"with 3x3 kernels, by {sum(gains) / max(len(gains), 1):.1f} points on average.",
+    )
+
+
+def size_fact(guideline: Guideline, results: Iterable[Accuracy]) -> Fact:
+    """How size M compares with size L within the same time."""
+    rows = {(one.data, one.method, one.hours, one.kernel, one.size): one for one in results}
+    pairs = [(rows[(*key[:4], "M")], one) for key, one in rows.items() if key[4] == "L" and (*key[:4], "M") in rows]
+    gains = [middle.cra36 - large.cra36 for middle, large in pairs if not middle.collapsed and not large.collapsed]
+    collapsed = len(pairs) - len(gains)
+    left = f" ({counted(collapsed, 'pair')} with a network that collapsed left out)" if collapsed else ""
+    return Fact(
+        title="Sizes M and L",
+        guideline=guideline,
+        agreement=_majority(gains),
+        sentence=f"Of {len(gains)} pairs of equal budgets{left}, size M certifies more than size L in "
+        f"{sum(gain > 0 for gain in gains)}.",
+    )
+
+
+def resolution_fact(
+    guideline: Guideline, growth: Mapping[str, float], sides: tuple[int, int], titles: Mapping[str, str]
+) -> Fact:
+    """How the operations of constructions grow with the image.
+
+    Args:
+        guideline: What the paper advises, and for which methods.
+        growth: Of each method the operations on images of the larger side over those on the smaller, by formula.
+        sides: Of the images.
+        titles: Of the methods.
+    """
+    constant = {method for method, factor in growth.items() if factor <= 1}
+    named = set(guideline.methods) & set(growth)
+    grown = [f"{titles.get(method, method)} {factor:.0f}" for method, factor in growth.items() if factor > 1]
+    agreement = "agrees" if constant == named else "partly" if constant & named else "contradicts"
+    return Fact(
+        title="Constructions and the size of images",
+        guideline=guideline,
+        agreement=agreement,
+        sentence=(
+            f"From images of side {sides[0]} to side {sides[1]}, which have {(sides[1] / sides[0]) ** 2:.0f} times as "
+            "many pixels, the operations of a construction, by formula, stay what they are for "
+            f"{joined(titles.get(method, method) for method in growth if method in constant)}, and grow as the pixels "
+            f"do where something is computed per frequency, times: {joined(grown)}."
+        ),
+    )
+
+
+def _majority(gains: Sequence[float]) -> str:
+    """Whether more than half of differences are gains, by Wilson's interval; equal ones count half.
+
+    The interval takes pairs for independent, which those of one method at several budgets are not quite.
+    """
+    if not gains:
+        return "undecided"
+    wins = sum((gain > 0) + (gain == 0) / 2 for gain in gains)
+    low, high = wilson(wins, len(gains))
+    if low > 0.5 or high < 0.5:
+        return "agrees" if low > 0.5 else "contradicts"
+    return "leans" if wins > len(gains) / 2 else "undecided"
+
+
+def _places(final: Sequence[Accuracy]) -> Mapping[str, Mapping[tuple[str, int], float]]:
+    """Each method's place by certified accuracy, for each pair of data set and budget."""
+    places: dict[str, dict[tuple[str, int], float]] = {}
+    for cell in sorted({(one.data, one.hours) for one in final}):
+        best: dict[str, float] = {}
+        for one in final:
+            if (one.data, one.hours) == cell:
+                best[one.method] = max(best.get(one.method, 0.0), one.cra36)
+        for method, value in best.items():
+            above, equal = sum(other > value for other in best.values()), sum(v == value for v in best.values())
+            places.setdefault(method, {})[cell] = above + (equal + 1) / 2
+    return places
+
+
+def _beats(one: Mapping[tuple[str, int], float], other: Mapping[tuple[str, int], float]) -> bool:
+    """Whether one method is before another in more than half of the pairs that both were trained for."""
+    shared = [other[cell] - one[cell] for cell in one if cell in other]
+    return _majority(shared) == "agrees"
+
+
+def _sum(row: RadarScores) -> int:
+    return (
+        row.robust_accuracy
+        + row.accuracy
+        + row.train_time
+        + row.inference_time
+        + row.train_memory
+        + row.inference_memory
+    )

@@ -1,0 +1,108 @@
+"""The page by keyboard alone, and as a screen reader is told of it: a real browser, real key presses."""
+
+import pytest
+from tests.headless import BROWSER, NO_BROWSER, driven
+
+from onelip.bench.report.build import build_report
+
+pytestmark = pytest.mark.skipif(BROWSER is None, reason=NO_BROWSER)
+
+CONTROLS = """[...document.querySelectorAll(
+    "a[href], button, input:not([type=hidden]), select, summary, [tabindex='0']"
+)].filter((one) => one.matches("summary") || !one.closest("details:not([open])"))"""
+OUTLINE = "[getComputedStyle(one).outlineStyle, Number.parseFloat(getComputedStyle(one).outlineWidth)]"
+STOPS = {
+    "button",
+    "link",
+    "combobox",
+    "spinbutton",
+    "checkbox",
+    "image",
+    "img",
+    "table",
+    "region",
+    "DisclosureTriangle",
+}
+ANSWER = "document.getElementById('answer').textContent"
+
+
+@pytest.fixture(scope="module")
+def browser(sample_records, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("keyboard")
+    sample_records.study(folder)
+    address = build_report(folder).html.as_uri()
+    with driven(folder) as opened:
+        yield opened, address
+
+
+@pytest.fixture
+def page(browser):
+    opened, address = browser
+    opened.open(address)
+    return opened
+
+
+def focused(page, script):
+    """A JavaScript expression of the element that has the focus, `one`."""
+    return page.value(f"((one) => {script})(document.activeElement)")
+
+
+def go_to(page, script):
+    """Tab on until an expression of the element with the focus holds."""
+    for _ in range(2 * page.value(f"{CONTROLS}.length")):
+        page.press("Tab")
+        if focused(page, script):
+            return
+    raise AssertionError(f"no stop for which {script}")
+
+
+def test_every_control_is_reached_and_shows_that_it_is(page):
+    count = page.value(f"{CONTROLS}.length")
+    assert count > 30
+    reached, hidden = [], []
+    for _ in range(count):
+        page.press("Tab")
+        reached.append(focused(page, f"{CONTROLS}.indexOf(one)"))
+        style, width = focused(page, OUTLINE)
+        if style == "none" or width < 1:
+            hidden.append(focused(page, "one.outerHTML.slice(0, 120)"))
+    assert reached == list(range(count)), "in the order of the page"
+    assert hidden == []
+
+
+def test_a_heading_sorts_its_table_and_keeps_the_focus(page):
+    go_to(page, "one.matches('table:not(#ranking) button.sort')")
+    for key, order in (("Enter", "ascending"), ("Space", "descending"), ("Space", "ascending")):
+        page.press(key)
+        assert focused(page, "one.closest('th')?.getAttribute('aria-sort')") == order
+
+
+def test_a_limit_is_typed_and_answered(page):
+    go_to(page, "one.matches('#question input[data-key=accuracy]')")
+    before = page.value(ANSWER)
+    for key in "100":
+        page.press(key)
+    assert focused(page, "one.value") == "100"
+    assert page.value(ANSWER) != before
+    assert page.value(ANSWER).startswith("Nothing")
+    go_to(page, "one.matches('#question button[type=reset]')")
+    page.press("Enter")
+    page.wait_for(f"{ANSWER} === {before!r}")
+
+
+def test_details_are_opened_and_closed(page):
+    go_to(page, "one.matches('summary')")
+    for is_open in (True, False):
+        page.press("Enter")
+        assert focused(page, "one.parentElement.open") is is_open
+
+
+def test_whatever_a_screen_reader_stops_at_has_a_name(page):
+    tree = [node for node in page.call("Accessibility.getFullAXTree")["nodes"] if not node["ignored"]]
+    roles = [node["role"]["value"] for node in tree]
+    assert {"button", "combobox", "spinbutton", "checkbox", "table"} <= set(roles)
+    assert {"image", "img"} & set(roles)
+    nameless = [
+        role for role, node in zip(roles, tree, strict=True) if role in STOPS and not node.get("name", {}).get("value")
+    ]
+    assert nameless == []
