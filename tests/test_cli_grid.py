@@ -299,7 +299,7 @@ def trained_by(output):
 
 
 def test_two_processes_share_the_work_and_do_nothing_twice(here):
-    command = ("compare", *SMALL[:4], "--budget", "12epochs", "--no-costs", *SEARCH, "--seeds", "0,1", "--out", "out")
+    command = ("compare", *SMALL[:4], "--budget", "8epochs", "--no-costs", *SEARCH, "--seeds", "0,1", "--out", "out")
     processes = [started(*command) for _ in range(2)]
     outputs = [process.communicate(timeout=300) for process in processes]
     assert [process.returncode for process in processes] == [0, 0], outputs
@@ -319,7 +319,7 @@ def test_a_comparison_that_is_killed_again_and_again_ends_as_an_undisturbed_one(
     for number in range(20):
         process = started(*command, "killed")
         try:
-            process.communicate(timeout=4 + number)
+            process.communicate(timeout=6 + 2 * number)
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)
             process.communicate()

@@ -109,15 +109,19 @@ ENFORCED = {
 }
 
 
+# Stacks are shared among threads; more of them than processors, as beside other tests, wait for one another.
+THREADS = {"shared stacks": 2}
+
+
 @pytest.fixture
-def two_threads():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(2)
+def threads(name):
+    before = torch.get_num_threads()
+    torch.set_num_threads(THREADS.get(name, before))
     yield
-    torch.set_num_threads(threads)
+    torch.set_num_threads(before)
 
 
-@pytest.mark.usefixtures("two_threads")
+@pytest.mark.usefixtures("threads")
 @pytest.mark.parametrize("name", REFERENCES)
 def test_the_fast_way_and_its_reference_train_alike(name, monkeypatch):
     method, where, attribute, reference = REFERENCES[name]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import torch
 
@@ -109,6 +110,7 @@ class Formulas:
     def __init__(self, methods: Sequence[Method]) -> None:
         self._methods = {method.name: method for method in methods}
         self._unconstrained = yardstick(methods)
+        self._plain: dict[tuple[Network, int], int | None] = {}
         self._found: dict[tuple[Network, int, int], FormulaCosts | None] = {}
 
     def __call__(self, network: Network, *, train_batch: int, batch: int) -> FormulaCosts | None:
@@ -121,8 +123,8 @@ class Formulas:
     def _ask(self, network: Network, train_batch: int, batch: int) -> FormulaCosts | None:
         method = self._methods.get(network.method)
         planned = None if method is None else _planned(method, network, batch)
-        plain = _planned(self._unconstrained, network, batch)
-        if planned is None or plain is None:
+        unconstrained = self._unconstrained_macs(network, train_batch)
+        if planned is None or unconstrained is None:
             return None
         macs = step_macs(planned, train_batch)
         return FormulaCosts(
@@ -130,8 +132,16 @@ class Formulas:
             inference_bytes=inference_bytes(planned, batch),
             frozen_bytes=inference_bytes(planned, batch, frozen=True),
             step_macs=macs,
-            step_ratio=macs / step_macs(plain, train_batch),
+            step_ratio=macs / unconstrained,
         )
+
+    def _unconstrained_macs(self, network: Network, train_batch: int) -> int | None:
+        """Of a training step of the unconstrained network in the place of another, which several methods share."""
+        key = replace(network, method=self._unconstrained.name), train_batch
+        if key not in self._plain:
+            planned = _planned(self._unconstrained, network, train_batch)
+            self._plain[key] = None if planned is None else step_macs(planned, train_batch)
+        return self._plain[key]
 
 
 def _planned(method: Method, network: Network, batch: int) -> ConvNet | None:

@@ -109,14 +109,14 @@ class ConvNet(ImageModel, nn.Sequential):
             channels, side = 2 * channels, side // 2
         self.append(nn.Flatten())
         head = self.method.linear(channels, channels, **factory)  # type: ignore[arg-type]
-        head.reset_parameters("head")
+        head.initialise("head")
         self.append(head)
         self.inner_images.append((1, 1))
         self.append(FitChannels(self.classes))
 
     def _append_conv(self, channels: int, size: int, side: int, role: Role, factory: dict[str, object]) -> None:
         layer = self.method.conv2d(channels, channels, size, padding_mode=self.padding, **factory)  # type: ignore[arg-type]
-        layer.reset_parameters(role)
+        layer.initialise(role)
         self.append(layer)
         self.append(MaxMin())
         self.inner_images.append((side, side))

@@ -104,7 +104,12 @@ class LipschitzModule(nn.Module, abc.ABC):
             self.register_parameter(name, nn.Parameter(torch.empty(shape, **factory)))  # type: ignore[arg-type]
         empty = torch.empty(self.bias_channels if bias else 0, **factory)  # type: ignore[arg-type]
         self.register_parameter("bias", nn.Parameter(empty) if bias else None)
-        self.reset_parameters()
+        self.initialise("block")
+
+    def initialise(self, role: Role) -> None:
+        """Calls `reset_parameters`, but on the device "meta", which has no memory to write to."""
+        if not any(parameter.is_meta for parameter in self.parameters()):
+            self.reset_parameters(role)
 
     @abc.abstractmethod
     def raw_shapes(self) -> dict[str, tuple[int, ...]]:

@@ -109,7 +109,7 @@ def _choice(
         numbers |= said or ({} if book is None or image is None else dict.fromkeys(COSTS, NO_NETWORK))
     return Choice(
         method=result.method,
-        title=result.method.upper() if facts is None else facts.title,
+        title=f"{result.method.upper()} (not in onelip)" if facts is None else facts.title,
         size=result.size,
         kernel_size=result.kernel,
         padding="" if facts is None else facts.padding,

@@ -223,7 +223,8 @@ def _blamed(blame: Blame, answer: Answer) -> str:
     total = len(answer.ranking)
     text = f'"{blame.constraint.text}" rules out {blame.ruled_out} of {total} networks'
     if blame.without is not None and blame.nearest is not None:
-        text += f", {blame.alone} of which keep to all else" if blame.alone < blame.ruled_out else ""
+        keep = "keeps" if blame.alone == 1 else "keep"
+        text += f", {blame.alone} of which {keep} to all else" if blame.alone < blame.ruled_out else ""
         text += f"; the best of those is {_named(blame.without, answer)}"
         judged = next(one for one in blame.nearest.judgements if one.constraint == blame.constraint)
         if blame.nearest is not blame.without and judged.margin is not None:
