@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from onelip.bench.report.cells import Column, Line, Table, TableCell
-from onelip.bench.report.export import LIST_NAME, export, tex, to_csv, to_latex
+from onelip.bench.report.export import LIST_NAME, export, tex, to_csv, to_latex, write_parts
 from onelip.bench.report.page import page
 from onelip.bench.results import load_records
 from onelip.cli import app
@@ -123,9 +123,17 @@ def test_an_export_removes_what_the_one_before_left_and_nothing_else(parts, tmp_
     assert {path.name for path in tmp_path.iterdir()} == {path.name for path in fewer} | {LIST_NAME, "mine.svg"}
     again = export(whole, tmp_path)
     assert [path.name for path in again] == [path.name for path in written]
+    write_parts((), {"theory": TABLE}, tmp_path, maker="theory")
+    assert all(path.exists() for path in again), "another maker's files stay"
+    export(replace(whole, sections=(), scans=()), tmp_path)
+    assert (tmp_path / "theory.csv").exists()
+    write_parts((), {}, tmp_path, maker="theory")
+    assert not (tmp_path / "theory.csv").exists()
 
 
-@pytest.mark.parametrize("content", ["cut", "{}", '["../elsewhere.svg"]', '["notes.txt"]', "[3]"])
+@pytest.mark.parametrize(
+    "content", ["cut", "[]", '{"report": ["../elsewhere.svg"]}', '{"report": ["notes.txt"]}', '{"a": [3]}', '{"a": 3}']
+)
 def test_a_list_of_anything_else_removes_nothing(parts, tmp_path, content):
     folder, _ = parts
     (tmp_path / LIST_NAME).write_text(content)

@@ -34,6 +34,19 @@ def test_accuracy_stands_against_the_milliseconds_that_bold_ranks(sample_records
     assert (drawn.name, memory.name) == ("name-1", "name-2")
 
 
+def test_bars_reach_as_far_as_the_seeds(sample_records):
+    """Seeds that differ by more than the test images leave open are not hidden behind their interval."""
+    runs = [
+        sample_records.train_record("aol", seed=seed, result=sample_records.evaluation(accuracy, 200.0, images=10_000))
+        for seed, accuracy in enumerate((0.5, 0.9))
+    ]
+    groups = comparisons(Records(train=tuple(runs), cost=(sample_records.cost_record(("aol",)),)))
+    drawn, _ = accuracy_against_costs(groups[0], figures.group_styles(groups), "name")
+    _, _, (bar,) = drawn.figure.axes[0].containers[0].lines
+    low, high = (end for _, end in bar.get_segments()[0])
+    assert [low, high] == pytest.approx([100 * run.evaluation.certified[36] / 10_000 for run in runs])
+
+
 def test_time_and_memory_are_bars_of_all_networks(sample_records):
     runs = tuple(sample_records.train_record(name) for name in ("aol", "cpl"))
     (group,) = comparisons(Records(train=runs, cost=(sample_records.cost_record(("aol", "cpl")),)))

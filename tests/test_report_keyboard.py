@@ -1,4 +1,4 @@
-"""The page by keyboard alone, and as a screen reader is told of it: a real browser, real key presses."""
+"""The page by keyboard alone, on a phone, and as a screen reader is told of it: a real browser, real key presses."""
 
 import pytest
 from tests.headless import BROWSER, NO_BROWSER, driven
@@ -95,6 +95,16 @@ def test_details_are_opened_and_closed(page):
     for is_open in (True, False):
         page.press("Enter")
         assert focused(page, "one.parentElement.open") is is_open
+
+
+@pytest.mark.parametrize("width", [320, 390])
+def test_a_phone_scrolls_down_and_not_aside(page, width):
+    page.call("Emulation.setDeviceMetricsOverride", width=width, height=800, deviceScaleFactor=1, mobile=True)
+    try:
+        assert page.value("window.innerWidth") == width
+        assert page.value("document.documentElement.scrollWidth") <= width
+    finally:
+        page.call("Emulation.clearDeviceMetricsOverride")
 
 
 def test_whatever_a_screen_reader_stops_at_has_a_name(page):

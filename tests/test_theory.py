@@ -11,9 +11,11 @@ from typer.testing import CliRunner
 from onelip import METHODS
 from onelip.bench import published
 from onelip.bench.formula import ABBREVIATIONS, SYMBOLS, exponents, formula, order, value
-from onelip.bench.recommend.costs import ROOM
+from onelip.bench.recommend.costs import ROOM, STEP_ROOM
+from onelip.bench.report.theory import multiples
 from onelip.bench.results import load_records
 from onelip.bench.theory import complexity, sheet
+from onelip.bench.theory_costs import held
 from onelip.cli import app
 from onelip.cost import ConvShape
 
@@ -164,6 +166,17 @@ def test_formulas_stand_beside_what_was_measured(measured, tmp_path, monkeypatch
         entry = entries[row["method"], row["padding"]]
         for name in ("train_bytes", "inference_bytes"):
             assert row[name] == pytest.approx(getattr(entry, name), rel=ROOM), (row["method"], name)
+
+
+@pytest.mark.parametrize("folder", ["speed", "cpu"])
+def test_what_formulas_say_of_steps_is_given_room_enough_for_what_was_measured(folder):
+    below, above = STEP_ROOM
+    (session,) = load_records(ROOT / "results" / folder).cost
+    constrained = [one for one in held(session, tuple(METHODS.values())) if one.entry.method.constrained]
+    assert len(constrained) >= 7
+    for one in constrained:
+        found = multiples(one)["train_step"]
+        assert 1 - below <= found["measured"] / found["by_formula"] <= 1 + above, one.entry.method.title
 
 
 @pytest.mark.parametrize("how", [(), ("--table",), ("--markdown",), ("--table", "--markdown")])

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from onelip.bench import published
 from onelip.bench.calibrate import calibration
 from onelip.bench.recommend.calibrated import Calibration, calibrated, factors, published_steps, recorded_steps
-from onelip.bench.recommend.from_paper import PLACE, published_choices
+from onelip.bench.recommend.from_paper import PLACE, MethodFacts, published_choices
 from onelip.bench.recommend.measured import measured_choices
-from onelip.bench.recommend.options import Choice
+from onelip.bench.recommend.options import Choice, keeps_norms
 from onelip.bench.results import Records, load_records
 from onelip.bench.theory_costs import Formulas, method_facts
 from onelip.errors import OnelipError, UnknownNameError
@@ -76,8 +76,11 @@ def candidates(
         OnelipError: Only what was measured counts, and nothing was trained.
     """
     book = Formulas(methods)
+    facts = method_facts(methods)
     choices = [
-        choice for records in found.records for choice in measured_choices(records, batch=batch, image=image, book=book)
+        _with_promise(choice, facts)
+        for records in found.records
+        for choice in measured_choices(records, batch=batch, image=image, book=book)
     ]
     if found.source == "measured":
         if not choices:
@@ -86,9 +89,15 @@ def candidates(
             )
             raise OnelipError(f"no trained network in {where}; onelip compare or onelip grid makes records")
         return choices
-    facts = method_facts(methods)
     paper, formulas = published.paper(), published.complexity()
     return [*choices, *published_choices(paper, formulas, facts, batch=batch, image=image, book=book)]
+
+
+def _with_promise(choice: Choice, facts: Mapping[str, MethodFacts]) -> Choice:
+    """What a record of an earlier version does not say of norms, the method does."""
+    if choice.orthogonal is not None or choice.method not in facts:
+        return choice
+    return replace(choice, orthogonal=keeps_norms(facts[choice.method], choice.padding, choice.kernel_size))
 
 
 def narrowed(

@@ -38,7 +38,7 @@ class MethodInfo(Model):
 
     Attributes:
         orthogonal: Whether its layers keep norms with circular padding.
-        orthogonal_zeros: Whether they do with zero padding too.
+        orthogonal_zeros: Whether they do with zero padding too; None in records of earlier versions.
         source: Digest of the files of a method that is not part of onelip; empty for the others, whose results are
             told apart by their revision.
     """
@@ -50,7 +50,7 @@ class MethodInfo(Model):
     slack: NonNegative
     constrained: bool
     orthogonal: bool
-    orthogonal_zeros: bool = False
+    orthogonal_zeros: bool | None = None
     padding: Literal["circular", "zeros"]
     source: str = ""
 

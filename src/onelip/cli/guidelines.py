@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 import typer
@@ -44,7 +45,10 @@ def guidelines(
             image: candidates(read, everyone, batch=1, image=image)
             for image in dict.fromkeys(situation.image for situation in made.SITUATIONS)
         }
-        data = [name for name in made.DATA_TITLES if any(one.data == name for one in found[None])]
+        known = list(made.DATA_TITLES)
+        data = sorted(
+            {one.data for one in found[None]}, key=lambda name: (name not in known, [*known, name].index(name))
+        )
         paper = {one.key: one for one in published.guidelines()}
         results, scores = published.accuracy(), published.radar_scores()
         titles = {method.name: method.title for method in everyone}
@@ -54,7 +58,8 @@ def guidelines(
             size_fact(paper["sizes"], results),
             resolution_fact(paper["resolution"], construction_growth(everyone), RESOLUTIONS, titles),
         )
+        asked = " ".join(["onelip recommend", *(quote(str(folder)) for folder in folders or []), f"--records {source}"])
         advice = made.advise(found, paper.values(), data)
-        typer.echo(guidelines_to_markdown(advice, paper.values(), facts, source))
+        typer.echo(guidelines_to_markdown(advice, paper.values(), facts, asked))
         typer.echo(f"## The radar plot\n\n{table_to_markdown(radar_table(results, scores, titles))}\n")
         typer.echo("\n\n".join(map(escaped, radar_sentences(results, scores, titles))))

@@ -75,7 +75,7 @@ def recommend(
         typer.Option(
             "--minimise",
             "--minimize",
-            help="train-time, train-memory, latency, latency-ratio or inference-memory.",
+            help="train-time, train-step-ratio, train-memory, latency, latency-ratio or inference-memory.",
             rich_help_panel=WHAT,
             show_default=False,
         ),

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from onelip.cli import options
-from onelip.cli.display import say
 from onelip.cli.errors import clear_errors
 from onelip.cli.options import HOW, WHAT
 from onelip.errors import OnelipError
@@ -58,7 +57,8 @@ def theory(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="With --against: write the figure (SVG, PDF) and the table (LaTeX, CSV, Markdown) into a folder.",
+            help="With --against: write the figure (SVG, PDF) and the table (LaTeX, CSV, Markdown) into a folder; what "
+            "an earlier call wrote there, listed in its export.json, is replaced.",
             show_default=False,
         ),
     ] = None,
@@ -161,20 +161,21 @@ def _compare(folder: Path, out: Path | None, methods: Sequence[Method], *, as_js
     found = {session.id: held(session, methods) for session in sessions}
     if not any(one.entry.method.constrained for networks in found.values() for one in networks):
         raise OnelipError(f"{folder} holds no constrained network of these methods beside the unconstrained one")
+    shown = [session for session in sessions if any(one.entry.method.constrained for one in found[session.id])]
+    names = ["theory"] if len(shown) == 1 else [f"theory-{number}" for number, _ in enumerate(shown, start=1)]
+    tables = {name: beside.table(session, found[session.id]) for name, session in zip(names, shown, strict=True)}
     if as_json:
         rows = [
-            {"session": name, "method": one.entry.method.name, "padding": one.entry.padding, **asdict(one.said)}
+            {"session": name, "method": one.entry.method.name, "padding": one.entry.padding}
+            | {**asdict(one.said), "over_unconstrained": beside.multiples(one)}
             for name, networks in found.items()
             for one in networks
         ]
         typer.echo(json.dumps(rows, indent=2))
-        return
-    shown = [session for session in sessions if any(one.entry.method.constrained for one in found[session.id])]
-    names = ["theory"] if len(shown) == 1 else [f"theory-{number}" for number, _ in enumerate(shown, start=1)]
-    tables = {name: beside.table(session, found[session.id]) for name, session in zip(names, shown, strict=True)}
-    if out is None:
+    elif out is None:
         for table in tables.values():
             print_listing(table, Console())
-        return
-    drawings = [beside.theory_drawing(found[session.id], name) for name, session in zip(names, shown, strict=True)]
-    say(f"Written: {', '.join(map(str, write_parts(drawings, tables, out)))}")
+    if out is not None:
+        drawings = [beside.theory_drawing(found[session.id], name) for name, session in zip(names, shown, strict=True)]
+        written = write_parts(drawings, tables, out, maker="theory")
+        typer.echo(f"Written: {', '.join(map(str, written))}", err=as_json)

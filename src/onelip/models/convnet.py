@@ -21,6 +21,7 @@ from ..nn.activations import MaxMin
 from ..nn.base import LipschitzModule, Role, Weights
 from ..nn.construct import construct_all
 from ..nn.freeze import ImageModel
+from ..nn.modes import initialise
 from ..nn.reshape import Center, FitChannels
 from .sizes import SIZES, width_of
 
@@ -109,14 +110,14 @@ class ConvNet(ImageModel, nn.Sequential):
             channels, side = 2 * channels, side // 2
         self.append(nn.Flatten())
         head = self.method.linear(channels, channels, **factory)  # type: ignore[arg-type]
-        head.initialise("head")
+        initialise(head, "head")
         self.append(head)
         self.inner_images.append((1, 1))
         self.append(FitChannels(self.classes))
 
     def _append_conv(self, channels: int, size: int, side: int, role: Role, factory: dict[str, object]) -> None:
         layer = self.method.conv2d(channels, channels, size, padding_mode=self.padding, **factory)  # type: ignore[arg-type]
-        layer.initialise(role)
+        initialise(layer, role)
         self.append(layer)
         self.append(MaxMin())
         self.inner_images.append((side, side))

@@ -24,7 +24,7 @@ from ..linalg.conv import Image, Padding
 from ..linalg.rounding import Computed
 from .arguments import one_of, positive
 from .memo import Memo
-from .modes import eval_mode, in_inference_mode
+from .modes import eval_mode, in_inference_mode, initialise
 from .refusals import refuse_own_operations, sealed
 
 Weights = tuple[Tensor, ...]
@@ -104,12 +104,7 @@ class LipschitzModule(nn.Module, abc.ABC):
             self.register_parameter(name, nn.Parameter(torch.empty(shape, **factory)))  # type: ignore[arg-type]
         empty = torch.empty(self.bias_channels if bias else 0, **factory)  # type: ignore[arg-type]
         self.register_parameter("bias", nn.Parameter(empty) if bias else None)
-        self.initialise("block")
-
-    def initialise(self, role: Role) -> None:
-        """Calls `reset_parameters`, but on the device "meta", which has no memory to write to."""
-        if not any(parameter.is_meta for parameter in self.parameters()):
-            self.reset_parameters(role)
+        initialise(self)
 
     @abc.abstractmethod
     def raw_shapes(self) -> dict[str, tuple[int, ...]]:

@@ -1,9 +1,10 @@
-"""Modes of torch in which weights are constructed, or cannot be kept."""
+"""Modes of torch and of modules in which weights are constructed, cannot be kept, or are not even there."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Literal, Protocol
 
 import torch
 from torch import nn
@@ -14,6 +15,22 @@ from .refusals import refuse_training
 def in_inference_mode() -> bool:
     """Whether `torch.inference_mode` is on; what is made there cannot be kept, so weights are constructed outside."""
     return not torch.compiler.is_compiling() and torch.is_inference_mode_enabled()
+
+
+class Resettable(Protocol):
+    """A layer that draws its parameters."""
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """All of them."""
+
+    def reset_parameters(self, role: Literal["first", "block", "head"] = "block") -> None:
+        """Draws them for a role."""
+
+
+def initialise(layer: Resettable, *role: Literal["first", "block", "head"]) -> None:
+    """Draws a layer's parameters, for a role if one is given; not on "meta", where there is no memory for them."""
+    if not any(parameter.is_meta for parameter in layer.parameters()):
+        layer.reset_parameters(*role)
 
 
 @contextmanager

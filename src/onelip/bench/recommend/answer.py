@@ -127,6 +127,7 @@ class Blame:
     Attributes:
         ruled_out: How many choices it rules out, perhaps with others.
         alone: How many it alone rules out.
+        shared: How many of them another constraint rules out too.
         unknown: How many it cannot be judged for.
         without: The best of those that it alone rules out.
         nearest: Of those that it alone rules out, that which misses it by least.
@@ -135,6 +136,7 @@ class Blame:
     constraint: Constraint | Orthogonal
     ruled_out: int
     alone: int
+    shared: int
     unknown: int
     without: Ranked | None
     nearest: Ranked | None
@@ -211,6 +213,10 @@ class Answer:
             constraint=constraint,
             ruled_out=len(failing),
             alone=len(alone),
+            shared=sum(
+                any(judged.status == "fails" for judged in one.judgements if judged.constraint != constraint)
+                for one in failing
+            ),
             unknown=sum(of(one) == "unknown" for one in self.ranking),
             without=min(alone, key=self._merit) if alone else None,
             nearest=max(alone, key=lambda one: _margin(one, constraint)) if alone else None,

@@ -33,9 +33,9 @@ def overall_fact(
 ) -> Fact:
     """Who is best overall: by certified accuracy alone, and by the six scores of the radar plot together.
 
-    By accuracy alone all those are first that the best does not beat in more than half of the pairs of data set and
-    budget, by Wilson's interval. The guideline agrees where what it names is first in both ways; where it shares a
-    first place the data lean that way, and where it is first in one way alone, it depends on what counts.
+    By accuracy alone those are not told apart from the best that it does not beat in more than half of the pairs of
+    data set and budget, by Wilson's interval. The data agree where what the guideline names is first in both ways and
+    nothing else is; they lean that way where others are not told apart; where it is first in one way alone, it depends.
     """
     places = _places([one for one in results if one.kernel == 3])
     mean = {method: sum(found.values()) / len(found) for method, found in places.items()}
@@ -47,10 +47,9 @@ def overall_fact(
         {method for method in sums if sums[method] == sums[by_sum[0]]},
     ]
     named = set(guideline.methods)
-    if all(first == named for first in firsts):
-        agreement = "agrees"
-    else:
-        agreement = {0: "contradicts", 1: "depends", 2: "leans"}[sum(bool(first & named) for first in firsts)]
+    leads = [by_place[0] in named, bool(firsts[1] & named)]
+    alone = all(first <= named for first in firsts)
+    agreement = ("agrees" if alone else "leans") if all(leads) else "depends" if any(leads) else "contradicts"
 
     def title(method: str) -> str:
         return titles.get(method, method)

@@ -8,7 +8,7 @@ from typing import Literal
 
 from onelip.bench.published.paper import Paper
 from onelip.bench.published.rows import IMAGES, Accuracy, Complexity, Curve
-from onelip.bench.recommend.costs import COSTS, NO_NETWORK, FormulaBook, Network, formula_numbers
+from onelip.bench.recommend.costs import COSTS, FormulaBook, Network, formula_numbers, no_network
 from onelip.bench.recommend.options import Choice, Known, Missing, Number, keeps_norms
 from onelip.bench.statistics import wilson
 
@@ -106,7 +106,7 @@ def _choice(
             kernel_size=result.kernel,
         )
         said = formula_numbers(book, network, train_batch=BATCH, batch=batch)
-        numbers |= said or ({} if book is None or image is None else dict.fromkeys(COSTS, NO_NETWORK))
+        numbers |= said or ({} if book is None or image is None else dict.fromkeys(COSTS, no_network(result.size)))
     return Choice(
         method=result.method,
         title=f"{result.method.upper()} (not in onelip)" if facts is None else facts.title,

@@ -25,6 +25,8 @@ VERDICTS = {
     "contradicts": "the data contradict it",
 }
 CRA36 = QUANTITIES["cra36"]
+SHORTEST = 0.9 * 7200
+"""Seconds from which on a training is told from the paper's shortest by nothing that matters."""
 Image = tuple[int, int, int]
 
 
@@ -177,7 +179,14 @@ def advise(
 
 def _advice(situation: Situation, data: str, choices: Sequence[Choice], guideline: Guideline | None) -> Advice:
     said = answer(situation.question, choices)
-    return Advice(situation=situation, data=data, answer=said, agreement=agreement(said, guideline))
+    judged = agreement(said, guideline) if any(map(_is_long, choices)) else ""
+    return Advice(situation=situation, data=data, answer=said, agreement=judged)
+
+
+def _is_long(choice: Choice) -> bool:
+    """Whether a network was trained for about as long as the paper's, whose advice is of such ones."""
+    taken = choice.number("train_time")
+    return isinstance(taken, Known) and taken.value >= SHORTEST
 
 
 def agreement(said: Answer, guideline: Guideline | None) -> str:

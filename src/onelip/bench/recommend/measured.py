@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from onelip.bench.recommend.costs import COSTS, NO_NETWORK, FormulaBook, Network, formula_numbers
+from onelip.bench.recommend.costs import COSTS, FormulaBook, Network, formula_numbers, no_network
 from onelip.bench.recommend.options import Choice, Known, Missing, Number, keeps_norms
 from onelip.bench.recommend.quantities import RADII
 from onelip.bench.records import CostEntry, CostRecord
@@ -53,6 +53,7 @@ def _choice(group: Group, row: Row, batch: int, image: Image | None, book: Formu
     cell, data = group.cell, group.data
     assert cell is not None
     assert data is not None
+    image = None if image is None else (data.image[0], *image[1:])
     runs = [run for run in row.runs if run.status == "ok"]
     place = row.runs[0].machine.device_name
     evidence = f"{counted(len(runs), 'run')} of {row.label} on {place}"
@@ -75,7 +76,7 @@ def _choice(group: Group, row: Row, batch: int, image: Image | None, book: Formu
     )
     said = formula_numbers(book, network, train_batch=cell.recipe.batch_size, batch=batch)
     if book is not None and not said and image not in (None, data.image):
-        numbers |= dict.fromkeys(COSTS, NO_NETWORK)
+        numbers |= dict.fromkeys(COSTS, no_network(cell.size))
     numbers = {key: said.get(key, number) if isinstance(number, Missing) else number for key, number in numbers.items()}
     return Choice(
         method=row.method.name,

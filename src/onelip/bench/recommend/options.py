@@ -47,7 +47,7 @@ class NormFacts(Protocol):
         """With circular padding."""
 
     @property
-    def orthogonal_zeros(self) -> bool:
+    def orthogonal_zeros(self) -> bool | None:
         """With zero padding too."""
 
 

@@ -103,10 +103,10 @@ QUANTITIES = _table(
     Quantity(key="accuracy", title="accuracy", kind="share", higher_is_better=True),
     *(Quantity(key=f"cra{radius}", title=f"CRA {radius}", kind="share", higher_is_better=True) for radius in RADII),
     Quantity(key="train_time", title="training time", kind="time"),
-    Quantity(key="train_step_ratio", title="training step over an unconstrained network's", kind="ratio"),
+    Quantity(key="train_step_ratio", title="relative training step", kind="ratio"),
     Quantity(key="train_memory", title="training memory", kind="size"),
     Quantity(key="latency", title="inference time", kind="time"),
-    Quantity(key="latency_ratio", title="inference time over an unconstrained network's", kind="ratio"),
+    Quantity(key="latency_ratio", title="relative inference time", kind="ratio"),
     Quantity(key="inference_memory", title="inference memory", kind="size"),
 )
 """All quantities, by their keys."""

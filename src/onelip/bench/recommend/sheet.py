@@ -12,7 +12,7 @@ from onelip.bench.report.wording import joined
 
 
 def guidelines_to_markdown(
-    advice: Sequence[Advice], guidelines: Iterable[Guideline], facts: Iterable[Fact], source: str
+    advice: Sequence[Advice], guidelines: Iterable[Guideline], facts: Iterable[Fact], command: str
 ) -> str:
     """All situations, each with its choice on every data set, the evidence, what would change it, and the paper's word.
 
@@ -20,15 +20,13 @@ def guidelines_to_markdown(
         advice: See `guidelines.advise`.
         guidelines: What the paper advises.
         facts: What is no choice between methods.
-        source: What the answers rest on, as an option of the command.
+        command: That which answers, with what the answers rest on.
     """
     known = {one.key: one for one in guidelines}
     parts = ["## In short", *_in_short(advice)]
     for situation in SITUATIONS:
         mine = [one for one in advice if one.situation is situation]
-        commands = [
-            f"    onelip recommend --records {source} --data {one.data} {situation.options}".rstrip() for one in mine
-        ]
+        commands = [f"    {command} --data {one.data} {situation.options}".rstrip() for one in mine]
         parts += [f"## {situation.title}", situation.need, "\n".join(commands)]
         parts += _paper(known, situation.guideline, mine)
         for one in mine:
@@ -67,7 +65,7 @@ def _paper(known: Mapping[str, Guideline], key: str, advice: Sequence[Advice]) -
         if one.agreement:
             judged.setdefault(VERDICTS[one.agreement], []).append(titled(one.data))
     said = [f"on {joined(data)} {verdict}" for verdict, data in judged.items()]
-    tail = f" {escaped(_sentence(joined(said)))}" if said else ""
+    tail = f" {escaped(_sentence('; '.join(said)))}" if said else ""
     yield f"The paper: {escaped(known[key].statement)}.{tail}"
 
 

@@ -38,9 +38,8 @@ def headline(answer: Answer) -> str:
         return f"{_named(best, answer)} comes first, but the data do not tell it apart from {others}."
     unknown = [one for one in answer.per_method if one.status == "unknown"]
     if unknown:
-        names = joined(one.choice.label for one in unknown[:3])
-        more = f" and {len(unknown) - 3} more methods" if len(unknown) > 3 else ""
-        return f"Nothing is known to meet everything; of {names}{more} not all is known that was asked for."
+        names = [one.choice.label for one in unknown[:3]] + [f"{len(unknown) - 3} more"] * (len(unknown) > 3)
+        return f"Nothing is known to meet everything; not all that was asked for is known of {'; '.join(names)}."
     return "Nothing meets everything." if answer.ranking else "There is nothing to choose from."
 
 
@@ -179,7 +178,7 @@ def _spread(number: Known, quantity: Quantity) -> str:
         return BASES[number.basis]
     low, high = (quantity.format(end) for end in (number.low, number.high))
     unit = f" {high.split()[-1]}"
-    return f"{low.removesuffix(unit)} to {high}"
+    return f"{low.removesuffix(unit)} to {high}, {BASES[number.basis]}"
 
 
 def _basis(one: Ranked) -> str:
@@ -230,7 +229,8 @@ def _blamed(blame: Blame, answer: Answer) -> str:
         if blame.nearest is not blame.without and judged.margin is not None:
             text += f", the nearest {_named(blame.nearest, answer)}, which {margin_text(judged)}"
     elif blame.ruled_out and not answer.fitting:
-        text += ", all of them together with another limit"
+        together = blame.shared == blame.ruled_out
+        text += ", all of them together with another limit" if together else ", and of none is all else known"
     if blame.unknown:
         text += f"; of {blame.unknown} it is not known"
     return f"{text}."
@@ -240,7 +240,7 @@ def _front(answer: Answer) -> Iterator[str]:
     """Of those that meet everything, where more than one is on the front."""
     front = [one.choice.label for one in answer.fitting if one.on_front]
     if len(front) > 1:
-        named = joined([*front[:8], *[f"{len(front) - 8} more"] * (len(front) > 8)])
+        named = "; ".join([*front[:8], *[f"{len(front) - 8} more"] * (len(front) > 8)])
         yield f"On the Pareto front of {joined(answer.weighed)}: {named}."
 
 

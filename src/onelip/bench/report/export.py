@@ -25,7 +25,8 @@ FIGURE_KINDS: Mapping[str, Callable[[Drawing], bytes]] = MappingProxyType(
 _TABLE_KINDS = (".tex", ".csv", ".md")
 
 LIST_NAME = "export.json"
-"""Names the files of an export, so that the next one into the same folder removes those that it does not write."""
+"""Names the files of an export by what made them, so that the next one removes those of its own that it does not
+write."""
 
 _TEX = {
     "\\": r"\textbackslash{}",
@@ -66,16 +67,19 @@ def export(page: Page, folder: Path) -> tuple[Path, ...]:
     Raises:
         RecordError: One cannot be written or removed, or the list of the earlier export cannot be read.
     """
-    return write_parts(tuple(_drawings(page)), dict(_tables(page)), folder)
+    return write_parts(tuple(_drawings(page)), dict(_tables(page)), folder, maker="report")
 
 
-def write_parts(drawings: Sequence[Drawing], tables: Mapping[str, Table], folder: Path) -> tuple[Path, ...]:
-    """Writes figures and tables into a folder, and removes what was written there before and is not written now.
+def write_parts(
+    drawings: Sequence[Drawing], tables: Mapping[str, Table], folder: Path, *, maker: str
+) -> tuple[Path, ...]:
+    """Writes figures and tables into a folder, and removes what the same maker wrote there before and does not now.
 
     Args:
         drawings: Figures with the names of their files.
         tables: Tables by the names of their files.
         folder: Where `LIST_NAME` says what was written.
+        maker: What writes.
 
     Returns:
         The files.
@@ -83,18 +87,21 @@ def write_parts(drawings: Sequence[Drawing], tables: Mapping[str, Table], folder
     Raises:
         RecordError: One cannot be written or removed, or the list cannot be read.
     """
-    earlier = _listed(folder)
+    listed = _listed(folder)
     now = [f"{one.name}{suffix}" for one in drawings for suffix in FIGURE_KINDS]
     now += [f"{name}{suffix}" for name in tables for suffix in _TABLE_KINDS]
-    _list(folder, {*earlier, *now})  # also if this is interrupted, the next export knows what it may remove
+    _list(
+        folder, listed | {maker: {*listed.get(maker, ()), *now}}
+    )  # also if this is interrupted, the next export knows what it may remove
     written: list[Path] = []
     for drawing in drawings:
         written += write_drawing(drawing, folder)
     for name, table in tables.items():
         written += _write_table(name, table, folder)
-    for name in earlier - set(now):
+    kept = {name for other, names in listed.items() if other != maker for name in names}
+    for name in set(listed.get(maker, ())) - kept - set(now):
         remove(folder / name)
-    _list(folder, now)
+    _list(folder, listed | {maker: now})
     return tuple(written)
 
 
@@ -122,26 +129,31 @@ def _write_table(name: str, table: Table, folder: Path) -> list[Path]:
     return paths
 
 
-def _listed(folder: Path) -> set[str]:
-    """What the export before this one wrote."""
+def _listed(folder: Path) -> dict[str, Iterable[str]]:
+    """What was written there before, by what wrote it."""
     path = folder / LIST_NAME
     try:
-        names = json.loads(path.read_bytes())
+        found = json.loads(path.read_bytes())
     except FileNotFoundError:
-        return set()
+        return {}
     except (OSError, ValueError) as error:
         raise RecordError(f"{path} cannot be read ({error}); remove it, and what else is out of date") from error
     suffixes = (*FIGURE_KINDS, *_TABLE_KINDS)
-    known = isinstance(names, list) and all(
-        isinstance(name, str) and Path(name).name == name and Path(name).suffix in suffixes for name in names
+    lists = list(found.values()) if isinstance(found, dict) else [None]
+    known = all(
+        isinstance(names, list)
+        and all(isinstance(one, str) and Path(one).name == one and Path(one).suffix in suffixes for one in names)
+        for names in lists
     )
     if not known:
         raise RecordError(f"{path} does not list figures and tables of its folder; export into another folder")
-    return set(names)
+    return dict(found)
 
 
-def _list(folder: Path, names: Iterable[str]) -> None:
-    write_text(folder / LIST_NAME, json.dumps(sorted(names), indent=2) + "\n")
+def _list(folder: Path, files: Mapping[str, Iterable[str]]) -> None:
+    write_text(
+        folder / LIST_NAME, json.dumps({maker: sorted(names) for maker, names in files.items()}, indent=2) + "\n"
+    )
 
 
 def _drawings(page: Page) -> Iterator[Drawing]:

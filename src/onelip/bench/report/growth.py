@@ -154,7 +154,7 @@ def markdown(record: GrowthRecord) -> str:
         ]
         for method in dict.fromkeys(one.method for one in found if one.quantity == quantity):
             row = {one.variable: one for one in found if (one.method, one.quantity) == (method, quantity)}
-            cells = (_cell(row[name]) for name in VARIABLES if name in row)
+            cells = (_cell(row[name]) if name in row else "-" for name in VARIABLES)
             lines.append(f"| {method.title} | " + " | ".join(cells) + " |")
     if record.failures:
         lines += ["", *(f"- {one.method.title}: {plain(one.message)}" for one in record.failures)]

@@ -78,6 +78,15 @@ MEASURES = (
 )
 
 
+def multiples(held: Held) -> dict[str, dict[str, float]]:
+    """The measured multiple of the unconstrained network, and that by formula, of each cost that was measured."""
+    return {
+        one.attribute: {"measured": one.measured(held)[1], "by_formula": one.said(held)}
+        for one in MEASURES
+        if one.known(held)
+    }
+
+
 def table(session: CostRecord, networks: Sequence[Held]) -> Table:
     """Measured numbers, and below each what formulas say: operations or bytes, and multiples."""
     columns = [Column(title=one.title, unit="ms" if one.of_time else "MB") for one in MEASURES]

@@ -58,7 +58,7 @@ def accuracy_against_costs(group: Group, look: Mapping[str, Style], name: str) -
 
 def _against(group: Group, look: Mapping[str, Style], name: str, title: str, cost: _Cost) -> Drawing | None:
     """Certified accuracy at the deciding radius against one cost, with the Pareto front; None where no row has both."""
-    found = [(row, cost.of(row), interval(row, RADIUS)) for row in group.constrained]
+    found = [(row, cost.of(row), _certified(row)) for row in group.constrained]
     points = [(row, x, y) for row, x, y in found if x is not None and y is not None]
     if not points:
         return None
@@ -76,7 +76,7 @@ def _against(group: Group, look: Mapping[str, Style], name: str, title: str, cos
         left_out = [row.label for row, x, y in found if x is None or y is None]
         parts = (
             "Up and to the left is better; the line is the Pareto front. Bars: 95 % Wilson intervals over the test "
-            "images.",
+            "images, and as far as the seeds reach.",
             f"Grey: {joined(f'{row.label} ({cost.shown(row)})' for row in yardsticks)}." if yardsticks else "",
             f"Not drawn, for want of a number: {', '.join(left_out)}." if left_out else "",
         )
@@ -88,6 +88,16 @@ def _against(group: Group, look: Mapping[str, Style], name: str, title: str, cos
             title=f"Certified accuracy against {title}",
             caption=" ".join(filter(None, parts)),
         )
+
+
+def _certified(row: Row) -> tuple[float, float, float] | None:
+    """Low, mean and high: Wilson's interval, and the range of the seeds where that is wider."""
+    found = interval(row, RADIUS)
+    if found is None:
+        return None
+    low, share, high = found
+    seeds = [evaluation.certified[RADIUS] / evaluation.images for evaluation in row.evaluations]
+    return min(low, *seeds), share, max(high, *seeds)
 
 
 def pareto_front(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -153,7 +163,8 @@ def _label_points(
         across, up = axes.transData.transform((x, 100 * y))
         return float(across), float(up)
 
-    labels = [axes.text(0, 0, row.label, fontsize=8.5) for row, _, _ in points]
+    page = {"facecolor": COLOURS["page"][0], "edgecolor": "none", "pad": 0.5}  # the front passes below names
+    labels = [axes.text(0, 0, row.label, fontsize=8.5, bbox=page, zorder=1.5) for row, _, _ in points]
     extents = [label.get_window_extent() for label in labels]
     marks = [at(x, share) for _, x, (_, share, _) in points]
     bars = [(at(x, low), at(x, high)) for _, x, (low, _, high) in points]
