@@ -210,10 +210,13 @@ RESOLUTIONS = (32, 256)
 
 
 def construction_growth(methods: Sequence[Method]) -> dict[str, float]:
-    """How many times as many operations a construction takes for large images as for small ones, by formula."""
+    """How many times as many operations a construction takes for large images as for small ones, by formula.
+
+    Of a method that constructs nothing it is 0.
+    """
     small, large = RESOLUTIONS
     return {
-        method.name: _construction(method, large) / _construction(method, small)
+        method.name: _construction(method, large) / max(_construction(method, small), 1)
         for method in methods
         if method.traits.constrained
     }

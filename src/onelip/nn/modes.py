@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
 from .refusals import refuse_training
+
+if TYPE_CHECKING:
+    from .base import LipschitzModule, Role
 
 
 def in_inference_mode() -> bool:
@@ -17,17 +20,7 @@ def in_inference_mode() -> bool:
     return not torch.compiler.is_compiling() and torch.is_inference_mode_enabled()
 
 
-class Resettable(Protocol):
-    """A layer that draws its parameters."""
-
-    def parameters(self) -> Iterator[nn.Parameter]:
-        """All of them."""
-
-    def reset_parameters(self, role: Literal["first", "block", "head"] = "block") -> None:
-        """Draws them for a role."""
-
-
-def initialise(layer: Resettable, *role: Literal["first", "block", "head"]) -> None:
+def initialise(layer: LipschitzModule, *role: Role) -> None:
     """Draws a layer's parameters, for a role if one is given; not on "meta", where there is no memory for them."""
     if not any(parameter.is_meta for parameter in layer.parameters()):
         layer.reset_parameters(*role)
