@@ -69,7 +69,7 @@ HOW_TO_READ = (
         "Shares of one seed stand with their 95 % Wilson interval over the test images, means of several seeds with "
         "the lowest and the highest. Times are medians with their quartiles, of at least 8 rounds unless fewer were "
         "asked for. The verdict counts the test images once, however many seeds there are, because all seeds see the "
-        "same images, and names a method only if the ranges of the seeds do not touch either.",
+        "same images, and names a method only if its interval, widened to the range of its seeds, touches no other.",
     ),
     (
         "Bold",
