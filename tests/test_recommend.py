@@ -18,7 +18,7 @@ from onelip.bench.recommend.from_paper import published_choices
 from onelip.bench.recommend.measured import measured_choices
 from onelip.bench.recommend.options import Choice, Known, Missing, keeps_norms
 from onelip.bench.recommend.quantities import QUANTITIES, quantity_named
-from onelip.bench.results import Records
+from onelip.bench.results import Records, load_records
 from onelip.bench.theory_costs import Formulas, method_facts
 from onelip.cli import app
 from onelip.errors import OnelipError, UnknownNameError
@@ -214,6 +214,13 @@ def test_networks_padded_with_zeros_keep_norms_where_their_method_says_so():
     )
     assert padded.status == "unknown"
     assert "this network has zero padding" in padded.judgements[0].number.reason
+
+
+def test_the_committed_records_know_which_methods_keep_norms():
+    """Without the methods themselves, as the page knows them; LOT promises it with circular padding only."""
+    records = load_records(Path(__file__).parents[1] / "results" / "cpu")
+    kept = {one.method: one.orthogonal for one in measured_choices(records, batch=1, book=None)}
+    assert kept == {"bcop": True, "cayley": True, "soc": True, "lot": None, "aol": False, "cpl": False, "sll": False}
 
 
 @pytest.mark.parametrize(
