@@ -208,9 +208,7 @@ def test_what_is_not_known_of_one_image_is_said_to_be_known_of_more(driven):
 
 def test_why_it_is_not_known_whether_norms_are_kept(committed):
     said = drive(committed, "1280,900")["said"][2]
-    why = (
-        "No promise to keep norms of LOT: promised with circular padding only, and this network has zero padding."
-    )
+    why = "No promise to keep norms of LOT: promised with circular padding only, and this network has zero padding."
     assert why in said["doubts"]
     notes = {method: cells[2] for (method, _), cells in zip(said["ranking"], said["cells"], strict=True)}
     assert notes["lot"].startswith("not known to keep norms: promised with circular padding only")

@@ -12,7 +12,7 @@ from onelip.bench.report.asking import Asking, asking
 from onelip.bench.report.bars import cost_bars
 from onelip.bench.report.cells import Column, Line, Table, TableCell
 from onelip.bench.report.cost_sheet import costs
-from onelip.bench.report.depth_figure import depth_drawing
+from onelip.bench.report.depth_figure import depth_drawing, undiagnosed
 from onelip.bench.report.groups import comparisons
 from onelip.bench.report.palette import Style
 from onelip.bench.report.protocol import protocol
@@ -117,12 +117,14 @@ class Page:
     Attributes:
         asking: The recommender; None where there is nothing to choose between.
         scans: Each with its figure, where a table does not say it all.
+        undiagnosed: How networks are seen layer by layer; empty where some are.
     """
 
     title: str
     sections: tuple[Section, ...]
     asking: Asking | None
     scans: tuple[tuple[Scan, Drawing | None], ...]
+    undiagnosed: str
     set_aside: Table | None
     machines: Table
     how_to_read: tuple[tuple[str, str], ...] = HOW_TO_READ
@@ -140,6 +142,7 @@ def page(records: Records) -> Page:
             _section(group, records.depths, look, f"comparison-{index}") for index, group in enumerate(groups, start=1)
         ),
         scans=tuple((scan, scan_drawing(scan, look, f"scan-{index}")) for index, scan in enumerate(scans(records), 1)),
+        undiagnosed=undiagnosed(groups, records.depths),
         set_aside=sheets.set_aside(records, groups),
         machines=sheets.machines(records),
     )

@@ -36,4 +36,14 @@
       });
     });
   }
+
+  // On paper nothing can be opened: what is closed is open while it is printed.
+  let closed = [];
+  window.addEventListener("beforeprint", () => {
+    closed = [...document.querySelectorAll("details:not([open])")];
+    for (const one of closed) one.open = true;
+  });
+  window.addEventListener("afterprint", () => {
+    for (const one of closed) one.open = false;
+  });
 })();
