@@ -187,14 +187,18 @@ def _scores(scores: Radar) -> Table:
         lines=tuple(
             Line(
                 head=row.label,
-                cells=tuple(
-                    TableCell(text=f"{score:.1f}", note="" if low == high else f"{low:.1f}\u2013{high:.1f}")
-                    for score, (low, high) in zip(of_row, spreads, strict=True)
-                ),
+                cells=tuple(_score(score, low, high) for score, (low, high) in zip(of_row, spreads, strict=True)),
             )
             for (row, of_row), spreads in zip(scores.scores, scores.spreads, strict=True)
         ),
     )
+
+
+def _score(score: float, low: float, high: float) -> TableCell:
+    if low == high:
+        return TableCell(text=f"{score:.1f}")
+    parts = (("low", f"{low:.1f}"), ("high", f"{high:.1f}"))
+    return TableCell(text=f"{score:.1f}", note=f"{low:.1f}\u2013{high:.1f}", parts=parts)
 
 
 def _radar_note(scores: Radar) -> str:
