@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import xml.etree.ElementTree as ET
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -82,8 +83,11 @@ def test_csv_reads_back():
 def test_a_program_reads_every_number_of_a_csv(parts):
     """The metrics and the scores have numbers alone, but for notes: value, multiple, both ends of the spread."""
     folder, _ = parts
+    speed = dict(_tables(page(load_records(Path(__file__).parents[1] / "results" / "speed"))))
+    texts = [to_csv(speed["comparison-1-metrics"])]
     for name in ("metrics", "further", "radar", "operations"):
-        text = (folder / "out" / f"comparison-1-{name}.csv").read_text(encoding="utf-8")
+        texts.append((folder / "out" / f"comparison-1-{name}.csv").read_text(encoding="utf-8"))
+    for text in texts:
         head, *lines = csv.reader(io.StringIO(text))
         numeric = [index for index, title in enumerate(head) if index and not re.search(": note$|^Seeds", title)]
         assert len(numeric) > 3

@@ -9,6 +9,9 @@ from onelip.bench.report.metrics import METRICS, Metric, Value, shown
 from onelip.bench.report.rows import Row
 from onelip.bench.report.wording import counted
 
+Parts = tuple[tuple[str, str], ...]
+"""What a note holds besides words: names such as "low", and numbers."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
@@ -33,14 +36,14 @@ class TableCell:
     Attributes:
         text: The number, or a dash where it is missing.
         note: Ratio and spread; or why the number is missing.
-        parts: What the note holds besides words, for programs: names such as "low", and numbers.
+        parts: The numbers of the note, or of the spread in the text, for programs.
         best: Whether it is the best of the constrained methods, as printed and where they differ.
         missing: Whether there is no number.
     """
 
     text: str
     note: str = ""
-    parts: tuple[tuple[str, str], ...] = ()
+    parts: Parts = ()
     best: bool = False
     missing: bool = False
 

@@ -215,12 +215,13 @@ def _csv_columns(column: Column, cells: Sequence[TableCell]) -> Iterator[list[st
 
 
 def _number(text: str) -> str:
-    """A number as a program reads it; anything else as it is.
+    """A number as a program reads it, without the spread behind it; anything else as it is.
 
-    >>> _number("1,575,296"), _number("\u00d72.10"), _number("a, b")
-    ('1575296', '2.10', 'a, b')
+    >>> _number("1,575,296"), _number("\u00d72.10"), _number("28.0 \u00b13%"), _number("a, b")
+    ('1575296', '2.10', '28.0', 'a, b')
     """
-    return text.lstrip("\u00d7").replace(",", "") if re.fullmatch(r"\u00d7?\d[\d,]*(\.\d+)?", text) else text
+    found = re.fullmatch(r"\u00d7?(\d[\d,]*(?:\.\d+)?)(?: \u00b1\d+%)?", text)
+    return text if found is None else found[1].replace(",", "")
 
 
 def to_latex(table: Table) -> str:
