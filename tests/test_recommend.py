@@ -15,10 +15,9 @@ from onelip.bench import published
 from onelip.bench.recommend import words
 from onelip.bench.recommend.answer import ALWAYS_WEIGHED, Constraint, Orthogonal, Question, answer
 from onelip.bench.recommend.from_paper import published_choices
-from onelip.bench.recommend.measured import measured_choices
 from onelip.bench.recommend.options import Choice, Known, Missing, keeps_norms
 from onelip.bench.recommend.quantities import QUANTITIES, quantity_named
-from onelip.bench.results import Records
+from onelip.bench.recommend.scripted import facts
 from onelip.bench.theory_costs import Formulas, method_facts
 from onelip.cli import app
 from onelip.errors import OnelipError, UnknownNameError
@@ -162,7 +161,7 @@ def test_the_data_decide_only_where_spreads_do_not_touch():
     assert "do not tell it apart from B" in words.headline(tied)
     apart = answer(Question(objective=CRA), [choice("a", cra36=known(0.5, 0.01)), choice("b", cra36=known(0.47, 0.01))])
     assert [one.choice.method for one in apart.tied] == ["a"]
-    assert words.facts(apart)["decided"]
+    assert facts(apart)["decided"]
 
 
 def test_gradient_norms_are_a_matter_of_the_method():
@@ -397,27 +396,6 @@ class TestGuidelines:
         found = [one for one in of_paper(book=book, image=(3, 128, 128)) if one.data == "tiny_imagenet"]
         assert {type(one.number("train_time")) for one in found} == {Missing}
         assert {one.number("train_step_ratio").basis for one in found} == {"theory"}
-
-
-def test_our_records_are_choices_with_what_was_measured(sample_records):
-    records = Records(
-        train=tuple(sample_records.train_record(name, seed=seed) for name in ("aol", "cpl") for seed in (0, 1)),
-        cost=(sample_records.cost_record(),),
-    )
-    found = {one.method: one for one in measured_choices(records, batch=1, book=None)}
-    assert set(found) == {"aol", "cpl"}
-    aol = found["aol"]
-    assert (aol.seeds, aol.source, aol.data) == (2, "measured", "digits")
-    assert aol.number("latency").basis == "measured"
-    assert isinstance(aol.number("inference_memory"), Missing)
-    assert "onelip measure" in aol.number("inference_memory").remedy
-    cost = records.cost[0]
-    whole = {one.method: one for one in measured_choices(records, batch=cost.batch_size, book=None)}
-    assert whole["aol"].number("inference_memory").value > 0
-    other = {one.method: one for one in measured_choices(records, batch=7, book=None)}
-    assert "not of 7" in other["aol"].number("latency").reason
-    by_formula = {one.method: one for one in measured_choices(records, batch=7, book=Formulas(tuple(METHODS.values())))}
-    assert by_formula["aol"].number("inference_memory").basis == "theory"
 
 
 def test_the_command_answers_for_scripts():

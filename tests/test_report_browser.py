@@ -2,15 +2,16 @@
 
 import json
 import re
+import shutil
+from pathlib import Path
 
 import pytest
 from tests.headless import BROWSER, NO_BROWSER, browse
+from typer.testing import CliRunner
 
-from onelip.bench.recommend.answer import Constraint, Orthogonal, Question, answer
-from onelip.bench.recommend.measured import measured_choices
 from onelip.bench.recommend.quantities import QUANTITIES
 from onelip.bench.report.build import build_report
-from onelip.bench.results import load_records
+from onelip.cli import app
 
 pytestmark = pytest.mark.skipif(BROWSER is None, reason=NO_BROWSER)
 
@@ -20,6 +21,7 @@ window.addEventListener("error", (event) => { document.title = "error: " + event
 setTimeout(() => {
   const form = document.getElementById("question");
   const said = [];
+  const texts = (selector) => [...document.querySelectorAll(selector)].map((one) => one.textContent);
   for (const question of QUESTIONS) {
     form.reset();
     form.elements.objective.value = question.objective;
@@ -33,9 +35,12 @@ setTimeout(() => {
     form.dispatchEvent(new Event("input"));
     const rows = [...document.getElementById("ranking").tBodies[0].rows];
     said.push({
+      data: form.elements.data.value,
       batch: Number(batch.value),
       answer: document.getElementById("answer").textContent,
+      doubts: texts("#doubts li"),
       ranking: rows.map((row) => [row.dataset.method, row.dataset.status]),
+      cells: rows.map((row) => [...row.cells].map((cell) => cell.textContent)),
     });
   }
   const table = document.querySelectorAll("main section:nth-of-type(2) table")[0];
@@ -50,11 +55,19 @@ setTimeout(() => {
   const time = form.querySelector('input[data-key="train_time"]');
   time.value = "0";
   form.dispatchEvent(new Event("input"));
-  const refused = document.getElementById("answer").textContent;
+  const wrong = () => [
+    texts("#answer")[0],
+    texts("#doubts li").length + texts("#ranking tbody tr").length,
+    [...form.querySelectorAll("[aria-invalid=true]")].map((input) => input.dataset.key),
+  ];
+  const refused = wrong();
+  time.value = "";
+  form.dispatchEvent(new Event("input"));
+  const taken = wrong();
   const overflow = document.documentElement.scrollWidth - window.innerWidth;
   const out = document.createElement("pre");
   out.id = "driven";
-  out.textContent = JSON.stringify({ said, before, once, twice, sorted, refused, overflow });
+  out.textContent = JSON.stringify({ said, before, once, twice, sorted, refused, taken, overflow });
   document.body.append(out);
 }, 0);
 </script>
@@ -70,7 +83,12 @@ QUESTIONS = (
     {"objective": "latency", "limits": {"latency_ratio": 2}, "orthogonal": False, "batch": -1},
     {"objective": "accuracy", "limits": {"cra36": 0.99, "latency": 1e-6}, "orthogonal": False},
     {"objective": "train_memory", "limits": {"cra36": 0.3, "latency": 0.05}, "orthogonal": True},
+    {"objective": "train_time", "limits": {"train_step_ratio": 2}, "orthogonal": False},
+    {"objective": "latency", "limits": {"train_time": 600}, "orthogonal": True, "batch": -1},
+    {"objective": "train_step_ratio", "limits": {"accuracy": 0.4, "train_time": 239}, "orthogonal": False},
 )
+"""None asks what formulas would have to fill in."""
+UNANSWERED = {"objective": "inference_memory", "limits": {}, "orthogonal": False}
 
 
 @pytest.fixture(scope="module")
@@ -81,10 +99,32 @@ def study(sample_records, tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="module")
+def committed(tmp_path_factory):
+    """A copy of the records that the README rests on."""
+    folder = tmp_path_factory.mktemp("committed") / "cpu"
+    shutil.copytree(Path(__file__).parents[1] / "results" / "cpu", folder, ignore=shutil.ignore_patterns("report*"))
+    build_report(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def halves(sample_records, tmp_path_factory):
+    """Shares that lie halfway between two that are printed: 24.25 % and 32.75 %."""
+    folder = tmp_path_factory.mktemp("halves")
+    data = sample_records.DIGITS.model_copy(update={"test": 10000})
+    for name, count in {"aol": 2425, "cpl": 3275}.items():
+        result = sample_records.exactly(count, 10000)
+        sample_records.write(folder, sample_records.train_record(name, result=result, data=data))
+    sample_records.write(folder, sample_records.cost_record(data=data))
+    build_report(folder)
+    return folder
+
+
 def drive(study, size):
     """What the page said to all questions, how a table was sorted, and how far the page is wider than the window."""
     page = (study / "report.html").read_text(encoding="utf-8")
-    driver = DRIVER.replace("QUESTIONS", json.dumps(QUESTIONS))
+    driver = DRIVER.replace("QUESTIONS", json.dumps([*QUESTIONS, UNANSWERED]))
     path = study / "driven.html"
     path.write_text(page.replace("</body>", driver), encoding="utf-8")
     dom = browse(path, f"--window-size={size}", "--virtual-time-budget=5000", "--dump-dom")
@@ -98,20 +138,81 @@ def driven(study):
     return drive(study, "1280,900")
 
 
+@pytest.fixture(scope="module", params=["study", "committed", "halves"])
+def answered(request):
+    """A folder, and what its page said to all questions."""
+    folder = request.getfixturevalue(request.param)
+    return folder, drive(folder, "1280,900")["said"]
+
+
+def command(folder, asked, said, *how):
+    """What `onelip recommend` answers to the same question."""
+    units = {"share": "", "ratio": "", "time": "s", "size": "B"}
+    quantities = {QUANTITIES[key]: value for key, value in asked["limits"].items()}
+    limits = [word for one, value in quantities.items() for word in (one.option, f"{value:.9f}{units[one.kind]}")]
+    sought = QUANTITIES[asked["objective"]]
+    limits += [f"--{'maximise' if sought.higher_is_better else 'minimise'}", sought.key]
+    limits += ["--orthogonal"] * asked["orthogonal"]
+    where = [str(folder), "--records", "measured", "--data", said["data"], "--batch", str(said["batch"])]
+    found = CliRunner().invoke(app, ["recommend", *where, *limits, *how])
+    assert found.exit_code in {0, 1}, found.stderr
+    return found.stdout
+
+
 @pytest.mark.parametrize("index", range(len(QUESTIONS)))
-def test_the_page_answers_as_the_command_does(index, driven, study):
-    asked, said = QUESTIONS[index], driven["said"][index]
-    limits = [Constraint(quantity=QUANTITIES[key], limit=value) for key, value in asked["limits"].items()]
-    limits += [Orthogonal()] * asked["orthogonal"]
-    question = Question(objective=QUANTITIES[asked["objective"]], constraints=tuple(limits))
-    choices = measured_choices(load_records(study), batch=said["batch"], book=None)
-    expected = answer(question, [one for one in choices if one.data == choices[0].data])
-    assert said["ranking"] == [[one.choice.method, one.status] for one in expected.ranking]
-    if expected.fitting:
-        assert said["answer"].startswith("Take ") == (len(expected.tied) == 1)
-        assert expected.fitting[0].choice.label in said["answer"]
-    else:
-        assert said["answer"].startswith("Nothing")
+def test_the_page_answers_as_the_command_does(index, answered):
+    """Who comes in which place, who is tied, every number of the headline, and every doubt."""
+    folder, pages = answered
+    asked, said = QUESTIONS[index], pages[index]
+    expected = json.loads(command(folder, asked, said, "--json"))
+    assert said["ranking"] == [[row["method"], row["status"]] for row in expected["ranking"]]
+    assert said["answer"] == expected["answer"]
+    beyond = [line for line in expected["details"] if "the spread reaches beyond" in line]
+    assert [line for line in said["doubts"] if "the spread reaches beyond" in line] == beyond
+    missing = [line for line in expected["details"] if re.match("No .* of ", line)]
+    assert len(missing) == len(said["doubts"]) - len(beyond)
+    assert all(line.startswith(told.rstrip(".")) for line, told in zip(missing, said["doubts"], strict=False))
+    for row, cells in zip(expected["ranking"], said["cells"], strict=True):
+        unsure = [one for one in row["judgements"].values() if one["margin"] is not None and not one["sure"]]
+        assert cells[2].count("within its spread") == len(unsure), row["title"]
+
+
+@pytest.mark.parametrize("index", [5, 6, 10])
+def test_the_page_prints_numbers_and_margins_as_the_command_does(index, answered):
+    folder, pages = answered
+    asked, said = QUESTIONS[index], pages[index]
+    table = command(folder, asked, said, "--markdown", "--all").replace("\\", "")
+    for label, sought, notes, _ in said["cells"]:
+        (row,) = (line for line in table.splitlines() if line.startswith(f"| {label} |"))
+        plain = row.replace("*", "")
+        number, spread = re.fullmatch(r"(.*?)(?: (\S+ to .*))?", sought).groups()
+        told = "\u2014" if number == "\u2014" else f"{number} ({f'{spread}, ' if spread else ''}measured)"
+        assert f"| {label} | {told}" in plain
+        for note in notes.split("; "):
+            if " not known: " in note:
+                assert f"\u2014 ({note.partition(': ')[2]})" in plain
+                continue
+            value, margin = re.search(r"(\u00d7?[\d.]+(?: \S+)?), (.*)", note).groups()
+            margin, within = re.fullmatch(r"(.*?)(, within its spread)?", margin).groups()
+            assert f"| {value} ({margin}, measured{within or ''}) |" in plain, note
+
+
+def test_what_is_not_known_of_one_image_is_said_to_be_known_of_more(driven):
+    said = driven["said"][-1]
+    assert said["batch"] == 1
+    assert said["answer"].startswith("Nothing is known to meet everything")
+    (why,) = said["doubts"]
+    assert why.startswith("No inference memory of ")
+    assert why.endswith(": measured for batches of 256, not of 1; it is known of 256 inferred at a time.")
+
+
+def test_why_it_is_not_known_whether_norms_are_kept(committed):
+    said = drive(committed, "1280,900")["said"][2]
+    why = "No promise to keep norms of LOT: promised with circular padding only, and this network has zero padding."
+    assert why in said["doubts"]
+    notes = {method: cells[2] for (method, _), cells in zip(said["ranking"], said["cells"], strict=True)}
+    assert notes["lot"].startswith("not known to keep norms: promised with circular padding only")
+    assert notes["soc"] == "keeps norms"
 
 
 def test_a_table_is_sorted_by_a_heading_and_back(driven):
@@ -125,7 +226,14 @@ def test_a_table_is_sorted_by_a_heading_and_back(driven):
 
 
 def test_a_limit_that_rules_out_everything_is_refused(driven):
-    assert driven["refused"].startswith("Training time: a number above 0")
+    said, left, invalid = driven["refused"]
+    assert said.startswith("Training time: a number above 0")
+    assert left == 0, "an old ranking would be taken for the answer"
+    assert invalid == ["train_time"]
+    said, left, invalid = driven["taken"]
+    assert "comes first" in said or said.startswith("Take")
+    assert left > 2
+    assert invalid == []
 
 
 def test_headings_say_how_a_table_is_sorted(driven):

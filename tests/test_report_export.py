@@ -7,12 +7,13 @@ import shutil
 import subprocess
 import xml.etree.ElementTree as ET
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from onelip.bench.report.cells import Column, Line, Table, TableCell
-from onelip.bench.report.export import LIST_NAME, export, tex, to_csv, to_latex, write_parts
+from onelip.bench.report.export import _TEX, LIST_NAME, _tables, export, tex, to_csv, to_latex, write_parts
 from onelip.bench.report.page import page
 from onelip.bench.results import load_records
 from onelip.cli import app
@@ -21,10 +22,16 @@ from onelip.errors import RecordError
 TABLE = Table(
     caption="A caption with 50 % and\na second line",
     head="Method",
-    columns=(Column(title="CRA 36", unit="%"), Column(title="Why_so", numeric=False)),
+    columns=(Column(title="CRA 36", unit="%", note="of 3 seeds"), Column(title="Why_so", numeric=False)),
     lines=(
-        Line(head="A & B", cells=(TableCell(text="12.3", note="\u00d71.05", best=True), TableCell(text="a, b"))),
-        Line(head="C", cells=(TableCell(text="\u2014", missing=True), TableCell(text='say "x"'))),
+        Line(
+            head="A & B",
+            cells=(
+                TableCell(text="1,012.3", note="\u00d71.05", parts=(("ratio", "\u00d71.05"),), best=True),
+                TableCell(text="a, b"),
+            ),
+        ),
+        Line(head="C", cells=(TableCell(text="\u2014", note="not run", missing=True), TableCell(text='say "x"'))),
     ),
 )
 
@@ -66,10 +73,41 @@ def test_every_table_is_there_three_times(parts):
 def test_csv_reads_back():
     rows = list(csv.reader(io.StringIO(to_csv(TABLE))))
     assert rows == [
-        ["Method", "CRA 36, %", "CRA 36, %: note", "Why_so"],
-        ["A & B", "12.3", "\u00d71.05", "a, b"],
-        ["C", "", "", 'say "x"'],
+        ["Method", *("CRA 36, % (of 3 seeds)" + name for name in ("", ": ratio", ": note")), "Why_so"],
+        ["A & B", "1012.3", "1.05", "", "a, b"],
+        ["C", "", "", "not run", 'say "x"'],
     ]
+    assert to_csv(replace(TABLE, lines=())) == 'Method,"CRA 36, % (of 3 seeds)",Why_so\n'
+
+
+def test_a_program_reads_every_number_of_a_csv(parts):
+    """The metrics and the scores have numbers alone, but for notes: value, multiple, both ends of the spread."""
+    folder, _ = parts
+    speed = dict(_tables(page(load_records(Path(__file__).parents[1] / "results" / "speed"))))
+    texts = [to_csv(speed["comparison-1-metrics"])]
+    for name in ("metrics", "further", "radar", "operations"):
+        texts.append((folder / "out" / f"comparison-1-{name}.csv").read_text(encoding="utf-8"))
+    for text in texts:
+        head, *lines = csv.reader(io.StringIO(text))
+        numeric = [index for index, title in enumerate(head) if index and not re.search(": note$|^Seeds", title)]
+        assert len(numeric) > 3
+        for line in lines:
+            assert all(line[index] == "" or float(line[index]) >= 0 for index in numeric), line
+    head, *lines = csv.reader(io.StringIO((folder / "out" / "comparison-1-metrics.csv").read_text(encoding="utf-8")))
+    named = {line[0]: dict(zip(head, line, strict=True)) for line in lines}
+    (step,) = (title for title in head if re.fullmatch(r"Training step, ms \(quartiles.*\)", title))
+    low, middle, high = (float(named["AOL"][title]) for title in (f"{step}: low", step, f"{step}: high"))
+    assert low < middle < high
+    assert float(named["AOL"][f"{step}: ratio"]) == pytest.approx(1.31)
+
+
+def test_exports_say_what_spreads_and_columns_are(parts):
+    folder, _ = parts
+    for suffix in ("csv", "tex"):
+        text = (folder / "out" / f"comparison-1-metrics.{suffix}").read_text(encoding="utf-8")
+        assert "(quartiles, 30 samples)" in text
+        assert "lowest" in text
+        assert "(in the comparison)" in (folder / "out" / f"scan-1.{suffix}").read_text(encoding="utf-8")
 
 
 def test_latex_says_what_the_table_says_and_nothing_breaks_it():
@@ -78,10 +116,10 @@ def test_latex_says_what_the_table_says_and_nothing_breaks_it():
         "% A caption with 50 % and a second line",
         r"\begin{tabular}{lrl}",
         r"\toprule",
-        r"Method & CRA 36, \% & Why\_so \\",
+        r"Method & CRA 36, \% (of 3 seeds) & Why\_so \\",
         r"\midrule",
-        r"A \& B & \textbf{12.3} ($\times$1.05) & a, b \\",
-        r"C & --- & say ''x'' \\",
+        r"A \& B & \textbf{1,012.3} ($\times$1.05) & a, b \\",
+        r"C & --- (not run) & say ''x'' \\",
         r"\bottomrule",
         r"\end{tabular}",
     ]
@@ -90,9 +128,18 @@ def test_latex_says_what_the_table_says_and_nothing_breaks_it():
 
 
 def test_no_sign_of_the_tables_is_unknown_to_latex(parts):
-    _, written = parts
-    text = "".join(path.read_text(encoding="utf-8") for path in written if path.suffix == ".tex")
-    assert set(re.findall(r"[^\x00-\x7f]", text)) <= set(), "LaTeX needs packages for these"
+    """What LaTeX's fonts lack would be printed as a question mark."""
+    folder, _ = parts
+    tables = dict(_tables(page(load_records(folder / "records"))))
+    assert len(tables) > 8
+    texts = []
+    for table in tables.values():
+        texts += [table.caption, table.head]
+        texts += [text for column in table.columns for text in (column.title, column.unit, column.note)]
+        texts += [text for line in table.lines for cell in line.cells for text in (cell.text, cell.note)]
+        texts += [line.head for line in table.lines]
+    assert {sign for text in texts for sign in text if not sign.isascii()} <= set(_TEX)
+    assert all(one.isascii() for one in _TEX.values())
 
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")

@@ -22,6 +22,21 @@ def test_a_run_of_one_entry_is_drawn_as_a_marker(sample_records, lengths):
     assert all(drawing.svg.count("<use ") == 1 for drawing in drawings), "AOL's single entry"
 
 
+def test_learning_is_told_by_its_last_values(sample_records):
+    runs = [
+        sample_records.train_record(name, seed=seed, record_history=sample_records.history(3, accuracy, 19.0))
+        for name, seeds in {"aol": (0.9, 0.8), "cpl": (0.7,)}.items()
+        for seed, accuracy in enumerate(seeds)
+    ]
+    groups = comparisons(Records(train=tuple(runs)))
+    loss, accuracy = figures.learning(groups[0], figures.group_styles(groups), "name")
+    assert "In the end: " in loss.svg
+    assert "AOL 0.0537 and 0.0887" in loss.svg
+    assert "CPL 0.124" in loss.svg
+    assert "AOL 89.8 % and 79.8 %" in accuracy.svg
+    assert "CPL 69.8 %" in accuracy.svg
+
+
 def test_accuracy_stands_against_the_milliseconds_that_bold_ranks(sample_records):
     """Not against ratios to two different networks; each of these is named with its time."""
     runs = tuple(sample_records.train_record(name) for name in ("aol", "cpl"))

@@ -77,6 +77,11 @@ def test_a_heading_sorts_its_table_and_keeps_the_focus(page):
         assert focused(page, "one.closest('th')?.getAttribute('aria-sort')") == order
 
 
+def test_the_mark_of_what_sorts_is_as_dark_as_small_print(page):
+    mark = page.value("getComputedStyle(document.querySelector('button.sort'), '::after').color")
+    assert mark == page.value("getComputedStyle(document.querySelector('p.note')).color")
+
+
 def test_a_limit_is_typed_and_answered(page):
     go_to(page, "one.matches('#question input[data-key=accuracy]')")
     before = page.value(ANSWER)
@@ -105,6 +110,53 @@ def test_a_phone_scrolls_down_and_not_aside(page, width):
         assert page.value("document.documentElement.scrollWidth") <= width
     finally:
         page.call("Emulation.clearDeviceMetricsOverride")
+
+
+def test_figures_on_a_phone_are_scrolled_and_not_shrunk(page):
+    """Of every text in a figure its height on the screen; a figure is wider than the phone, and the page is not."""
+    page.call("Emulation.setDeviceMetricsOverride", width=360, height=800, deviceScaleFactor=1, mobile=True)
+    try:
+        sizes = page.value("""[...document.querySelectorAll("svg text")].map((one) => {
+            const { a, b } = one.getScreenCTM();
+            return Number.parseFloat(getComputedStyle(one).fontSize) * Math.hypot(a, b);
+        })""")
+        assert len(sizes) > 100
+        assert min(sizes) > 9
+        assert page.value("document.querySelector('.drawings svg').getBoundingClientRect().width") > 360
+        assert page.value("document.documentElement.scrollWidth") <= 360
+    finally:
+        page.call("Emulation.clearDeviceMetricsOverride")
+
+
+def test_paper_has_what_is_closed_on_the_screen_and_is_not_overrun(page):
+    """A4 between margins of a centimetre. What is left out is said."""
+    page.call("Emulation.setDeviceMetricsOverride", width=717, height=1000, deviceScaleFactor=1, mobile=False)
+    page.call("Emulation.setEmulatedMedia", media="print")
+    try:
+        assert page.value("document.querySelectorAll('details:not([open])').length") > 2
+        heights = page.value(
+            "[...document.querySelectorAll('details table')].map((one) => one.getBoundingClientRect().height)"
+        )
+        assert min(heights) > 20
+        assert page.value("getComputedStyle(document.getElementById('question')).display") == "none"
+        assert "onelip recommend" in page.value("document.getElementById('ask').innerText")
+        ends = page.value("""[...document.querySelectorAll("table, svg")]
+            .filter((one) => !one.closest("#ask")).map((one) => one.getBoundingClientRect().right)""")
+        assert max(ends) <= 717
+        small, cell = page.value("""["td small", "td:has(small)"].map((one) =>
+            Number.parseFloat(getComputedStyle(document.querySelector(one)).fontSize))""")
+        assert small < cell
+    finally:
+        page.call("Emulation.setEmulatedMedia", media="")
+        page.call("Emulation.clearDeviceMetricsOverride")
+
+
+def test_older_browsers_open_what_is_closed_for_printing(page):
+    is_open = "[...document.querySelectorAll('details')].filter((one) => one.open).length"
+    page.value("dispatchEvent(new Event('beforeprint'))")
+    assert page.value(is_open) == page.value("document.querySelectorAll('details').length")
+    page.value("dispatchEvent(new Event('afterprint'))")
+    assert page.value(is_open) == 0
 
 
 def test_whatever_a_screen_reader_stops_at_has_a_name(page):

@@ -8,8 +8,11 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from onelip.bench.depth import DEPTH_NAME, DepthRecord, ModuleRecord
 from onelip.bench.report.build import build_report
+from onelip.cli import app
 from onelip.errors import RecordError
 
 WITHOUT_TORCH = """
@@ -174,6 +177,24 @@ def test_one_heading_for_all_scans(sample_records, tmp_path):
     markdown = build_report(tmp_path).markdown.read_text(encoding="utf-8")
     assert markdown.count("## Learning rates") == 1
     assert markdown.count("CRA 36 in percent on 360 held-out") == 2
+
+
+def test_a_folder_without_a_diagnosis_says_once_how_to_have_one(sample_records, tmp_path):
+    runs = [sample_records.train_record(name, budget=budget) for name in ("aol", "cpl") for budget in ("20s", "10m")]
+    sample_records.write(tmp_path, *runs)
+    told = "No run here was diagnosed: onelip diagnose RUN adds"
+    assert build_report(tmp_path).html.read_text(encoding="utf-8").count(told) == 1
+    command = CliRunner().invoke(app, ["report", str(tmp_path)])
+    assert " ".join(command.stdout.split()).count(told) == 1
+    run = runs[0]
+    facts = {"name": "block", "kind": "AOLConv2d", "shape": (16, 8, 8), "parametrised": True, "broken": False}
+    facts |= dict.fromkeys(("variance", "growth", "bound", "preservation", "gradient"), 1.0)
+    depth = DepthRecord(cell=run.cell, started=run.started, images=9, modules=(ModuleRecord(**facts),))
+    (tmp_path / run.cell.id / DEPTH_NAME).write_text(depth.model_dump_json(), encoding="utf-8")
+    assert told not in build_report(tmp_path).html.read_text(encoding="utf-8")
+    bare = tmp_path / "bare"
+    sample_records.write(bare, sample_records.cost_record())
+    assert told not in build_report(bare).html.read_text(encoding="utf-8")
 
 
 def test_a_schedule_that_was_cut_is_shown(sample_records, tmp_path):

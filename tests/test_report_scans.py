@@ -88,6 +88,8 @@ def test_a_search_has_what_was_chosen_in_a_table_and_the_rest_in_a_figure(search
     cells = _line(scan.table, "SOC")
     assert [cell.text for cell in cells[:6]] == ["9", "1.28", "1e-05", "50.0", "0.125", "CRA 36"]
     assert cells[0].note == "1 diverged"
+    drawn = scan_drawing(scan, {}, "name")
+    assert "Chosen: AOL 2.56, CRA 36 7.8 %, loss 0.111; SOC 1.28, CRA 36 50.0 %, loss 0.125." in drawn.svg
     assert _line(scan.table, "AOL")[5].text == "loss"
     assert [warning.partition(":")[0] for warning in scan.warnings] == [
         "At the border of the learning rates tried, so that a better one may lie beyond",
@@ -99,7 +101,7 @@ def test_a_search_has_what_was_chosen_in_a_table_and_the_rest_in_a_figure(search
     assert "the large mark is the one chosen" in drawn.caption
     sample_records.write(tmp_path, *searched)
     page = build_report(tmp_path).html.read_text(encoding="utf-8")
-    assert page.count("What the search tried") == 1
+    assert page.count(">What the search tried<") == 1
 
 
 def test_few_learning_rates_need_no_figure(sample_records):

@@ -1,6 +1,9 @@
 import pytest
 
 from onelip.bench.measure.timing import MIN_ROUNDS
+from onelip.bench.recommend.answer import Question, answer
+from onelip.bench.recommend.measured import measured_choices
+from onelip.bench.recommend.quantities import QUANTITIES
 from onelip.bench.report.groups import comparisons
 from onelip.bench.report.metrics import METRICS
 from onelip.bench.report.verdict import group_verdict, verdict
@@ -8,11 +11,11 @@ from onelip.bench.results import Records
 from onelip.bench.statistics import DECISIVE_SAMPLES
 
 
-def _records(samples, certified, costs=(), **failed):
-    """Records in which each method certifies the given number of 1000 images, over one or several seeds."""
-    data = samples.DIGITS.model_copy(update={"test": 1000})
+def _records(samples, certified, costs=(), images=1000, **failed):
+    """Records in which each method certifies the given number of images, over one or several seeds."""
+    data = samples.DIGITS.model_copy(update={"test": images})
     runs = [
-        samples.train_record(name, result=samples.exactly(count, 1000), seed=seed, data=data)
+        samples.train_record(name, result=samples.exactly(count, images), seed=seed, data=data)
         for name, counts in certified.items()
         for seed, count in enumerate(counts)
     ]
@@ -108,6 +111,23 @@ def test_seeds_that_reach_into_one_another_do_not_decide(sample_records):
     apart = verdict(_records(sample_records, {"cpl": [590, 610], "aol": [480, 520]}))
     assert apart.startswith("Take CPL: it certifies 60.0 %"), "two seeds need no reservation"
     assert "interval and the range of its seeds stand apart" in apart
+
+
+@pytest.mark.parametrize(
+    ("cpl", "decided"),
+    [
+        ([2700, 2800, 2900], True),  # both ends below 29.1 %, where the interval of SLL begins
+        ([2650, 2800, 2950], False),  # its interval ends at 28.9 %, its seeds at 29.5 %, those of SLL begin at 29.9 %
+        ([2820, 2830, 2840], False),  # its interval ends at 29.2 %
+        ([2600, 2800, 3000], False),
+    ],
+)
+def test_the_verdict_and_the_recommender_agree(sample_records, cpl, decided):
+    """An interval that reaches among the seeds of another method does not stand apart from it, for either of them."""
+    records = _records(sample_records, {"sll": [2990, 3000, 3010], "cpl": cpl}, images=10000)
+    said = answer(Question(objective=QUANTITIES["cra36"]), measured_choices(records, batch=1, book=None))
+    assert verdict(records).startswith("Take SLL") is decided
+    assert (len(said.tied) == 1) is decided
 
 
 def test_a_constant_answer_is_no_candidate(sample_records):

@@ -96,7 +96,12 @@ def recommend(
     methods: options.Methods = None,
     own: options.OwnMethods = None,
     records: Annotated[
-        str, typer.Option(help="What the answer rests on: both, measured or published.", rich_help_panel=HOW)
+        str,
+        typer.Option(
+            help="What the answer rests on: both, measured or published. Costs that are in neither are by formula, and "
+            "say so.",
+            rich_help_panel=HOW,
+        ),
     ] = "both",
     calibrate: Annotated[
         bool,
@@ -201,9 +206,10 @@ def _shape(image: str | None) -> tuple[int, int, int] | None:
 
 def _show(said: Answer, *, everything: bool, as_json: bool, as_markdown: bool) -> None:
     from onelip.bench.recommend import words
+    from onelip.bench.recommend.scripted import facts
 
     if as_json:
-        typer.echo(json.dumps(words.facts(said), indent=2, allow_nan=False))
+        typer.echo(json.dumps(facts(said), indent=2, allow_nan=False))
         return
     table = words.ranking_table(said, everything=everything)
     if as_markdown:

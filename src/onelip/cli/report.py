@@ -57,6 +57,8 @@ def print_report(folder: Path) -> None:
     from rich.text import Text
 
     from onelip.bench.report.build import build_report
+    from onelip.bench.report.depth_figure import undiagnosed
+    from onelip.bench.report.groups import comparisons
     from onelip.bench.report.tables import print_tables
     from onelip.bench.report.verdict import verdict
     from onelip.bench.results import load_records
@@ -68,6 +70,8 @@ def print_report(folder: Path) -> None:
     console.print()
     console.print(Text(verdict(records), "bold"))
     console.print()
+    if note := undiagnosed(comparisons(records), records.depths):
+        console.print(Text(note, "dim"))
     typer.echo(f"Report: {paths.html}")
 
 

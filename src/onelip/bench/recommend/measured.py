@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from onelip.bench.recommend.costs import COSTS, FormulaBook, Network, formula_numbers, no_network
 from onelip.bench.recommend.options import Choice, Known, Missing, Number, keeps_norms
 from onelip.bench.recommend.quantities import RADII
-from onelip.bench.records import CostEntry, CostRecord
+from onelip.bench.records import CostEntry, CostRecord, TrainRecord
 from onelip.bench.report.candidates import field
+from onelip.bench.report.formats import three_digits
 from onelip.bench.report.groups import comparisons
 from onelip.bench.report.metrics import METRICS
 from onelip.bench.report.rows import Group, Row
@@ -60,7 +61,7 @@ def _choice(group: Group, row: Row, batch: int, image: Image | None, book: Formu
     numbers: dict[str, Number] = {
         "accuracy": _share(row, "accuracy", evidence),
         **{f"cra{radius}": _certified(row, radius, evidence) for radius in RADII},
-        "train_time": _spread([run.seconds for run in runs], evidence, row),
+        "train_time": _train_time(runs, evidence, row),
         **dict(_session_numbers(group, row, batch)),
     }
     if image not in (None, data.image):
@@ -95,6 +96,7 @@ def _choice(group: Group, row: Row, batch: int, image: Image | None, book: Formu
         orthogonal=keeps_norms(row.method, row.padding, cell.kernel_size),
         images=row.evaluations[0].images if row.evaluations else 0,
         seeds=len(runs),
+        learned=row.learned or not row.evaluations,
         failed=row.failed,
         detail=row.detail,
         records=tuple(run.cell.id for run in row.runs),
@@ -121,11 +123,16 @@ def _certified(row: Row, radius: int, evidence: str) -> Number:
     return _share(row, f"cra_{radius}", evidence)
 
 
-def _spread(values: Sequence[float], evidence: str, row: Row) -> Number:
-    if not values:
+def _train_time(runs: Sequence[TrainRecord], evidence: str, row: Row) -> Number:
+    """What the runs took; of a budget in time that budget, since what they leave of it is no merit of a method."""
+    if not runs:
         return Missing(reason=row.reason)
-    middle = sum(values) / len(values)
-    return Known(value=middle, low=min(values), high=max(values), basis="measured", evidence=evidence)
+    taken = [run.seconds for run in runs]
+    least, most, budget = min(taken), max(taken), runs[0].budget_seconds
+    if budget is None:
+        return Known(value=sum(taken) / len(taken), low=least, high=most, basis="measured", evidence=evidence)
+    evidence += f", which took {three_digits(least)} to {three_digits(most)} s of {three_digits(budget)} s"
+    return Known(value=budget, low=min(budget, least), high=max(budget, most), basis="measured", evidence=evidence)
 
 
 def _session_numbers(group: Group, row: Row, batch: int) -> Iterator[tuple[str, Number]]:

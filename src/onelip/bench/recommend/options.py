@@ -77,6 +77,7 @@ class Choice:
         source: Whether it is one of our records or a published one.
         orthogonal: Whether its layers keep the norm of gradients; None: not known, see `keeps_norms`.
         images: Test images that its shares are of; 0 where it has none.
+        learned: Whether more is certified of it at 36/255 than of a constant answer; also where that is not known.
         seeds: How many runs it rests on.
         failed: How many runs failed besides.
         detail: What else tells it from others of the same method, with a comma before.
@@ -101,6 +102,7 @@ class Choice:
     images: int
     seeds: int
     records: tuple[str, ...]
+    learned: bool = True
     failed: int = 0
     detail: str = ""
     numbers: Mapping[str, Number] = field(default_factory=dict)

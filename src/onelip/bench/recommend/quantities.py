@@ -15,7 +15,7 @@ from onelip.errors import OnelipError, UnknownNameError
 
 Kind = Literal["share", "time", "size", "ratio"]
 
-_UNITS: Mapping[Kind, Mapping[str, float]] = {
+_READ: Mapping[Kind, Mapping[str, float]] = {
     "share": {"": 1.0, "%": 0.01},
     "time": {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0},
     "size": {
@@ -65,9 +65,9 @@ class Quantity:
         """
         found = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]*)?|\.[0-9]+)\s*([a-zA-Z%]*)\s*", text)
         unit = found[2].lower() if found else ""
-        if found is None or unit not in _UNITS[self.kind]:
+        if found is None or unit not in _READ[self.kind]:
             raise OnelipError(f"{self.option} {text!r} is not allowed; give {_EXAMPLES[self.kind]}")
-        number, scale = float(found[1]), _UNITS[self.kind][unit]
+        number, scale = float(found[1]), _READ[self.kind][unit]
         value = number / 100 if unit == "%" else number * scale  # 59.1 % is the number nearest to 0.591
         if not math.isfinite(value) or (self.kind == "share" and value > 1):
             hint = f"; did you mean {found[1]}%?" if self.kind == "share" and not unit and value <= 100 else ""
@@ -82,11 +82,14 @@ class Quantity:
             return f"{percent(value)} %"
         if self.kind == "ratio":
             return f"\u00d7{two_decimals(value)}"
-        return _scaled(value, _TIMES if self.kind == "time" else _SIZES)
+        return _scaled(value, UNITS[self.kind])
 
 
-_TIMES = ((3600.0, "h"), (60.0, "min"), (1.0, "s"), (1e-3, "ms"), (1e-6, "\u00b5s"))
-_SIZES = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1.0, "B"))
+UNITS: Mapping[str, tuple[tuple[float, str], ...]] = {
+    "time": ((3600.0, "h"), (60.0, "min"), (1.0, "s"), (1e-3, "ms"), (1e-6, "\u00b5s")),
+    "size": ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1.0, "B")),
+}
+"""What numbers of a kind are printed in: base units in each, the largest first."""
 
 
 def _scaled(value: float, units: tuple[tuple[float, str], ...]) -> str:

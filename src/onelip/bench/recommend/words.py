@@ -18,6 +18,7 @@ BASES: dict[Basis, str] = {
     "calibrated": "scaled to this machine",
 }
 STATUSES = {"meets": "meets all", "unknown": "not all known", "fails": "fails"}
+CONSTANT = "certifies no more than a constant answer"
 
 
 def asked(answer: Answer) -> str:
@@ -78,7 +79,7 @@ def ranking_table(answer: Answer, *, everything: bool = False) -> Table:
             cells=(
                 _number_cell(one.objective, objective, best=one.status == "meets" and one is answer.ranking[0]),
                 *map(_judged_cell, one.judgements),
-                text_cell(STATUSES[one.status]),
+                TableCell(text=STATUSES[one.status], note=CONSTANT if _constant(one, answer) else ""),
                 TableCell(text="yes" if one.on_front else ""),
             ),
             muted=one.status == "fails",
@@ -88,89 +89,18 @@ def ranking_table(answer: Answer, *, everything: bool = False) -> Table:
     return Table(caption=asked(answer), head="Method, size, budget", columns=tuple(columns), lines=tuple(lines))
 
 
-def facts(answer: Answer) -> dict[str, object]:
-    """The answer for a script; numbers in base units."""
-    return {
-        "question": {
-            "objective": answer.question.objective.key,
-            "constraints": [
-                {"key": one.key, "limit": one.limit if isinstance(one, Constraint) else True}
-                for one in answer.question.constraints
-            ],
-        },
-        "answer": headline(answer),
-        "decided": len(answer.tied) == 1,
-        "tied": [_name(one) for one in answer.tied],
-        "ranking": [_ranked_facts(one) for one in answer.ranking],
-        "front": [_name(one) for one in answer.ranking if one.on_front],
-        "rules_out": [
-            {
-                "constraint": blame.constraint.key,
-                "fails": blame.ruled_out,
-                "alone": blame.alone,
-                "unknown": blame.unknown,
-                "without": None if blame.without is None else _name(blame.without),
-                "nearest": None if blame.nearest is None else _name(blame.nearest),
-            }
-            for blame in answer.blames
-        ],
-        "details": list(details(answer)),
-    }
-
-
-def _name(one: Ranked) -> dict[str, object]:
-    choice = one.choice
-    return {"method": choice.method, "size": choice.size, "kernel_size": choice.kernel_size, "budget": choice.budget}
-
-
-def _ranked_facts(one: Ranked) -> dict[str, object]:
-    choice = one.choice
-    return _name(one) | {
-        "title": choice.title,
-        "padding": choice.padding,
-        "data": choice.data,
-        "place": choice.place,
-        "source": choice.source,
-        "seeds": choice.seeds,
-        "failed_seeds": choice.failed,
-        "images": choice.images,
-        "records": list(choice.records),
-        "orthogonal": choice.orthogonal,
-        "status": one.status,
-        "objective": _number_facts(one.objective),
-        "meets": [judged.constraint.key for judged in one.judgements if judged.status == "meets"],
-        "fails": [judged.constraint.key for judged in one.judgements if judged.status == "fails"],
-        "unknown": [judged.constraint.key for judged in one.judgements if judged.status == "unknown"],
-        "judgements": {
-            judged.constraint.key: {
-                "status": judged.status,
-                "margin": judged.margin,
-                "sure": judged.sure,
-                **({} if judged.number is None else _number_facts(judged.number)),
-            }
-            for judged in one.judgements
-        },
-        "on_front": one.on_front,
-    }
-
-
-def _number_facts(number: Number) -> dict[str, object]:
-    if isinstance(number, Missing):
-        return {"value": None, "reason": number.reason, "remedy": number.remedy}
-    return {
-        "value": number.value,
-        "low": number.low,
-        "high": number.high,
-        "basis": number.basis,
-        "evidence": number.evidence,
-    }
-
-
 def _named(one: Ranked, answer: Answer) -> str:
     objective = answer.question.objective
     assert isinstance(one.objective, Known)
     value = objective.format(one.objective.value)
-    return f"{one.choice.label} ({objective.title} {value}, {_spread(one.objective, objective)})"
+    known = f"{objective.title} {value}, {_spread(one.objective, objective)}"
+    return f"{one.choice.label} ({known}{f'; {CONSTANT}' * _constant(one, answer)})"
+
+
+def _constant(one: Ranked, answer: Answer) -> bool:
+    """Whether it must be said that a choice certifies nothing to speak of: certified accuracy was not asked for."""
+    asked_for = (answer.question.objective.key, *(constraint.key for constraint in answer.question.constraints))
+    return not one.choice.learned and not any(key.startswith("cra") for key in asked_for)
 
 
 def _spread(number: Known, quantity: Quantity) -> str:

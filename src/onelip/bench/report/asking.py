@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from onelip.bench.recommend.answer import Orthogonal
 from onelip.bench.recommend.measured import measured_choices
-from onelip.bench.recommend.options import Choice, Known
-from onelip.bench.recommend.quantities import QUANTITIES, Kind, Quantity
+from onelip.bench.recommend.options import Choice, Known, Missing
+from onelip.bench.recommend.quantities import QUANTITIES, UNITS, Kind, Quantity
 from onelip.bench.report.groups import comparisons
 from onelip.bench.results import Records
 
@@ -27,14 +28,18 @@ class Field:
 
     Attributes:
         key: Of the quantity.
-        title: Of the quantity.
+        name: Of the quantity, in sentences.
+        title: The same, as a heading.
+        kind: What the unit measures.
         unit: In which the limit is written.
         scale: Base units in one of these.
         higher: Whether more is better, so that the limit is a lower one.
     """
 
     key: str
+    name: str
     title: str
+    kind: Kind
     unit: str
     scale: float
     higher: bool
@@ -48,7 +53,7 @@ class Asking:
         fields: What can be limited, and sought.
         data: Titles of the data sets by their keys.
         batches: How many images may be inferred at a time: one, and what sessions measured.
-        facts: The choices, as JSON that may stand in a page.
+        facts: The choices, and the units that numbers are printed in, as JSON that may stand in a page.
     """
 
     fields: tuple[Field, ...]
@@ -69,7 +74,7 @@ def asking(records: Records) -> Asking | None:
     fields = tuple(field for quantity in QUANTITIES.values() if (field := _field(quantity, choices)) is not None)
     names = list(dict.fromkeys(one.data for one in choices))
     facts = [_facts(one, batch) for batch, of_batch in found.items() for one in of_batch]
-    text = json.dumps(facts, separators=(",", ":"), allow_nan=False)
+    text = json.dumps({"units": UNITS, "choices": facts}, separators=(",", ":"), allow_nan=False)
     return Asking(
         fields=fields,
         data=tuple((name, titles.get(name, name)) for name in names),
@@ -86,12 +91,22 @@ def _field(quantity: Quantity, choices: Sequence[Choice]) -> Field | None:
     scales = _SCALES[quantity.kind]
     scale, unit = next((one for one in scales if median(found) >= one[0]), scales[-1])
     title = quantity.title[0].upper() + quantity.title[1:]
-    return Field(key=quantity.key, title=title, unit=unit, scale=scale, higher=quantity.higher_is_better)
+    return Field(
+        key=quantity.key,
+        name=quantity.title,
+        title=title,
+        kind=quantity.kind,
+        unit=unit,
+        scale=scale,
+        higher=quantity.higher_is_better,
+    )
 
 
 def _facts(choice: Choice, batch: int) -> dict[str, object]:
     known = {key: number for key, number in choice.numbers.items() if isinstance(number, Known)}
     missing = {key: number.reason for key, number in choice.numbers.items() if not isinstance(number, Known)}
+    norms = Orthogonal().judge(choice).number
+    missing |= {"orthogonal": norms.reason} if isinstance(norms, Missing) else {}
     return {
         "method": choice.method,
         "title": choice.title,
@@ -99,6 +114,7 @@ def _facts(choice: Choice, batch: int) -> dict[str, object]:
         "data": choice.data,
         "batch": batch,
         "orthogonal": choice.orthogonal,
+        "learned": choice.learned,
         "numbers": {key: [number.value, number.low, number.high] for key, number in known.items()},
         "missing": missing,
     }

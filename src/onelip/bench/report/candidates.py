@@ -38,8 +38,8 @@ class Candidate:
         return f"{self.row.title} {percent(self.share)} % ({percent(self.low)}\u2013{percent(self.high)}{scatter})"
 
     def stands_above(self, other: Candidate) -> bool:
-        """Whether neither the intervals nor the ranges of the seeds touch."""
-        return self.low > other.high and min(self.seeds) > max(other.seeds)
+        """Whether this one's interval, widened to its seeds, lies above that of the other."""
+        return min(self.low, *self.seeds) > max(other.high, *other.seeds)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,9 @@ from onelip.bench.report.metrics import METRICS, Metric, Value, shown
 from onelip.bench.report.rows import Row
 from onelip.bench.report.wording import counted
 
+Parts = tuple[tuple[str, str], ...]
+"""What a note holds besides words: names such as "low", and numbers."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
@@ -33,12 +36,14 @@ class TableCell:
     Attributes:
         text: The number, or a dash where it is missing.
         note: Ratio and spread; or why the number is missing.
+        parts: The numbers of the note, or of the spread in the text, for programs.
         best: Whether it is the best of the constrained methods, as printed and where they differ.
         missing: Whether there is no number.
     """
 
     text: str
     note: str = ""
+    parts: Parts = ()
     best: bool = False
     missing: bool = False
 
@@ -115,10 +120,14 @@ def ratio_text(metric: Metric, row: Row) -> str:
 
 def spread_text(metric: Metric, value: Value) -> str:
     """Lower and upper end, printed like the number itself; empty where there is no spread."""
+    return "\u2013".join(_ends(metric, value))
+
+
+def _ends(metric: Metric, value: Value) -> tuple[str, ...]:
     if value.low is None or value.high is None:
-        return ""
+        return ()
     low, high = metric.format(value.low), metric.format(value.high)
-    return "" if metric.spread == "range" and low == high else f"{low}\u2013{high}"
+    return () if metric.spread == "range" and low == high else (low, high)
 
 
 def _metric_column(metric: Metric, rows: Sequence[Row]) -> tuple[Column, list[TableCell]]:
@@ -152,6 +161,10 @@ def _metric_cell(metric: Metric, row: Row, value: Value, best: str | None, name_
     text = shown(metric, value)
     if value.value is None:
         return TableCell(text=text, note=value.missing, missing=True)
-    n = f"n = {value.n}" if name_n and metric.spread != "exact" else ""
-    note = " \u00b7 ".join(part for part in (ratio_text(metric, row), spread_text(metric, value), n) if part)
-    return TableCell(text=text, note=note, best=is_best(metric, row, best))
+    n = str(value.n) if name_n and metric.spread != "exact" else ""
+    ratio, ends = ratio_text(metric, row), _ends(metric, value)
+    note = " \u00b7 ".join(filter(None, (ratio, spread_text(metric, value), n and f"n = {n}")))
+    parts = (("ratio", ratio), *zip(("low", "high"), ends, strict=False), ("n", n))
+    return TableCell(
+        text=text, note=note, parts=tuple(part for part in parts if part[1]), best=is_best(metric, row, best)
+    )

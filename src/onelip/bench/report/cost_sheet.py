@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from onelip.bench.records import CostEntry, CostRecord, Costs
-from onelip.bench.report.cells import Column, Line, Table, TableCell, text_cell
+from onelip.bench.report.cells import Column, Line, Parts, Table, TableCell, text_cell
 from onelip.bench.report.formats import megabytes, milliseconds, two_decimals
 from onelip.bench.report.titles import labels
 from onelip.bench.report.wording import failure, joined, kernels
@@ -73,25 +73,30 @@ def _time(title: str, samples: Samples, entry: Costs, session: CostRecord) -> Ta
         return text_cell("", "")
     low, middle, high = quartiles(samples(entry))
     spread = f" \u00b1{50 * (high - low) / middle:.0f}%" if middle else ""
-    return TableCell(
-        text=milliseconds(middle) + spread, note=_multiples(samples, entry, session) if title in _OWN else ""
-    )
+    multiples = _multiples(samples, entry, session) if title in _OWN else ()
+    ends = (("low", milliseconds(low)), ("high", milliseconds(high)))
+    return TableCell(text=milliseconds(middle) + spread, note=_noted(multiples), parts=(*ends, *multiples))
 
 
 def _size(samples: Samples, entry: Costs, session: CostRecord) -> TableCell:
     if not samples(entry):
         return text_cell("", "")
-    return TableCell(text=megabytes(samples(entry)[0]), note=_multiples(samples, entry, session))
+    multiples = _multiples(samples, entry, session)
+    return TableCell(text=megabytes(samples(entry)[0]), note=_noted(multiples), parts=multiples)
 
 
-def _multiples(samples: Samples, entry: Costs, session: CostRecord) -> str:
+def _noted(multiples: Parts) -> str:
+    return " ".join(f"{text} {name}" for name, text in multiples)
+
+
+def _multiples(samples: Samples, entry: Costs, session: CostRecord) -> Parts:
     unconstrained = next(
         (other for other in session.entries if not other.method.constrained and other.padding == entry.padding), None
     )
     torch_alone = next((other for other in session.others if other.name == "plain"), None)
     units = (("u", unconstrained), ("p", torch_alone))
-    return " ".join(
-        f"\u00d7{two_decimals(ratio_quartiles(samples(entry), samples(unit))[1])} {name}"
+    return tuple(
+        (name, f"\u00d7{two_decimals(ratio_quartiles(samples(entry), samples(unit))[1])}")
         for name, unit in units
         if unit is not None and unit is not entry and samples(unit)
     )

@@ -55,6 +55,14 @@ def depth_drawing(group: Group, depths: Sequence[DepthRecord], look: Mapping[str
         )
 
 
+def undiagnosed(groups: Sequence[Group], depths: Sequence[DepthRecord]) -> str:
+    """How the figure is had where runs succeeded and none was diagnosed; empty otherwise."""
+    rows = [row for group in groups for row in group.rows if row.evaluations]
+    if not rows or any(_of(row, depths) is not None for row in rows):
+        return ""
+    return "No run here was diagnosed: onelip diagnose RUN adds a figure of what each layer does to a batch."
+
+
 def _of(row: Row, depths: Sequence[DepthRecord]) -> DepthRecord | None:
     runs = [(run.cell, run.started) for run in row.runs]
     return next((depth for run in runs for depth in depths if (depth.cell, depth.started) == run), None)

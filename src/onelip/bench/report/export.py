@@ -187,20 +187,41 @@ def _of_section(section: Section) -> tuple[tuple[str, Table | None], ...]:
 
 
 def to_csv(table: Table) -> str:
-    """A table with its notes in columns of their own, where there are any."""
-    noted = [any(line.cells[index].note for line in table.lines) for index in range(len(table.columns))]
+    """A table with the parts of its notes, and notes that are words alone, in columns of their own.
+
+    Numbers are written so that programs read them: without separators of thousands, multiples without their sign.
+    """
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    head = [table.head]
-    for column, has_note in zip(table.columns, noted, strict=True):
-        head += [_heading(column), *[f"{_heading(column)}: note"] * has_note]
-    writer.writerow(head)
-    for line in table.lines:
-        row = [line.head]
-        for cell, has_note in zip(line.cells, noted, strict=True):
-            row += ["" if cell.missing else cell.text, *[cell.note] * has_note]
-        writer.writerow(row)
+    rows = [[table.head], *([line.head] for line in table.lines)]
+    for index, column in enumerate(table.columns):
+        made = _csv_columns(column, [line.cells[index] for line in table.lines])
+        for row, texts in zip(rows, zip(*made, strict=True), strict=True):
+            row.extend(texts)
+    writer.writerows(rows)
     return buffer.getvalue()
+
+
+def _csv_columns(column: Column, cells: Sequence[TableCell]) -> Iterator[list[str]]:
+    """The heading and the entries of a column, of each part of its notes, and of what is left of these."""
+    head = _heading(column)
+    texts = ["" if cell.missing else cell.text for cell in cells]
+    yield [head, *(map(_number, texts) if column.numeric else texts)]
+    for name in dict.fromkeys(name for cell in cells for name, _ in cell.parts):
+        yield [f"{head}: {name}", *(_number(dict(cell.parts).get(name, "")) for cell in cells)]
+    notes = ["" if cell.parts else cell.note for cell in cells]
+    if any(notes):
+        yield [f"{head}: note", *notes]
+
+
+def _number(text: str) -> str:
+    """A number as a program reads it, without the spread behind it; anything else as it is.
+
+    >>> _number("1,575,296"), _number("\u00d72.10"), _number("28.0 \u00b13%"), _number("a, b")
+    ('1575296', '2.10', '28.0', 'a, b')
+    """
+    found = re.fullmatch(r"\u00d7?(\d[\d,]*(?:\.\d+)?)(?: \u00b1\d+%)?", text)
+    return text if found is None else found[1].replace(",", "")
 
 
 def to_latex(table: Table) -> str:
@@ -233,7 +254,8 @@ def _row(texts: list[str], entries: list[str] | None = None) -> str:
 
 
 def _heading(column: Column) -> str:
-    return column.title + (f", {column.unit}" if column.unit else "")
+    title = column.title + (f", {column.unit}" if column.unit else "")
+    return f"{title} ({column.note})" if column.note else title
 
 
 def _entry(cell: TableCell) -> str:

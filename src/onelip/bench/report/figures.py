@@ -17,6 +17,7 @@ from onelip.bench.report.metrics import METRICS, RADII, SIX
 from onelip.bench.report.palette import COLOURS, YARDSTICK, Style, styles
 from onelip.bench.report.rows import Group, Row
 from onelip.bench.report.svg import SIZE, Drawing, drawing, drawn, roomy
+from onelip.bench.report.wording import joined
 
 
 def group_styles(groups: Sequence[Group]) -> Mapping[str, Style]:
@@ -69,6 +70,7 @@ def learning(group: Group, look: Mapping[str, Style], name: str) -> tuple[Drawin
         label="training accuracy, %",
         caption="On the training images as the network saw them, while it learned: not the accuracy of the tables.",
         quantity=lambda epoch: 100 * epoch.accuracy,
+        unit=" %",
     )
     return _learning(group, look, f"{name}-loss", loss), _learning(group, look, f"{name}-accuracy", accuracy)
 
@@ -81,12 +83,18 @@ class _Learned:
     label: str
     caption: str
     quantity: Callable[[Epoch], float]
+    unit: str = ""
 
 
 def _said_shares(rows: Sequence[Row]) -> str:
     metric = METRICS[SIX[0]]
     values = [(row.label, metric.of(row).value) for row in rows]
     return f"At {RADIUS}/255: " + ", ".join(f"{label} {percent(v)} %" for label, v in values if v is not None) + "."
+
+
+def _said_ends(row: Row, learned: _Learned) -> str:
+    """The last value of every run."""
+    return joined(f"{learned.quantity(run.history[-1]):.3g}{learned.unit}" for run in row.runs if run.history)
 
 
 def _curve(row: Row) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
@@ -124,7 +132,8 @@ def _learning(group: Group, look: Mapping[str, Style], name: str, learned: _Lear
         axes.set(xlim=(0, None), ylim=roomy(heights, 0.01 * max(heights)) if heights else None, ylabel=learned.label)
         axes.set_xlabel("seconds of training" if by_clock else "epoch")
         _legend(figure, rows, look)
-        said = f"{learned.label} over the course of training, one line per run"
+        ends = "; ".join(f"{row.label} {_said_ends(row, learned)}" for row in rows)
+        said = f"{learned.title} over the course of training, one line per run. In the end: {ends}."
         return drawn(figure, name, said, title=learned.title, caption=learned.caption)
 
 

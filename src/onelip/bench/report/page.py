@@ -12,7 +12,7 @@ from onelip.bench.report.asking import Asking, asking
 from onelip.bench.report.bars import cost_bars
 from onelip.bench.report.cells import Column, Line, Table, TableCell
 from onelip.bench.report.cost_sheet import costs
-from onelip.bench.report.depth_figure import depth_drawing
+from onelip.bench.report.depth_figure import depth_drawing, undiagnosed
 from onelip.bench.report.groups import comparisons
 from onelip.bench.report.palette import Style
 from onelip.bench.report.protocol import protocol
@@ -69,7 +69,7 @@ HOW_TO_READ = (
         "Shares of one seed stand with their 95 % Wilson interval over the test images, means of several seeds with "
         "the lowest and the highest. Times are medians with their quartiles, of at least 8 rounds unless fewer were "
         "asked for. The verdict counts the test images once, however many seeds there are, because all seeds see the "
-        "same images, and names a method only if the ranges of the seeds do not touch either.",
+        "same images, and names a method only if its interval, widened to the range of its seeds, touches no other.",
     ),
     (
         "Bold",
@@ -117,12 +117,14 @@ class Page:
     Attributes:
         asking: The recommender; None where there is nothing to choose between.
         scans: Each with its figure, where a table does not say it all.
+        undiagnosed: How networks are seen layer by layer; empty where some are.
     """
 
     title: str
     sections: tuple[Section, ...]
     asking: Asking | None
     scans: tuple[tuple[Scan, Drawing | None], ...]
+    undiagnosed: str
     set_aside: Table | None
     machines: Table
     how_to_read: tuple[tuple[str, str], ...] = HOW_TO_READ
@@ -140,6 +142,7 @@ def page(records: Records) -> Page:
             _section(group, records.depths, look, f"comparison-{index}") for index, group in enumerate(groups, start=1)
         ),
         scans=tuple((scan, scan_drawing(scan, look, f"scan-{index}")) for index, scan in enumerate(scans(records), 1)),
+        undiagnosed=undiagnosed(groups, records.depths),
         set_aside=sheets.set_aside(records, groups),
         machines=sheets.machines(records),
     )
@@ -184,14 +187,18 @@ def _scores(scores: Radar) -> Table:
         lines=tuple(
             Line(
                 head=row.label,
-                cells=tuple(
-                    TableCell(text=f"{score:.1f}", note="" if low == high else f"{low:.1f}\u2013{high:.1f}")
-                    for score, (low, high) in zip(of_row, spreads, strict=True)
-                ),
+                cells=tuple(_score(score, low, high) for score, (low, high) in zip(of_row, spreads, strict=True)),
             )
             for (row, of_row), spreads in zip(scores.scores, scores.spreads, strict=True)
         ),
     )
+
+
+def _score(score: float, low: float, high: float) -> TableCell:
+    if low == high:
+        return TableCell(text=f"{score:.1f}")
+    parts = (("low", f"{low:.1f}"), ("high", f"{high:.1f}"))
+    return TableCell(text=f"{score:.1f}", note=f"{low:.1f}\u2013{high:.1f}", parts=parts)
 
 
 def _radar_note(scores: Radar) -> str:

@@ -54,11 +54,21 @@ def scan_drawing(scan: Scan, look: Mapping[str, Style], name: str) -> Drawing | 
         return drawn(
             figure,
             name,
-            f"Trials of {scan.title}: certified accuracy and loss over the learning rate",
+            f"Trials of {scan.title}: certified accuracy and loss over the learning rate. Chosen: {_said(found)}.",
             title="What the search tried",
             caption="Each trial on held-out training images; the large mark is the one chosen. Losses above the frame "
             "are worse.",
         )
+
+
+def _said(found: Mapping[str, Sequence[TrainRecord]]) -> str:
+    """What was chosen of each method, and what came of it."""
+    chosen = {title: best for title, runs in found.items() if (best := best_run(runs)) is not None}
+    return "; ".join(
+        f"{title} {best.cell.recipe.learning_rate:.3g}, CRA {RADIUS} {_of(best, _certified):.1f} %, "
+        f"loss {_of(best, lambda evaluation: evaluation.loss):.3g}"
+        for title, best in chosen.items()
+    )
 
 
 def _draw(axes: Axes, runs: Sequence[TrainRecord], style: Style, quantity: Callable[[Evaluation], float]) -> None:

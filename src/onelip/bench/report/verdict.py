@@ -48,8 +48,8 @@ def verdict(records: Records) -> str:
 def group_verdict(group: Group) -> Verdict:
     """The verdict of one table: the highest certified accuracy at 36/255, if it stands apart from all others.
 
-    It stands apart if neither its 95 % Wilson interval over the test images nor, where there are several seeds, the
-    range of its seeds touches that of another method.
+    It stands apart if its 95 % Wilson interval over the test images, widened to the range of its seeds where there are
+    several, touches none of the other methods'. The recommender judges by the same ends.
     """
     if group.cell is None:
         return Verdict(headline="No verdict: only costs were measured here, nothing was trained.")

@@ -1,0 +1,236 @@
+(() => {
+  "use strict";
+
+  // The recommender: the rules and the words of `onelip recommend`, over the numbers in this page.
+  const source = document.getElementById("choices");
+  if (!source) return;
+  const { choices, units } = JSON.parse(source.textContent);
+  const form = document.getElementById("question");
+  const fields = new Map([...form.querySelectorAll("input[data-key]")].map((input) => [input.dataset.key, input]));
+  const about = (key) => fields.get(key).dataset;
+  const higher = (key) => about(key).higher === "true";
+
+  // Numbers are rounded as Python rounds them: what lies halfway goes to the even digit.
+  const fixed = (number, digits) => {
+    const exact = number.toFixed(100);
+    const end = exact.indexOf(".") + (digits ? 1 + digits : 0);
+    const down = exact.slice(0, end);
+    return /^\.?50*$/.test(exact.slice(end)) && /[02468]$/.test(down) ? down : number.toFixed(digits);
+  };
+  const threeDigits = (number) => {
+    const rounded = number.toExponential(2);
+    return Number(rounded) === 0 ? "0" : fixed(number, Math.max(0, 2 - Number(rounded.split("e")[1])));
+  };
+  const shown = (key, value) => {
+    const { kind } = about(key);
+    if (kind === "share") return `${fixed(100 * value, 1)} %`;
+    if (kind === "ratio") return `\u00d7${fixed(value, 2)}`;
+    const [scale, unit] = units[kind].find(([least]) => value >= least) ?? units[kind].at(-1);
+    return `${threeDigits(value / scale)} ${unit}`;
+  };
+  const spread = (key, [, low, high]) => {
+    if (low === high) return "";
+    const [from, to] = [shown(key, low), shown(key, high)];
+    const unit = ` ${to.split(" ").at(-1)}`;
+    return `${from.endsWith(unit) ? from.slice(0, -unit.length) : from} to ${to}`;
+  };
+  const joined = (parts) =>
+    parts.length < 2 ? parts.join("") : `${parts.slice(0, -1).join(", ")} and ${parts.at(-1)}`;
+
+  const limitsOf = () => {
+    const found = [];
+    for (const [key, input] of fields) {
+      const text = input.value.trim();
+      const { scale, unit } = input.dataset;
+      if (text !== "") found.push({ key, limit: unit === "%" ? Number(text) / 100 : Number(text) * Number(scale) });
+    }
+    return found;
+  };
+
+  // A number keeps to its limit for sure where its whole spread lies on the same side.
+  const judge = (choice, { key, limit }) => {
+    const number = choice.numbers[key];
+    if (!number) return { key, status: "unknown", margin: null, sure: false };
+    const [value, low, high] = number;
+    const sign = higher(key) ? 1 : -1;
+    const margin = (sign * (value - limit)) / (about(key).kind === "share" ? 1 : limit);
+    const kept = margin >= 0;
+    const edge = (sign > 0) === kept ? low : high;
+    return { key, status: kept ? "meets" : "fails", margin, sure: (sign * (edge - limit) >= 0) === kept };
+  };
+  const keepsNorms = ({ orthogonal }) => {
+    const status = orthogonal === null ? "unknown" : orthogonal ? "meets" : "fails";
+    return { key: "orthogonal", status, margin: null, sure: orthogonal !== null };
+  };
+
+  const order = { meets: 0, unknown: 1, fails: 2 };
+
+  const answer = ({ objective, limits, orthogonal, data, batch }) => {
+    const sign = higher(objective) ? -1 : 1;
+    const ranked = choices
+      .filter((choice) => choice.data === data && choice.batch === batch)
+      .map((choice) => {
+        const judged = limits.map((limit) => judge(choice, limit));
+        if (orthogonal) judged.push(keepsNorms(choice));
+        const sought = choice.numbers[objective];
+        const found = new Set(judged.map((one) => one.status));
+        if (!sought) found.add("unknown");
+        const status = found.has("fails") ? "fails" : found.has("unknown") ? "unknown" : "meets";
+        const failed = judged.filter((one) => one.status === "fails").length;
+        return { choice, judged, sought, status, failed };
+      });
+    const place = (one) => (one.sought ? sign * one.sought[0] : Infinity);
+    ranked.sort(
+      (one, other) =>
+        order[one.status] - order[other.status] ||
+        one.failed - other.failed ||
+        place(one) - place(other) ||
+        (one.choice.label < other.choice.label ? -1 : 1),
+    );
+    return ranked;
+  };
+
+  const apart = (objective, one, other) =>
+    higher(objective) ? one.sought[1] > other.sought[2] : one.sought[2] < other.sought[1];
+
+  // The best of each method.
+  const perMethod = (ranked) => {
+    const seen = new Set();
+    return ranked.filter(({ choice }) => !seen.has(choice.method) && seen.add(choice.method));
+  };
+
+  // That it certifies nothing to speak of must be said where certified accuracy was not asked for.
+  const constant = ({ choice }, { objective, limits }) =>
+    !choice.learned && ![objective, ...limits.map((limit) => limit.key)].some((key) => key.startsWith("cra"));
+  const CONSTANT = "certifies no more than a constant answer";
+
+  const headline = (question, ranked) => {
+    const { objective } = question;
+    const named = (one) => {
+      const parts = [`${about(objective).name} ${shown(objective, one.sought[0])}`, spread(objective, one.sought)];
+      const note = constant(one, question) ? `; ${CONSTANT}` : "";
+      return `${one.choice.label} (${[...parts, "measured"].filter(Boolean).join(", ")}${note})`;
+    };
+    const [best, ...others] = perMethod(ranked.filter((one) => one.status === "meets"));
+    if (best) {
+      const tied = others.filter((one) => !apart(objective, best, one));
+      if (!tied.length) return `Take ${named(best)}.`;
+      return `${named(best)} comes first, but the data do not tell it apart from ${joined(tied.map(named))}.`;
+    }
+    const unknown = perMethod(ranked).filter((one) => one.status === "unknown");
+    if (!unknown.length) return ranked.length ? "Nothing meets everything." : "There is nothing to choose from.";
+    const names = unknown.slice(0, 3).map((one) => one.choice.label);
+    if (unknown.length > 3) names.push(`${unknown.length - 3} more`);
+    return `Nothing is known to meet everything; not all that was asked for is known of ${names.join("; ")}.`;
+  };
+
+  // Of other numbers of images at a time it may be known.
+  const elsewhere = (choice, key) => {
+    const known = choices.filter((one) => one.label === choice.label && one.data === choice.data && one.numbers[key]);
+    const batches = [...new Set(known.map((one) => one.batch))];
+    return batches.length ? `; it is known of ${joined(batches)} inferred at a time` : "";
+  };
+
+  // Of what reaches beyond its limit, and why numbers are missing, each reason once.
+  const doubts = ({ objective }, ranked) => {
+    const missing = new Map();
+    for (const { choice, judged, sought } of ranked) {
+      const unknown = judged.filter((one) => one.status === "unknown").map((one) => one.key);
+      for (const key of sought ? unknown : [...unknown, objective]) {
+        const title = key === "orthogonal" ? "promise to keep norms" : about(key).name;
+        const why = `${choice.missing[key] ?? "not known"}${elsewhere(choice, key)}`;
+        const lead = JSON.stringify([title, why]);
+        missing.set(lead, (missing.get(lead) ?? new Set()).add(choice.title));
+      }
+    }
+    const said = [...missing].map(([lead, titles]) => {
+      const [title, why] = JSON.parse(lead);
+      return `No ${title} of ${joined([...titles])}: ${why}.`;
+    });
+    const best = ranked[0]?.status === "meets" ? ranked[0].judged.filter((one) => !one.sure) : [];
+    const beyond = best.map(({ key }) => `Its ${about(key).name} meets the limit, but the spread reaches beyond.`);
+    return [...said, ...beyond];
+  };
+
+  const marginText = ({ status, margin }, isShare) => {
+    if (margin === 0) return "meets it exactly";
+    if (margin < -1) return `fails, ${threeDigits(1 - margin)} times the limit`;
+    const by = 100 * Math.abs(margin);
+    const [least, unit] = isShare ? [0.1, " points"] : [1, "%"];
+    return `${status} by ${by < least ? `less than ${least}` : fixed(by, isShare ? 1 : 0)}${unit}`;
+  };
+
+  const norms = { meets: "keeps norms", unknown: "not known to keep norms", fails: "keeps no norms" };
+  const noteOf = ({ choice }, judged) => {
+    const why = choice.missing[judged.key] ? `: ${choice.missing[judged.key]}` : "";
+    if (judged.key === "orthogonal") return `${norms[judged.status]}${why}`;
+    const { title, kind } = about(judged.key);
+    if (judged.margin === null) return `${title} not known${why}`;
+    const value = shown(judged.key, choice.numbers[judged.key][0]);
+    const within = judged.sure ? "" : ", within its spread";
+    return `${title} ${value}, ${marginText(judged, kind === "share")}${within}`;
+  };
+
+  const words = { meets: "meets all", unknown: "not all known", fails: "fails" };
+  const rowOf = (one, question) => {
+    const row = document.createElement("tr");
+    if (one.status === "fails") row.className = "yardstick";
+    const cell = (kind, text, note = "") => {
+      const made = document.createElement(kind);
+      made.textContent = text;
+      if (note) made.append(" ", Object.assign(document.createElement("small"), { textContent: note }));
+      row.append(made);
+      return made;
+    };
+    const { objective } = question;
+    cell("th", one.choice.label).scope = "row";
+    const sought = one.sought ? [shown(objective, one.sought[0]), spread(objective, one.sought)] : ["\u2014"];
+    cell("td", ...sought).className = "number";
+    cell("td", one.judged.map((judged) => noteOf(one, judged)).join("; ") || "\u2014");
+    cell("td", words[one.status], constant(one, question) ? CONSTANT : "");
+    row.dataset.method = one.choice.method;
+    row.dataset.status = one.status;
+    return row;
+  };
+
+  const table = document.getElementById("ranking");
+  const said = document.getElementById("answer");
+  const beneath = document.getElementById("doubts");
+
+  // What stood there before would be taken for the answer to what is asked now.
+  const refuse = (wrong) => {
+    const { title, unit } = wrong.dataset;
+    said.textContent = `${title}: ${unit === "%" ? "a share from 0 to 100 %" : "a number above 0"} is needed.`;
+    beneath.replaceChildren();
+    table.tBodies[0].replaceChildren();
+  };
+
+  const show = () => {
+    const isWrong = (input) =>
+      !input.checkValidity() || (input.dataset.higher !== "true" && input.value !== "" && Number(input.value) === 0);
+    for (const input of fields.values()) {
+      if (isWrong(input)) input.setAttribute("aria-invalid", "true");
+      else input.removeAttribute("aria-invalid");
+    }
+    for (const heading of table.tHead.rows[0].cells) heading.removeAttribute("aria-sort");
+    const wrong = [...fields.values()].find(isWrong);
+    if (wrong) return refuse(wrong);
+    const { objective, orthogonal, data, batch } = form.elements;
+    const question = {
+      objective: objective.value,
+      limits: limitsOf(),
+      orthogonal: orthogonal.checked,
+      data: data.value,
+      batch: Number(batch.value),
+    };
+    const ranked = answer(question);
+    said.textContent = headline(question, ranked);
+    const lines = doubts(question, ranked);
+    beneath.replaceChildren(...lines.map((line) => Object.assign(document.createElement("li"), { textContent: line })));
+    table.tBodies[0].replaceChildren(...ranked.map((one) => rowOf(one, question)));
+  };
+  form.addEventListener("input", show);
+  form.addEventListener("submit", (event) => event.preventDefault());
+  form.addEventListener("reset", () => setTimeout(show));
+  show();
+})();
