@@ -35,7 +35,8 @@ def test_the_papers_guidelines_follow_from_its_numbers():
     found = advice()
     for data in ("cifar10", "cifar100"):
         assert found["compute", data].answer.fitting[0].choice.method == "soc"
-        assert found["compute", data].agreement == "leans", "CPL is within the spread"
+    assert found["compute", "cifar10"].agreement == "leans", "CPL is within the spread"
+    assert found["compute", "cifar100"].agreement == "agrees"
     assert found["inference", "cifar10"].agreement == "agrees_so_far", "LOT certifies more, and its time is not known"
     assert found["compute", "tiny_imagenet"].agreement == "undecided", "LOT comes first there, by less than the spread"
 
@@ -120,7 +121,8 @@ def test_the_command_writes_markdown():
     found = CliRunner().invoke(app, ["guidelines"])
     assert found.exit_code == 0, found.stderr
     assert all(f"## {situation.title}" in found.stdout for situation in SITUATIONS)
-    assert "The paper: SOC where compute is plentiful. On CIFAR-10 and CIFAR-100 the data lean that way" in found.stdout
+    assert "The paper: SOC where compute is plentiful. On CIFAR-10 the data lean that way" in found.stdout
+    assert "on CIFAR-100 the data agree" in found.stdout
     assert "| Method, size, budget |" in found.stdout
     assert "The paper: No kernels of 1x1. The data agree." in found.stdout
     assert "onelip recommend --records published --data cifar10 --image 256" in found.stdout

@@ -13,11 +13,13 @@ from typer.testing import CliRunner
 from onelip import METHODS
 from onelip.bench import published
 from onelip.bench.recommend import words
-from onelip.bench.recommend.answer import ALWAYS_WEIGHED, Constraint, Orthogonal, Question, answer
+from onelip.bench.recommend.answer import ALWAYS_WEIGHED, Question, answer
 from onelip.bench.recommend.from_paper import published_choices
+from onelip.bench.recommend.judging import Constraint, Orthogonal
 from onelip.bench.recommend.measured import measured_choices
 from onelip.bench.recommend.options import Choice, Known, Missing, keeps_norms
 from onelip.bench.recommend.quantities import QUANTITIES, quantity_named
+from onelip.bench.recommend.scripted import facts
 from onelip.bench.results import Records
 from onelip.bench.theory_costs import Formulas, method_facts
 from onelip.cli import app
@@ -156,13 +158,58 @@ def test_a_spread_beyond_the_limit_is_said():
     assert any("the spread reaches beyond" in line for line in words.details(said))
 
 
-def test_the_data_decide_only_where_spreads_do_not_touch():
-    tied = answer(Question(objective=CRA), [choice("a", cra36=known(0.5, 0.02)), choice("b", cra36=known(0.47, 0.02))])
+def test_what_meets_a_limit_by_luck_is_not_decided():
+    doubtful = [choice("near", cra36=0.5, latency=known(0.9, 0.2)), choice("far", cra36=0.4, latency=known(0.5, 0.2))]
+    said = answer(Question(objective=CRA, constraints=(limit("latency", 1.0),)), doubtful)
+    assert [one.choice.method for one in said.tied] == ["near"]
+    assert not said.decided
+    assert not facts(said)["decided"]
+    assert words.headline(said).endswith("; its inference time may not meet the limit.")
+    assert words.headline(answer(Question(objective=CRA), doubtful)).startswith("Take NEAR XS, 2h (CRA 36 50.0 %")
+
+
+def test_what_misses_a_limit_within_its_spread_is_named():
+    near, far = choice("near", cra36=0.4, latency=known(1.1, 0.2)), choice("far", cra36=0.5, latency=known(1.9, 0.2))
+    said = answer(Question(objective=CRA, constraints=(limit("latency", 1.0),)), [near, far])
+    assert words.headline(said) == (
+        "Nothing surely meets everything; NEAR XS, 2h may (inference time 1.10 s, 900 ms to 1.30 s, measured)."
+    )
+    nothing = answer(Question(objective=CRA, constraints=(limit("latency", 1.0),)), [far])
+    assert words.headline(nothing) == "Nothing meets everything."
+
+
+def test_of_equals_none_comes_before_one_that_beats_it():
+    equal = [
+        choice("a", cra36=0.5, train_time=60.0),
+        choice("b", cra36=0.6, train_time=60.0),
+        choice("c", cra36=Missing(reason="not known"), train_time=60.0),
+    ]
+    said = answer(Question(objective=QUANTITIES["train_time"]), equal)
+    assert [one.choice.method for one in said.ranking] == ["b", "a", "c"]
+    limited = answer(Question(objective=QUANTITIES["train_time"], constraints=(limit("train_time", 50.0),)), equal[:2])
+    assert limited.blames[0].without.choice.method == "b"
+
+
+def test_of_the_published_networks_of_two_hours_the_better_one_is_taken():
+    """CPL L certifies less than CPL M in the same two hours."""
+    at_least = limit("cra36", 0.58)
+    said = answer(
+        Question(objective=QUANTITIES["train_time"], constraints=(at_least,)),
+        [one for one in of_paper() if one.data == "cifar10"],
+    )
+    assert (said.fitting[0].choice.label, said.fitting[0].on_front) == ("CPL M, 2h", True)
+
+
+def test_spreads_are_weighed_together():
+    tied = answer(Question(objective=CRA), [choice("a", cra36=known(0.5, 0.02)), choice("b", cra36=known(0.475, 0.02))])
     assert [one.choice.method for one in tied.tied] == ["a", "b"]
     assert "do not tell it apart from B" in words.headline(tied)
-    apart = answer(Question(objective=CRA), [choice("a", cra36=known(0.5, 0.01)), choice("b", cra36=known(0.47, 0.01))])
-    assert [one.choice.method for one in apart.tied] == ["a"]
-    assert words.facts(apart)["decided"]
+    touching = choice("b", cra36=known(0.47, 0.02))
+    apart = answer(Question(objective=CRA), [choice("a", cra36=known(0.5, 0.02)), touching])
+    assert [one.choice.method for one in apart.tied] == ["a"], "by the interval of the difference"
+    assert facts(apart)["decided"]
+    quick = [choice("a", latency=known(0.5, 0.02)), choice("b", latency=known(0.47, 0.02))]
+    assert [one.choice.method for one in answer(Question(objective=QUANTITIES["latency"]), quick).tied] == ["b"]
 
 
 def test_gradient_norms_are_a_matter_of_the_method():
@@ -274,7 +321,7 @@ def test_failed_seeds_are_said():
     assert "Seeds that failed: A XS, 2h (2 of 3)." in list(words.details(said))
 
 
-numbers = st.floats(0.01, 1.0)
+numbers = st.floats(0.01, 1.0) | st.sampled_from((0.1, 0.2))  # equal ones too
 
 
 @given(
@@ -293,6 +340,7 @@ def test_rankings_and_fronts_keep_their_laws(points, limits):
     assert statuses == sorted(statuses, key=["meets", "unknown", "fails"].index)
     values = [one.objective.value for one in said.fitting]
     assert values == sorted(values, reverse=True)
+    assert all(one.on_front for one in said.fitting[:1])
     for one in said.ranking:
         assert (one.status == "meets") == all(judged.margin >= 0 for judged in one.judgements)
     keys = {*ALWAYS_WEIGHED, "train_memory"}

@@ -16,7 +16,8 @@ from onelip.cli.theory import image_size
 from onelip.errors import OnelipError
 
 if TYPE_CHECKING:
-    from onelip.bench.recommend.answer import Answer, Constraint, Orthogonal, Question
+    from onelip.bench.recommend.answer import Answer, Question
+    from onelip.bench.recommend.judging import Constraint, Orthogonal
 
 NOTHING_FITS = 1
 """Exit code when no choice is known to meet everything."""
@@ -165,7 +166,8 @@ def recommend(
 def _question(
     given: dict[str, str | None], *, orthogonal: bool, maximise: str | None, minimise: str | None
 ) -> Question:
-    from onelip.bench.recommend.answer import Constraint, Orthogonal, Question
+    from onelip.bench.recommend.answer import Question
+    from onelip.bench.recommend.judging import Constraint, Orthogonal
     from onelip.bench.recommend.quantities import QUANTITIES, quantity_named
 
     if maximise is not None and minimise is not None:
@@ -203,7 +205,9 @@ def _show(said: Answer, *, everything: bool, as_json: bool, as_markdown: bool) -
     from onelip.bench.recommend import words
 
     if as_json:
-        typer.echo(json.dumps(words.facts(said), indent=2, allow_nan=False))
+        from onelip.bench.recommend.scripted import facts
+
+        typer.echo(json.dumps(facts(said), indent=2, allow_nan=False))
         return
     table = words.ranking_table(said, everything=everything)
     if as_markdown:

@@ -146,7 +146,7 @@ def _share(percent: float, images: int, source: str) -> Known:
     """With Wilson's interval over the test images: one seed was published."""
     share = percent / 100
     low, high = wilson(share * images, images)
-    return Known(value=share, low=low, high=high, basis="published", evidence=source)
+    return Known(value=share, low=low, high=high, basis="published", evidence=" ".join(source.split()))
 
 
 def _curve(curve: Curve | None, radius: int, images: int) -> Number:

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from onelip.bench.published.advice import Guideline
-from onelip.bench.recommend.answer import Answer, Constraint, Orthogonal, Question, Ranked, answer
+from onelip.bench.recommend.answer import Answer, Question, Ranked, answer
+from onelip.bench.recommend.judging import Constraint, Orthogonal
 from onelip.bench.recommend.options import Choice, Known
 from onelip.bench.recommend.quantities import QUANTITIES
 from onelip.bench.recommend.words import asked, details, headline, ranking_table

@@ -19,6 +19,7 @@ class Known:
         high: Upper end.
         basis: Where it comes from.
         evidence: That in words.
+        place: The hardware that it was measured on, where that is not the choice's.
     """
 
     value: float
@@ -26,6 +27,7 @@ class Known:
     high: float
     basis: Basis
     evidence: str
+    place: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -88,11 +88,14 @@
         return { choice, judged, sought, status, failed };
       });
     const place = (one) => (one.sought ? sign * one.sought[0] : Infinity);
+    const merit = ({ choice: { numbers } }, key) => (numbers[key] ? (higher(key) ? -1 : 1) * numbers[key][0] : Infinity);
+    const weighed = ["cra36", "train_time", ...limits.map(({ key }) => key)];
     ranked.sort(
       (one, other) =>
         order[one.status] - order[other.status] ||
         one.failed - other.failed ||
         place(one) - place(other) ||
+        weighed.map((key) => merit(one, key) - merit(other, key)).find(Boolean) ||
         (one.choice.label < other.choice.label ? -1 : 1),
     );
     return ranked;
