@@ -24,7 +24,7 @@ def advice(change=lambda row: row):
     paper = replace(paper, accuracy=tuple(map(change, paper.accuracy)))
     facts, book = method_facts(METHODS.values()), Formulas(tuple(METHODS.values()))
     choices = {
-        image: published_choices(paper, published.complexity(), facts, batch=1, image=image, book=book)
+        image: published_choices(paper, facts, batch=1, image=image, book=book)
         for image in {situation.image for situation in SITUATIONS}
     }
     found = advise(choices, published.guidelines(), DATA)

@@ -11,11 +11,12 @@ from typer.testing import CliRunner
 from onelip import METHODS
 from onelip.bench import published
 from onelip.bench.formula import ABBREVIATIONS, SYMBOLS, exponents, formula, order, value
-from onelip.bench.recommend.costs import ROOM, STEP_ROOM
+from onelip.bench.recommend.costs import ROOM, STEP_ROOM, Network, inference_range
 from onelip.bench.report.theory import multiples
 from onelip.bench.results import load_records
+from onelip.bench.statistics import ratio_quartiles
 from onelip.bench.theory import complexity, sheet
-from onelip.bench.theory_costs import held
+from onelip.bench.theory_costs import Formulas, held
 from onelip.cli import app
 from onelip.cost import ConvShape
 
@@ -177,6 +178,35 @@ def test_what_formulas_say_of_steps_is_given_room_enough_for_what_was_measured(f
     for one in constrained:
         found = multiples(one)["train_step"]
         assert 1 - below <= found["measured"] / found["by_formula"] <= 1 + above, one.entry.method.title
+
+
+@pytest.mark.parametrize("folder", ["speed", "cpu"])
+def test_what_formulas_say_of_inference_is_given_room_enough_for_what_was_measured(folder):
+    """Not of layers that act per frequency: of them nothing is said, for they took longer than any of that room."""
+    (session,) = load_records(ROOT / "results" / folder).cost
+    book = Formulas(tuple(METHODS.values()))
+    beyond = []
+    for one in held(session, tuple(METHODS.values())):
+        if not one.entry.method.constrained:
+            continue
+        for batch, kind in ((256, "inference"), (1, "latency")):
+            network = Network(
+                method=one.entry.method.name,
+                padding=one.entry.padding,
+                size=session.size,
+                image=session.image,
+                classes=session.classes,
+                kernel_size=session.kernel_size,
+            )
+            said = book(network, train_batch=256, batch=batch).inference_ratio
+            measured = ratio_quartiles(getattr(one.entry, kind), getattr(one.unit, kind))[1]
+            low, high = inference_range(said or one.said.inference_macs / one.unit_said.inference_macs)
+            if said is None:
+                beyond.append(one.entry.method.name)
+                assert measured > 1.5 * high
+            else:
+                assert low <= measured <= high, (one.entry.method.name, kind)
+    assert set(beyond) == {"cayley", "lot"}
 
 
 @pytest.mark.parametrize("how", [(), ("--table",), ("--markdown",), ("--table", "--markdown")])

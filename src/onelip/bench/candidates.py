@@ -11,12 +11,15 @@ from onelip.bench import published
 from onelip.bench.calibrate import calibration
 from onelip.bench.recommend.calibrated import Calibration, calibrated, factors, published_steps, recorded_steps
 from onelip.bench.recommend.from_paper import PLACE, MethodFacts, published_choices
+from onelip.bench.recommend.from_sessions import with_sessions
 from onelip.bench.recommend.measured import measured_choices
 from onelip.bench.recommend.options import Choice, keeps_norms
+from onelip.bench.records import CostRecord
 from onelip.bench.results import Records, load_records
 from onelip.bench.theory_costs import Formulas, method_facts
 from onelip.errors import OnelipError, UnknownNameError
 from onelip.method import Method
+from onelip.models.sizes import width_of
 
 if TYPE_CHECKING:
     import torch
@@ -89,8 +92,15 @@ def candidates(
             )
             raise OnelipError(f"no trained network in {where}; onelip compare or onelip grid makes records")
         return choices
-    paper, formulas = published.paper(), published.complexity()
-    return [*choices, *published_choices(paper, formulas, facts, batch=batch, image=image, book=book)]
+    sessions = [session for records in found.records for session in records.cost]
+    others = published_choices(published.paper(), facts, batch=batch, image=image, book=book)
+    return [*choices, *(_with_sessions(choice, sessions, batch) for choice in others)]
+
+
+def _with_sessions(choice: Choice, sessions: Sequence[CostRecord], batch: int) -> Choice:
+    """A published choice with what was measured of its network."""
+    width = width_of(choice.size, choice.cost_image[1])
+    return with_sessions(choice, sessions, width=width, batch=batch)
 
 
 def _with_promise(choice: Choice, facts: Mapping[str, MethodFacts]) -> Choice:

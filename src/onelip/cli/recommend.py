@@ -52,7 +52,12 @@ def recommend(
     max_train_memory: Annotated[str | None, _limit("Of a training step, such as 8GB.")] = None,
     max_latency: Annotated[str | None, _limit("Of inferring --batch images, such as 5ms.")] = None,
     max_latency_ratio: Annotated[str | None, _limit("The same over an unconstrained network's, such as 1.05.")] = None,
-    max_inference_memory: Annotated[str | None, _limit("Of inferring --batch images, such as 200MB.")] = None,
+    max_inference_memory: Annotated[
+        str | None, _limit("Of inferring --batch images beside the raw parameters, such as 200MB.")
+    ] = None,
+    max_frozen_memory: Annotated[
+        str | None, _limit("The same after onelip.freeze, which leaves the weights alone, by formula.")
+    ] = None,
     min_accuracy: Annotated[str | None, _limit("Such as 0.7 or 70%.")] = None,
     min_cra36: Annotated[str | None, _limit("Certified robust accuracy at radius 36/255, such as 60%.")] = None,
     min_cra72: Annotated[str | None, _limit("At radius 72/255.")] = None,
@@ -76,7 +81,8 @@ def recommend(
         typer.Option(
             "--minimise",
             "--minimize",
-            help="train-time, train-step-ratio, train-memory, latency, latency-ratio or inference-memory.",
+            help="train-time, train-step-ratio, train-memory, latency, latency-ratio, inference-memory or "
+            "frozen-memory.",
             rich_help_panel=WHAT,
             show_default=False,
         ),
@@ -130,6 +136,7 @@ def recommend(
         "max_latency": max_latency,
         "max_latency_ratio": max_latency_ratio,
         "max_inference_memory": max_inference_memory,
+        "max_frozen_memory": max_frozen_memory,
         "min_accuracy": min_accuracy,
         "min_cra36": min_cra36,
         "min_cra72": min_cra72,

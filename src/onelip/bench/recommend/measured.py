@@ -77,7 +77,11 @@ def _choice(group: Group, row: Row, batch: int, image: Image | None, book: Formu
     said = formula_numbers(book, network, train_batch=cell.recipe.batch_size, batch=batch)
     if book is not None and not said and image not in (None, data.image):
         numbers |= dict.fromkeys(COSTS, no_network(cell.size))
-    numbers = {key: said.get(key, number) if isinstance(number, Missing) else number for key, number in numbers.items()}
+    numbers |= {
+        key: number
+        for key, number in said.items()
+        if key not in numbers or (isinstance(numbers[key], Missing) and isinstance(number, Known))
+    }
     return Choice(
         method=row.method.name,
         title=row.title,

@@ -108,6 +108,7 @@ QUANTITIES = _table(
     Quantity(key="latency", title="inference time", kind="time"),
     Quantity(key="latency_ratio", title="relative inference time", kind="ratio"),
     Quantity(key="inference_memory", title="inference memory", kind="size"),
+    Quantity(key="frozen_memory", title="memory when frozen", kind="size"),
 )
 """All quantities, by their keys."""
 
