@@ -126,3 +126,27 @@ def test_the_command_writes_markdown():
     assert "| Method, size, budget |" in found.stdout
     assert "The paper: No kernels of 1x1. The data agree." in found.stdout
     assert "onelip recommend --records published --data cifar10 --image 256" in found.stdout
+
+
+def test_a_section_answers_as_its_command_does():
+    """With the same networks to choose from: those of methods that onelip has."""
+    whole = CliRunner().invoke(app, ["guidelines"]).stdout
+    section = whole.split("## Two hours of training\n")[1].split("\n## ")[0]
+    command = re.search(r"^    onelip (recommend .*cifar10 .*)$", section, re.MULTILINE)[1]
+    answered = CliRunner().invoke(app, [*command.split(), "--markdown"])
+    assert answered.exit_code == 0, answered.stderr
+    _, head, table, lines = answered.stdout.strip().split("\n\n")
+    said = section.split("### CIFAR-10\n")[1].split("### ")[0]
+    assert head in said
+    assert table in said
+    assert all(line in said.splitlines() for line in lines.splitlines())
+    assert "BNB" not in whole.split("## The radar plot")[0]
+
+
+def test_guidelines_of_a_folder_rest_on_what_was_measured_there(sample_records, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    sample_records.write(tmp_path / "mine", *(sample_records.train_record(name) for name in ("aol", "cpl")))
+    found = CliRunner().invoke(app, ["guidelines", "mine"])
+    assert found.exit_code == 0, found.stderr
+    assert "onelip recommend mine --records measured --data digits" in found.stdout
+    assert "## In short\n\n| You need | Digits |" in found.stdout

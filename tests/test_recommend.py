@@ -45,6 +45,9 @@ def here(tmp_path, monkeypatch):
     [
         ("train_time", "2h", 7200),
         ("train_time", "1.5 d", 129_600),
+        ("train_time", "2h30m", 9000),
+        ("train_time", "1 hour 30 seconds", 3630),
+        ("train_time", "2hours", 7200),
         ("latency", "5ms", 0.005),
         ("latency", "90 s", 90),
         ("train_memory", "8GB", 8e9),
@@ -74,6 +77,9 @@ def test_every_published_share_keeps_to_itself_as_a_limit():
         ("latency", "5 parsec", "--max-latency '5 parsec' is not allowed; give a time such as 5ms"),
         ("latency", "5", "give a time"),
         ("train_memory", "8h", "give a size such as 200MB"),
+        ("train_memory", "8GB 200MB", "give a size such as 200MB"),
+        ("train_time", "2h30", "give a time such as"),
+        ("train_time", "2x30m", "give a time such as"),
         ("accuracy", "70", "did you mean 70%?"),
         ("accuracy", "170%", "give a share"),
         ("cra36", "-1%", "give a share"),
@@ -616,6 +622,15 @@ def test_records_of_ones_own_are_read(sample_records, here):
     assert "onelip measure" in " ".join(limited.stdout.split())
 
 
+def test_a_folder_is_read_once_and_may_stand_behind_records(sample_records, here):
+    sample_records.write(here / "all" / "mine", *(sample_records.train_record(name) for name in ("aol", "cpl")))
+    alone = onelip("recommend", "--records", "all/mine", "--json")
+    assert alone.exit_code == 0, alone.stderr
+    assert alone.stdout == onelip("recommend", "all/mine", "--records", "measured", "--json").stdout
+    for folders in (("all/mine", "all/mine"), ("all", "all/mine"), ("all/mine", "all")):
+        assert onelip("recommend", *folders, "--records", "measured", "--json").stdout == alone.stdout, folders
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -626,8 +641,12 @@ def test_records_of_ones_own_are_read(sample_records, here):
         (("--minimise", "cra36"), "write --maximise cra36"),
         (("--maximise", "cra36", "--minimise", "latency"), "exclude each other"),
         (("--records", "ours"), "records 'ours' is not one of both, measured, published"),
-        (("--records", "measured"), "there is no folder results"),
+        (("--records", "ours"), "folders of records are named without an option"),
+        (("--records", "measured"), "no folder was named, and there is no folder results; onelip compare"),
         (("nowhere",), "nowhere does not exist"),
+        (("afile",), "afile is no folder; name one that"),
+        (("--data", "CIFAR-10"), "did you mean cifar10?"),
+        (("--sizes", "xs"), "no network of size xs; there are XS, S, M, L; did you mean XS?"),
         (("--data", "imagenette"), "no network was trained on 'imagenette'; there are cifar10"),
         (("--sizes", "XXL"), "no network of size XXL; there are"),
         (("--sizes", "7"), "no network of size 7"),
@@ -638,7 +657,8 @@ def test_records_of_ones_own_are_read(sample_records, here):
         (("--json", "--markdown"), "exclude each other"),
     ],
 )
-def test_wrong_questions_are_refused(arguments, message):
+def test_wrong_questions_are_refused(arguments, message, here):
+    (here / "afile").write_text("no record")
     refused = onelip("recommend", *arguments)
     assert refused.exit_code == 2, refused.stdout
     assert message in refused.stderr

@@ -123,6 +123,8 @@ def test_the_command_prints_numbers_for_scripts():
     assert rows["cpl"]["costs"]["training_macs"]["number"] == 2 * SHAPE.conv
     assert rows["cpl"]["costs"]["training_macs"]["published"] == "2C"
     assert rows["soc"]["shape"]["padding"] == "zeros"
+    alike = onelip("theory", "--methods", "cpl,soc", "--batch", 8, "--image", "16", "--channels", 32, "--json")
+    assert alike.stdout == found.stdout, "as other commands name methods"
 
 
 @pytest.fixture

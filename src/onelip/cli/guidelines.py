@@ -20,8 +20,14 @@ def guidelines(
     ] = None,
     *,
     records: Annotated[
-        str, typer.Option(help="What the answers rest on: both, measured or published.", rich_help_panel=HOW)
-    ] = "published",
+        str | None,
+        typer.Option(
+            help="What the answers rest on: both, measured or published. [dim]Default: measured where folders are "
+            "named, else published.[/dim]",
+            rich_help_panel=HOW,
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Say what to take in which situation, as Markdown: the choice, its evidence, what would change it, and the paper.
 
@@ -29,7 +35,7 @@ def guidelines(
     """
     with clear_errors():
         from onelip.bench import published
-        from onelip.bench.candidates import candidates, evidence
+        from onelip.bench.candidates import candidates, evidence, narrowed
         from onelip.bench.recommend import guidelines as made
         from onelip.bench.recommend.facts import kernel_fact, overall_fact, resolution_fact, size_fact
         from onelip.bench.recommend.sheet import guidelines_to_markdown
@@ -39,16 +45,20 @@ def guidelines(
         from onelip.methods import METHODS
 
         everyone = tuple(METHODS.values())
-        source = options.evidence_source(records)
-        read = evidence(folders or [], source)
-        found = {
+        source, named = options.evidence_source(records or ("measured" if folders else "published"), folders or [])
+        read = evidence(named, source)
+        every = {
             image: candidates(read, everyone, batch=1, image=image)
             for image in dict.fromkeys(situation.image for situation in made.SITUATIONS)
         }
         known = list(made.DATA_TITLES)
         data = sorted(
-            {one.data for one in found[None]}, key=lambda name: (name not in known, [*known, name].index(name))
+            {one.data for one in every[None]}, key=lambda name: (name not in known, [*known, name].index(name))
         )
+        found = {
+            image: [one for name in data for one in narrowed(choices, read, data=name, sizes=None, methods=everyone)]
+            for image, choices in every.items()
+        }
         paper = {one.key: one for one in published.guidelines()}
         results, scores = published.accuracy(), published.radar_scores()
         titles = {method.name: method.title for method in everyone}
@@ -58,7 +68,7 @@ def guidelines(
             size_fact(paper["sizes"], results),
             resolution_fact(paper["resolution"], construction_growth(everyone), RESOLUTIONS, titles),
         )
-        asked = " ".join(["onelip recommend", *(quote(str(folder)) for folder in folders or []), f"--records {source}"])
+        asked = " ".join(["onelip recommend", *(quote(str(folder)) for folder in named), f"--records {source}"])
         advice = made.advise(found, paper.values(), data)
         typer.echo(guidelines_to_markdown(advice, paper.values(), facts, asked))
         typer.echo(f"## The radar plot\n\n{table_to_markdown(radar_table(results, scores, titles))}\n")

@@ -103,7 +103,11 @@ def recommend(
     methods: options.Methods = None,
     own: options.OwnMethods = None,
     records: Annotated[
-        str, typer.Option(help="What the answer rests on: both, measured or published.", rich_help_panel=HOW)
+        str,
+        typer.Option(
+            help="What the answer rests on: both, measured or published; or a folder, for what was measured there.",
+            rich_help_panel=HOW,
+        ),
     ] = "both",
     calibrate: Annotated[
         bool,
@@ -154,7 +158,8 @@ def recommend(
         question = _question(given, orthogonal=orthogonal, maximise=maximise, minimise=minimise)
         everyone = find_methods(["all", *(own or ())])
         wanted = find_methods(options.method_names(methods, own)) if methods or own else everyone
-        found = evidence(folders or [], options.evidence_source(records))
+        source, named = options.evidence_source(records, folders or [])
+        found = evidence(named, source)
         choices = candidates(found, everyone, batch=batch, image=_shape(image))
         names = None if sizes is None else options.size_list(sizes)
         chosen = narrowed(choices, found, data=data, sizes=names, methods=wanted)
