@@ -109,6 +109,39 @@ def test_iterations_are_those_of_the_comparison():
     assert soc["inference_macs"].published_number == pytest.approx(12 * SHAPE.conv)
 
 
+@pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
+def test_formulas_of_larger_kernels_are_not_said_of_1x1_kernels_where_they_do_not_hold(method):
+    shape = replace(SHAPE, kernel_size=1, batch=64, in_channels=128, out_channels=128, padding=method.padding)
+    for one in sheet(method, shape, METHODS["standard"]).entries:
+        text = getattr(method.theory, one.quantity.ours)
+        assert (one.formula, bool(one.order)) in ((text, True), ("", False)), one.quantity.key
+        assert bool(one.absence) == (not one.formula)
+        if one.formula and one.number:
+            assert 0.8 < value(text, shape) / one.number < 1.25, one.quantity.key
+
+
+def test_the_series_of_a_1x1_kernel_is_no_series():
+    found = onelip("theory", "--method", "soc", "--kernel", 1)
+    plain = " ".join(found.stdout.split())
+    assert "5C" not in plain
+    entries = {
+        one.quantity.key: one for one in sheet(METHODS["soc"], replace(SHAPE, kernel_size=1), METHODS["aol"]).entries
+    }
+    assert (entries["inference_macs"].formula, entries["weights_numbers"].formula) == ("", "P")
+    table = onelip("theory", "--method", "soc", "--kernel", 1, "--table", "--markdown").stdout
+    assert "ours of 1x1 kernels, a formula of larger ones does not hold" in table
+
+
+def test_published_formulas_say_nothing_of_other_than_square_layers(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    shape = replace(SHAPE, out_channels=16)
+    for one in sheet(METHODS["cpl"], shape, METHODS["standard"]).entries:
+        assert one.published_number is None
+        assert one.published_absence == ("published for as many outputs as inputs" if one.published else "")
+    found = onelip("theory", "--method", "cpl", "--out-channels", 16)
+    assert "published for as many" in " ".join(found.stdout.split())
+
+
 def test_a_method_of_ones_own_has_numbers_and_no_formulas():
     mine = replace(METHODS["aol"], name="mine", theory=None)
     for one in sheet(mine, SHAPE, METHODS["standard"]).entries:
