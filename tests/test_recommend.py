@@ -449,6 +449,9 @@ class TestGuidelines:
         best = first()
         assert best.number("train_time").value == 24 * 3600
         assert best.number("train_time").high == pytest.approx(88.87 * 3600)
+        said = answer(Question(objective=CRA), [one for one in of_paper() if one.data == "cifar10"])
+        (line,) = (line for line in words.details(said) if " rests on " in line)
+        assert "its log says 88.87 h" in line, "though no training time was asked for"
 
     def test_runs_without_a_log_are_not_surely_as_long_as_their_budget(self):
         times = {(one.data, one.label): one.number("train_time") for one in of_paper() if one.method == "soc"}

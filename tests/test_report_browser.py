@@ -69,6 +69,7 @@ QUESTIONS = (
     {"objective": "inference_memory", "limits": {}, "orthogonal": False, "batch": -1},
     {"objective": "latency", "limits": {"latency_ratio": 2}, "orthogonal": False, "batch": -1},
     {"objective": "accuracy", "limits": {"cra36": 0.99, "latency": 1e-6}, "orthogonal": False},
+    {"objective": "train_time", "limits": {}, "orthogonal": False},
     {"objective": "train_memory", "limits": {"cra36": 0.3, "latency": 0.05}, "orthogonal": True},
 )
 

@@ -18,6 +18,8 @@ BASES: dict[Basis, str] = {
     "theory": "by theory",
     "calibrated": "scaled to this machine",
 }
+DEPARTS = 1.1
+"""A training time whose spread is wider is said, whatever was asked: runs are named by their budgets."""
 STATUSES = {"meets": "meets all", "unknown": "not all known", "fails": "fails"}
 
 
@@ -88,6 +90,9 @@ def _evidence(best: Ranked, answer: Answer) -> Iterator[str]:
         for judged in best.judgements
         if isinstance(judged.constraint, Constraint) and judged.number is not None
     }
+    time = choice.number("train_time")
+    if isinstance(time, Known) and time.high > DEPARTS * time.low:
+        asked_for[QUANTITIES["train_time"].title] = time
     sources: dict[str, list[str]] = {}
     for title, number in asked_for.items():
         if isinstance(number, Known):
