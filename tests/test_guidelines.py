@@ -35,6 +35,7 @@ def test_the_papers_guidelines_follow_from_its_numbers():
     found = advice()
     for data in ("cifar10", "cifar100"):
         assert found["compute", data].answer.fitting[0].choice.method == "soc"
+        assert found["inference", data].agreement == "agrees_so_far", "formulas are not that exact"
     assert found["compute", "cifar10"].agreement == "leans", "CPL is within the spread"
     assert found["compute", "cifar100"].agreement == "agrees"
     assert found["inference", "cifar10"].agreement == "agrees_so_far", "LOT certifies more, and its time is not known"
@@ -150,3 +151,16 @@ def test_guidelines_of_a_folder_rest_on_what_was_measured_there(sample_records, 
     assert found.exit_code == 0, found.stderr
     assert "onelip recommend mine --records measured --data digits" in found.stdout
     assert "## In short\n\n| You need | Digits |" in found.stdout
+
+
+def test_guidelines_leave_out_what_onelip_does_not_have(sample_records, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    own = sample_records.train_record("mine", method=sample_records.method("mine"))
+    sample_records.write(tmp_path / "own", own)
+    refused = CliRunner().invoke(app, ["guidelines", "own"])
+    assert refused.exit_code == 2
+    assert "no network of aol, bcop" in refused.stderr
+    sample_records.write(tmp_path / "own", sample_records.train_record("aol"))
+    found = CliRunner().invoke(app, ["guidelines", "own"])
+    assert found.exit_code == 0, found.stderr
+    assert "| AOL XS, 20s |" in found.stdout

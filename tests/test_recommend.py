@@ -465,7 +465,7 @@ class TestGuidelines:
         assert other.high == other.value == 7200, "of size L no log was published"
         said = answer(Question(objective=CRA, constraints=(limit("train_time", 7200),)), of_paper())
         assert not said.decided
-        assert "; its training time may not meet the limit" in words.headline(said)
+        assert "; the training time of CPL M, 2h may not meet the limit" in words.headline(said)
 
     def test_published_steps_decide_over_formulas(self):
         ratios = {(one.data, one.label): one.number("train_step_ratio") for one in of_paper()}

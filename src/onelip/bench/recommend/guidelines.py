@@ -198,7 +198,7 @@ def agreement(said: Answer, guideline: Guideline | None) -> str:
         return ""
     tied = {one.choice.method for one in said.tied}
     if said.fitting[0].choice.method in guideline.methods:
-        if _unknown_and_better(said):
+        if _unknown_and_better(said) or said.fitting[0].doubtful:
             return "agrees_so_far"
         return "agrees" if tied <= set(guideline.methods) else "leans"
     return "undecided" if tied & set(guideline.methods) else "contradicts"

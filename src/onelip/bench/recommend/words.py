@@ -35,10 +35,10 @@ def headline(answer: Answer) -> str:
     """What to take, or that data do not decide, or that nothing fits."""
     if answer.fitting:
         best, tied = answer.fitting[0], answer.tied
-        doubt = _doubt(best)
         if len(tied) == 1:
-            return f"Take {_named(best, answer)}{doubt}."
+            return f"Take {_named(best, answer)}{_doubt(best, 'its {}')}."
         others = joined(_named(one, answer) for one in tied[1:])
+        doubt = _doubt(best, f"the {{}} of {best.choice.label}")
         return f"{_named(best, answer)} comes first, but the data do not tell it apart from {others}{doubt}."
     unknown = [one for one in answer.per_method if one.status == "unknown"]
     names = [one.choice.label for one in unknown[:3]] + [f"{len(unknown) - 3} more"] * (len(unknown) > 3)
@@ -53,12 +53,12 @@ def headline(answer: Answer) -> str:
     return "Nothing meets everything." if answer.ranking else "There is nothing to choose from."
 
 
-def _doubt(best: Ranked) -> str:
-    """Which limits the best may not keep to."""
+def _doubt(best: Ranked, whose: str) -> str:
+    """Which limits the best may not keep to, as the end of a sentence."""
     titles = [one.constraint.quantity.title for one in best.doubtful if isinstance(one.constraint, Constraint)]
     if not titles:
         return ""
-    return f"; its {joined(titles)} may not meet the limit{'s' if len(titles) > 1 else ''}"
+    return f"; {whose.format(joined(titles))} may not meet the limit{'s' if len(titles) > 1 else ''}"
 
 
 def _measure(judged: Judgement) -> str:
