@@ -614,6 +614,13 @@ def test_a_session_of_another_network_says_nothing_of_a_published_one(sample_rec
     assert any(f"Times are of one A100-80GB and {place}" in line for line in words.details(said))
 
 
+def test_no_place_is_said_of_times_that_are_not_known():
+    dark = replace(choice("dark", cra36=0.5, latency=Missing(reason="not measured")), place="elsewhere")
+    said = answer(Question(objective=QUANTITIES["latency"]), [dark, choice("light", cra36=0.5, latency=0.1)])
+    assert "Times are of here, and yours may be others." in list(words.details(said))
+    assert not any("Times are of" in line for line in words.details(answer(said.question, [dark])))
+
+
 def test_records_of_ones_own_are_read(sample_records, here):
     sample_records.write(here / "mine", *(sample_records.train_record(name) for name in ("aol", "cpl")))
     found = onelip("recommend", "mine", "--records", "measured", "--json")

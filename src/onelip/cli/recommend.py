@@ -32,7 +32,7 @@ def recommend(
     folders: Annotated[
         list[Path] | None,
         typer.Argument(
-            help="Folders of records of onelip compare or grid. [dim]Default: results, where it is.[/dim]",
+            help="Folders of records of onelip compare, grid or measure. [dim]Default: results, where it is.[/dim]",
             show_default=False,
         ),
     ] = None,

@@ -210,14 +210,12 @@ def _places(answer: Answer) -> Iterator[str]:
     """That times of several machines stand beside each other."""
     asked_for = {constraint.key for constraint in answer.question.constraints} | {answer.question.objective.key}
     keys = [key for key in ("train_time", "latency") if key in asked_for]
-    if not keys:
-        return
     numbers = ((one.choice, one.choice.number(key)) for one in answer.ranking for key in keys)
-    known = ((number.place if isinstance(number, Known) else "") or choice.place for choice, number in numbers)
+    known = (number.place or choice.place for choice, number in numbers if isinstance(number, Known))
     places = list(dict.fromkeys(known))
     if len(places) > 1:
         yield f"Times are of {joined(places)}: an hour of one is not an hour of the other."
-    else:
+    elif places:
         yield f"Times are of {joined(places)}, and yours may be others."
 
 
