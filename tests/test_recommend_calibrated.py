@@ -33,7 +33,7 @@ def session(sample_records):
 
 
 def choices(batch=1, book=None):
-    found = published_choices(published.paper(), published.complexity(), FACTS, batch=batch, image=None, book=book)
+    found = published_choices(published.paper(), FACTS, batch=batch, image=None, book=book)
     return [one for one in found if (one.data, one.kernel_size) == ("cifar10", 3)]
 
 
@@ -102,6 +102,12 @@ def test_inference_that_was_measured_elsewhere_is_not_known_here(session):
     found = by_name(calibrated(there, published_here(session)))
     assert isinstance(found["cpl", "M", "2h"].number("latency"), Missing)
     assert found["cpl", "XS", "2h"].number("latency").evidence == "measured here"
+    remedy = found["cpl", "M", "2h"].number("latency").remedy
+    assert remedy.startswith("onelip measure --methods cpl --sizes M --batch-size 1 --out FOLDER")
+    measured = replace(slow, place=session.machine.device_name)
+    followed = [replace(one, numbers={**one.numbers, "latency": measured}) for one in choices()]
+    kept = by_name(calibrated(followed, published_here(session)))
+    assert kept["cpl", "M", "2h"].number("latency") == measured, "measured here, though trained elsewhere"
     mine = [replace(one, place=session.machine.device_name) for one in there]
     kept = by_name(calibrated(mine, published_here(session)))
     assert kept["cpl", "M", "2h"].number("latency") == slow

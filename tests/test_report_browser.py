@@ -82,6 +82,7 @@ QUESTIONS = (
     {"objective": "inference_memory", "limits": {}, "orthogonal": False, "batch": -1},
     {"objective": "latency", "limits": {"latency_ratio": 2}, "orthogonal": False, "batch": -1},
     {"objective": "accuracy", "limits": {"cra36": 0.99, "latency": 1e-6}, "orthogonal": False},
+    {"objective": "train_time", "limits": {}, "orthogonal": False},
     {"objective": "train_memory", "limits": {"cra36": 0.3, "latency": 0.05}, "orthogonal": True},
     {"objective": "train_time", "limits": {"train_step_ratio": 2}, "orthogonal": False},
     {"objective": "latency", "limits": {"train_time": 600}, "orthogonal": True, "batch": -1},
@@ -189,8 +190,11 @@ def test_the_page_prints_numbers_and_margins_as_the_command_does(index, answered
         told = "\u2014" if number == "\u2014" else f"{number} ({f'{spread}, ' if spread else ''}measured)"
         assert f"| {label} | {told}" in plain
         for note in notes.split("; "):
-            if " not known: " in note:
+            if " not known: " in note or note.startswith("not known to keep norms: "):
                 assert f"\u2014 ({note.partition(': ')[2]})" in plain
+                continue
+            if note in ("keeps norms", "keeps no norms"):
+                assert f"| {'yes' if note == 'keeps norms' else 'no'} |" in plain
                 continue
             value, margin = re.search(r"(\u00d7?[\d.]+(?: \S+)?), (.*)", note).groups()
             margin, within = re.fullmatch(r"(.*?)(, within its spread)?", margin).groups()

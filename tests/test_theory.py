@@ -11,11 +11,12 @@ from typer.testing import CliRunner
 from onelip import METHODS
 from onelip.bench import published
 from onelip.bench.formula import ABBREVIATIONS, SYMBOLS, exponents, formula, order, value
-from onelip.bench.recommend.costs import ROOM, STEP_ROOM
+from onelip.bench.recommend.costs import ROOM, STEP_ROOM, Network, inference_range
 from onelip.bench.report.theory import multiples
 from onelip.bench.results import load_records
+from onelip.bench.statistics import ratio_quartiles
 from onelip.bench.theory import complexity, sheet
-from onelip.bench.theory_costs import held
+from onelip.bench.theory_costs import Formulas, held
 from onelip.cli import app
 from onelip.cost import ConvShape
 
@@ -108,6 +109,39 @@ def test_iterations_are_those_of_the_comparison():
     assert soc["inference_macs"].published_number == pytest.approx(12 * SHAPE.conv)
 
 
+@pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
+def test_formulas_of_larger_kernels_are_not_said_of_1x1_kernels_where_they_do_not_hold(method):
+    shape = replace(SHAPE, kernel_size=1, batch=64, in_channels=128, out_channels=128, padding=method.padding)
+    for one in sheet(method, shape, METHODS["standard"]).entries:
+        text = getattr(method.theory, one.quantity.ours)
+        assert (one.formula, bool(one.order)) in ((text, True), ("", False)), one.quantity.key
+        assert bool(one.absence) == (not one.formula)
+        if one.formula and one.number:
+            assert 0.8 < value(text, shape) / one.number < 1.25, one.quantity.key
+
+
+def test_the_series_of_a_1x1_kernel_is_no_series():
+    found = onelip("theory", "--method", "soc", "--kernel", 1)
+    plain = " ".join(found.stdout.split())
+    assert "5C" not in plain
+    entries = {
+        one.quantity.key: one for one in sheet(METHODS["soc"], replace(SHAPE, kernel_size=1), METHODS["aol"]).entries
+    }
+    assert (entries["inference_macs"].formula, entries["weights_numbers"].formula) == ("", "P")
+    table = onelip("theory", "--method", "soc", "--kernel", 1, "--table", "--markdown").stdout
+    assert "ours of 1x1 kernels, a formula of larger ones does not hold" in table
+
+
+def test_published_formulas_say_nothing_of_other_than_square_layers(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    shape = replace(SHAPE, out_channels=16)
+    for one in sheet(METHODS["cpl"], shape, METHODS["standard"]).entries:
+        assert one.published_number is None
+        assert one.published_absence == ("published for as many outputs as inputs" if one.published else "")
+    found = onelip("theory", "--method", "cpl", "--out-channels", 16)
+    assert "published for as many" in " ".join(found.stdout.split())
+
+
 def test_a_method_of_ones_own_has_numbers_and_no_formulas():
     mine = replace(METHODS["aol"], name="mine", theory=None)
     for one in sheet(mine, SHAPE, METHODS["standard"]).entries:
@@ -122,6 +156,8 @@ def test_the_command_prints_numbers_for_scripts():
     assert rows["cpl"]["costs"]["training_macs"]["number"] == 2 * SHAPE.conv
     assert rows["cpl"]["costs"]["training_macs"]["published"] == "2C"
     assert rows["soc"]["shape"]["padding"] == "zeros"
+    alike = onelip("theory", "--methods", "cpl,soc", "--batch", 8, "--image", "16", "--channels", 32, "--json")
+    assert alike.stdout == found.stdout, "as other commands name methods"
 
 
 @pytest.fixture
@@ -177,6 +213,35 @@ def test_what_formulas_say_of_steps_is_given_room_enough_for_what_was_measured(f
     for one in constrained:
         found = multiples(one)["train_step"]
         assert 1 - below <= found["measured"] / found["by_formula"] <= 1 + above, one.entry.method.title
+
+
+@pytest.mark.parametrize("folder", ["speed", "cpu"])
+def test_what_formulas_say_of_inference_is_given_room_enough_for_what_was_measured(folder):
+    """Not of layers that act per frequency: of them nothing is said, for they took longer than any of that room."""
+    (session,) = load_records(ROOT / "results" / folder).cost
+    book = Formulas(tuple(METHODS.values()))
+    beyond = []
+    for one in held(session, tuple(METHODS.values())):
+        if not one.entry.method.constrained:
+            continue
+        for batch, kind in ((256, "inference"), (1, "latency")):
+            network = Network(
+                method=one.entry.method.name,
+                padding=one.entry.padding,
+                size=session.size,
+                image=session.image,
+                classes=session.classes,
+                kernel_size=session.kernel_size,
+            )
+            said = book(network, train_batch=256, batch=batch).inference_ratio
+            measured = ratio_quartiles(getattr(one.entry, kind), getattr(one.unit, kind))[1]
+            low, high = inference_range(said or one.said.inference_macs / one.unit_said.inference_macs)
+            if said is None:
+                beyond.append(one.entry.method.name)
+                assert measured > 1.5 * high
+            else:
+                assert low <= measured <= high, (one.entry.method.name, kind)
+    assert set(beyond) == {"cayley", "lot"}
 
 
 @pytest.mark.parametrize("how", [(), ("--table",), ("--markdown",), ("--table", "--markdown")])

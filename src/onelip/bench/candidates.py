@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import difflib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -11,12 +12,15 @@ from onelip.bench import published
 from onelip.bench.calibrate import calibration
 from onelip.bench.recommend.calibrated import Calibration, calibrated, factors, published_steps, recorded_steps
 from onelip.bench.recommend.from_paper import PLACE, MethodFacts, published_choices
+from onelip.bench.recommend.from_sessions import with_sessions
 from onelip.bench.recommend.measured import measured_choices
 from onelip.bench.recommend.options import Choice, keeps_norms
-from onelip.bench.results import Records, load_records
+from onelip.bench.records import CostRecord
+from onelip.bench.results import Records, load_records, place
 from onelip.bench.theory_costs import Formulas, method_facts
 from onelip.errors import OnelipError, UnknownNameError
 from onelip.method import Method
+from onelip.models.sizes import width_of
 
 if TYPE_CHECKING:
     import torch
@@ -58,7 +62,22 @@ def evidence(folders: Sequence[Path], source: Source) -> Evidence:
             raise OnelipError("--records published reads no folder; leave the folders out, or say --records both")
         return Evidence(source=source, folders=(), records=())
     read = folders or [DEFAULT_FOLDER] * DEFAULT_FOLDER.is_dir()
-    return Evidence(source=source, folders=tuple(folders), records=tuple(map(load_records, read)))
+    return Evidence(source=source, folders=tuple(folders), records=tuple(_distinct(map(load_records, read))))
+
+
+def _distinct(found: Iterable[Records]) -> Iterator[Records]:
+    """The records of folders, which may lie within each other, each run and each session once."""
+    seen: set[tuple[str, ...]] = set()
+
+    def is_new(key: tuple[str, ...]) -> bool:
+        known = key in seen
+        seen.add(key)
+        return not known
+
+    for records in found:
+        train = tuple(run for run in records.train if is_new((run.cell.id, *place(run))))
+        cost = tuple(one for one in records.cost if is_new((one.id, one.started, one.machine.device_name)))
+        yield replace(records, train=train, cost=cost)
 
 
 def candidates(
@@ -84,13 +103,19 @@ def candidates(
     ]
     if found.source == "measured":
         if not choices:
-            where = ", ".join(map(str, found.folders)) or (
-                str(DEFAULT_FOLDER) if found.records else "no folder was named, and there is no folder results"
-            )
-            raise OnelipError(f"no trained network in {where}; onelip compare or onelip grid makes records")
+            where = f"no trained network in {', '.join(map(str, found.folders)) or DEFAULT_FOLDER}"
+            nowhere = f"no folder was named, and there is no folder {DEFAULT_FOLDER}"
+            raise OnelipError(f"{where if found.records else nowhere}; onelip compare or onelip grid makes records")
         return choices
-    paper, formulas = published.paper(), published.complexity()
-    return [*choices, *published_choices(paper, formulas, facts, batch=batch, image=image, book=book)]
+    sessions = [session for records in found.records for session in records.cost]
+    others = published_choices(published.paper(), facts, batch=batch, image=image, book=book)
+    return [*choices, *(_with_sessions(choice, sessions, batch) for choice in others)]
+
+
+def _with_sessions(choice: Choice, sessions: Sequence[CostRecord], batch: int) -> Choice:
+    """A published choice with what was measured of its network."""
+    width = width_of(choice.size, choice.cost_image[1])
+    return with_sessions(choice, sessions, width=width, batch=batch)
 
 
 def _with_promise(choice: Choice, facts: Mapping[str, MethodFacts]) -> Choice:
@@ -127,17 +152,25 @@ def narrowed(
         raise OnelipError(f"the folders have results of {', '.join(own)}; say --data, which of them counts")
     wanted = data or next(iter(own), "cifar10" if "cifar10" in names else names[0])
     if wanted not in names:
-        raise UnknownNameError(f"no network was trained on {wanted!r}; there are {', '.join(names)}")
+        hint = _near(wanted.lower(), names)
+        raise UnknownNameError(f"no network was trained on {wanted!r}; there are {', '.join(names)}{hint}")
     asked = {method.name for method in methods}
     left = [one for one in choices if one.data == wanted and one.method in asked]
     if sizes is not None:
         there = list(dict.fromkeys(one.size for one in left))
         if absent := [size for size in sizes if size not in there]:
-            raise UnknownNameError(f"no network of size {', '.join(absent)}; there are {', '.join(there)}")
+            hint = _near(absent[0].upper(), there)
+            raise UnknownNameError(f"no network of size {', '.join(absent)}; there are {', '.join(there)}{hint}")
         left = [one for one in left if one.size in sizes]
     if not left:
         raise OnelipError(f"no network of {', '.join(sorted(asked))} was trained on {wanted}")
     return left
+
+
+def _near(name: str, names: Sequence[str]) -> str:
+    """Which name was meant, as the end of a sentence."""
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.8)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 def scaled_to_here(

@@ -119,7 +119,8 @@ def load_records(folder: Path) -> Records:
         RecordError: The folder does not exist, or holds nothing that could be a record.
     """
     if not folder.is_dir():
-        raise RecordError(f"folder {folder} does not exist; name one that `onelip compare` or `onelip train` wrote")
+        what = f"{folder} is no folder" if folder.exists() else f"folder {folder} does not exist"
+        raise RecordError(f"{what}; name one that `onelip compare` or `onelip train` wrote")
     found: list[_Found] = []
     stale: list[Rejected] = []
     corrupt: list[Rejected] = []

@@ -43,6 +43,27 @@ def wilson(successes: float, trials: int) -> tuple[float, float]:
     return max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half))
 
 
+def stands_above(one: tuple[float, float, float], other: tuple[float, float, float]) -> bool:
+    """Whether one number is above another by more than their spreads leave to chance.
+
+    It is where the interval of their difference lies above zero: a - b > sqrt((a - low_a)^2 + (high_b - b)^2), which
+    joins the spreads of two independent numbers (Newcombe, Interval estimation for the difference between independent
+    proportions, Statistics in Medicine 17, 1998, method 10; of shares the spreads are Wilson's). That spreads touch
+    decides nothing: two of 95 % each may, and their difference still be none of chance.
+
+    Args:
+        one: Lower end, value and upper end.
+        other: Likewise.
+
+    >>> wide, low, far = (0.48, 0.50, 0.52), (0.45, 0.47, 0.49), (0.46, 0.48, 0.50)
+    >>> stands_above(wide, low), stands_above(wide, far), stands_above(low, wide)
+    (True, False, False)
+    """
+    low, middle, _ = one
+    _, below, high = other
+    return middle - below > ((middle - low) ** 2 + (high - below) ** 2) ** 0.5
+
+
 def quartiles(samples: Sequence[float]) -> tuple[float, float, float]:
     """The lower quartile, the median and the upper quartile, interpolated linearly.
 

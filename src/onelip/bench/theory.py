@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 
 from onelip.bench import published
@@ -14,6 +15,9 @@ from onelip.bench.selection import yardstick
 from onelip.cost import ConvShape, Cost, Theory
 from onelip.linalg.conv import Image
 from onelip.method import Method
+
+LARGER_KERNELS = "of 1x1 kernels, a formula of larger ones does not hold"
+AS_MANY = "published for as many outputs as inputs"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,23 +73,27 @@ class Entry:
     """One quantity of one method at one shape.
 
     Attributes:
-        formula: Leading terms of ours; empty where the method says none.
+        formula: Leading terms of ours; empty where the method says none, or where they do not hold.
+        absence: Why they do not.
         order: Of ours.
         number: Exactly.
         ratio: To the unconstrained convolution of the same shape and padding; None where that takes nothing.
         published: The published formula; empty where there is none.
         published_order: Of that.
-        published_number: What it says of the shape.
+        published_number: What it says of the shape; None where it says nothing of such ones.
+        published_absence: Why it does not.
     """
 
     quantity: Quantity
     formula: str
+    absence: str
     order: str
     number: int
     ratio: float | None
     published: str
     published_order: str
     published_number: float | None
+    published_absence: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,7 +173,8 @@ def sheet(method: Method, shape: ConvShape, unconstrained: Method) -> Sheet:
             "" if theory is None else str(getattr(theory, quantity.ours)),
             "" if theirs is None or not quantity.theirs else str(getattr(theirs, quantity.theirs)),
             numbers=(quantity.of(cost), quantity.of(plain)),
-            published=None if theirs is None else partial(value, shape=shape, iterations=_iterations(quantity, theory)),
+            holds=partial(_holds, quantity=quantity, method=method, shape=shape),
+            published=partial(_published, shape=shape, iterations=_iterations(quantity, theory)),
         )
         for quantity in QUANTITIES
     )
@@ -183,19 +192,39 @@ def _entry(
     theirs: str,
     *,
     numbers: tuple[int, int],
-    published: Callable[[str], float] | None,
+    holds: Callable[[str], bool],
+    published: Callable[[str], float | None],
 ) -> Entry:
-    number, of_plain = numbers
+    (number, of_plain), is_said = numbers, not ours or holds(ours)
+    published_number = published(theirs) if theirs else None
     return Entry(
         quantity=quantity,
-        formula=ours,
-        order=order(ours) if ours else "",
+        formula=ours if is_said else "",
+        absence="" if is_said else LARGER_KERNELS,
+        order=order(ours) if ours and is_said else "",
         number=number,
         ratio=number / of_plain if of_plain else None,
         published=theirs,
         published_order=order(theirs) if theirs else "",
-        published_number=published(theirs) if published is not None and theirs else None,
+        published_number=published_number,
+        published_absence=AS_MANY if theirs and published_number is None else "",
     )
+
+
+def _holds(formula: str, quantity: Quantity, method: Method, shape: ConvShape) -> bool:
+    """Whether leading terms, which are those of larger kernels, are those of a shape's kernel too.
+
+    They are compared where nothing but leading terms counts.
+    """
+    if shape.kernel_size > 1:
+        return True
+    large = replace(shape, batch=512, height=1024, width=1024, in_channels=1024, out_channels=1024)
+    return math.isclose(value(formula, large), quantity.of(method.cost(large)), rel_tol=0.1)
+
+
+def _published(formula: str, shape: ConvShape, iterations: Mapping[str, int]) -> float | None:
+    """What a published formula says of a layer of as many inputs as outputs."""
+    return value(formula, shape, iterations) if shape.in_channels == shape.out_channels else None
 
 
 def _iterations(quantity: Quantity, theory: Theory | None) -> dict[str, int]:

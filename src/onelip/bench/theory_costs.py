@@ -17,6 +17,7 @@ from onelip.errors import OnelipError
 from onelip.linalg.conv import Padding
 from onelip.method import Method
 from onelip.models import ConvNet
+from onelip.nn.spectral import SpectralConv2d
 
 BYTES = 4
 """Of a float32 number."""
@@ -65,7 +66,7 @@ def _said(method: Method, padding: Padding, session: CostRecord) -> Said | None:
         return None
     return Said(
         step_macs=step_macs(network, session.batch_size),
-        inference_macs=sum(method.cost(shape).inference for shape in network.conv_shapes(session.batch_size)),
+        inference_macs=inference_macs(network, session.batch_size),
         train_bytes=train_bytes(network, session.batch_size),
         inference_bytes=inference_bytes(network, session.batch_size),
     )
@@ -75,6 +76,11 @@ def step_macs(network: ConvNet, batch: int) -> int:
     """Multiply-accumulates of a training step, by formula."""
     costs = [network.method.cost(shape) for shape in network.conv_shapes(batch)]
     return PASSES * sum(cost.training + cost.construction for cost in costs)
+
+
+def inference_macs(network: ConvNet, batch: int) -> int:
+    """Multiply-accumulates of inference with weights that are kept, by formula."""
+    return sum(network.method.cost(shape).inference for shape in network.conv_shapes(batch))
 
 
 def train_bytes(network: ConvNet, batch: int) -> float:
@@ -110,7 +116,7 @@ class Formulas:
     def __init__(self, methods: Sequence[Method]) -> None:
         self._methods = {method.name: method for method in methods}
         self._unconstrained = yardstick(methods)
-        self._plain: dict[tuple[Network, int], int | None] = {}
+        self._plain: dict[tuple[Network, int, int], tuple[int, int] | None] = {}
         self._found: dict[tuple[Network, int, int], FormulaCosts | None] = {}
 
     def __call__(self, network: Network, *, train_batch: int, batch: int) -> FormulaCosts | None:
@@ -123,24 +129,29 @@ class Formulas:
     def _ask(self, network: Network, train_batch: int, batch: int) -> FormulaCosts | None:
         method = self._methods.get(network.method)
         planned = None if method is None else _planned(method, network, batch)
-        unconstrained = self._unconstrained_macs(network, train_batch)
-        if planned is None or unconstrained is None:
+        plain = self._unconstrained_macs(network, train_batch, batch)
+        if method is None or planned is None or plain is None:
             return None
-        macs = step_macs(planned, train_batch)
+        macs, per_frequency = step_macs(planned, train_batch), issubclass(method.conv2d, SpectralConv2d)
         return FormulaCosts(
             train_bytes=train_bytes(planned, train_batch),
             inference_bytes=inference_bytes(planned, batch),
             frozen_bytes=inference_bytes(planned, batch, frozen=True),
             step_macs=macs,
-            step_ratio=macs / unconstrained,
+            step_ratio=macs / plain[0],
+            # Of 1x1 kernels it is the same at all frequencies, and taken as the convolution that it is.
+            inference_ratio=None
+            if per_frequency and network.kernel_size > 1
+            else inference_macs(planned, batch) / plain[1],
         )
 
-    def _unconstrained_macs(self, network: Network, train_batch: int) -> int | None:
-        """Of a training step of the unconstrained network in the place of another, which several methods share."""
-        key = replace(network, method=self._unconstrained.name), train_batch
+    def _unconstrained_macs(self, network: Network, train_batch: int, batch: int) -> tuple[int, int] | None:
+        """Of a training step and of inference of the unconstrained network in the place of another."""
+        key = replace(network, method=self._unconstrained.name), train_batch, batch
         if key not in self._plain:
             planned = _planned(self._unconstrained, network, train_batch)
-            self._plain[key] = None if planned is None else step_macs(planned, train_batch)
+            found = None if planned is None else (step_macs(planned, train_batch), inference_macs(planned, batch))
+            self._plain[key] = found
         return self._plain[key]
 
 
@@ -167,7 +178,6 @@ def method_facts(methods: Iterable[Method]) -> dict[str, MethodFacts]:
             padding=method.padding,
             orthogonal=method.traits.orthogonal,
             orthogonal_zeros=method.traits.orthogonal_zeros,
-            iterations={} if method.theory is None else dict(method.theory.inference_iterations),
         )
         for method in methods
         if method.traits.constrained

@@ -8,7 +8,7 @@ from onelip.bench.formula import NONE
 from onelip.bench.report.cells import Column, Line, Table, TableCell, text_cell
 from onelip.bench.report.formats import short, two_decimals
 from onelip.bench.report.wording import PADDINGS
-from onelip.bench.theory import QUANTITIES, Quantity, Sheet
+from onelip.bench.theory import QUANTITIES, Entry, Quantity, Sheet
 
 LEGEND = (
     "Multiply-accumulates are real ones, a complex product counts as four; memory is in float32 numbers of 4 bytes. "
@@ -32,11 +32,11 @@ def quantity_table(sheet: Sheet) -> Table:
         Line(
             head=f"{one.quantity.title}, {'numbers' if one.quantity.memory else 'MACs'}",
             cells=(
-                text_cell(one.formula),
+                text_cell(one.formula, one.absence),
                 text_cell(one.order),
                 TableCell(text=short(one.number), note=_multiple(one.ratio)),
                 text_cell(one.published, one.published_order if one.published else "not published"),
-                text_cell("" if one.published_number is None else short(one.published_number)),
+                text_cell("" if one.published_number is None else short(one.published_number), one.published_absence),
             ),
         )
         for one in sheet.entries
@@ -61,7 +61,7 @@ def published_table(sheets: Iterable[Sheet]) -> Table:
     for sheet in sheets:
         found = {one.quantity.key: one for one in sheet.entries}
         cells = [
-            TableCell(text=found[one.key].published or "\u2014", note=f"ours {found[one.key].formula or NONE}")
+            TableCell(text=found[one.key].published or "\u2014", note=f"ours {_ours(found[one.key])}")
             for one in quantities
         ]
         lines.append(Line(head=sheet.method.title, cells=tuple(cells), muted=not sheet.method.traits.constrained))
@@ -71,6 +71,11 @@ def published_table(sheets: Iterable[Sheet]) -> Table:
         columns=tuple(columns),
         lines=tuple(lines),
     )
+
+
+def _ours(entry: Entry) -> str:
+    """Our formula beside the published one, or why it is none."""
+    return entry.formula or entry.absence or NONE
 
 
 def _numbers(sheets: Sequence[Sheet], quantities: Sequence[Quantity], caption: str) -> Table:

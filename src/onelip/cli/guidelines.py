@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from shlex import quote
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from onelip.cli import options
 from onelip.cli.errors import clear_errors
 from onelip.cli.options import HOW
+from onelip.errors import OnelipError
+
+if TYPE_CHECKING:
+    from onelip.bench.candidates import Evidence
+    from onelip.bench.recommend.guidelines import Image
+    from onelip.bench.recommend.options import Choice
 
 
 def guidelines(
@@ -20,8 +27,14 @@ def guidelines(
     ] = None,
     *,
     records: Annotated[
-        str, typer.Option(help="What the answers rest on: both, measured or published.", rich_help_panel=HOW)
-    ] = "published",
+        str | None,
+        typer.Option(
+            help="What the answers rest on: both, measured or published. [dim]Default: measured where folders are "
+            "named, else published.[/dim]",
+            rich_help_panel=HOW,
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Say what to take in which situation, as Markdown: the choice, its evidence, what would change it, and the paper.
 
@@ -29,7 +42,7 @@ def guidelines(
     """
     with clear_errors():
         from onelip.bench import published
-        from onelip.bench.candidates import candidates, evidence
+        from onelip.bench.candidates import evidence
         from onelip.bench.recommend import guidelines as made
         from onelip.bench.recommend.facts import kernel_fact, overall_fact, resolution_fact, size_fact
         from onelip.bench.recommend.sheet import guidelines_to_markdown
@@ -39,16 +52,9 @@ def guidelines(
         from onelip.methods import METHODS
 
         everyone = tuple(METHODS.values())
-        source = options.evidence_source(records)
-        read = evidence(folders or [], source)
-        found = {
-            image: candidates(read, everyone, batch=1, image=image)
-            for image in dict.fromkeys(situation.image for situation in made.SITUATIONS)
-        }
-        known = list(made.DATA_TITLES)
-        data = sorted(
-            {one.data for one in found[None]}, key=lambda name: (name not in known, [*known, name].index(name))
-        )
+        source, named = options.evidence_source(records or ("measured" if folders else "published"), folders or [])
+        read = evidence(named, source)
+        found, data = _choices(read)
         paper = {one.key: one for one in published.guidelines()}
         results, scores = published.accuracy(), published.radar_scores()
         titles = {method.name: method.title for method in everyone}
@@ -58,8 +64,30 @@ def guidelines(
             size_fact(paper["sizes"], results),
             resolution_fact(paper["resolution"], construction_growth(everyone), RESOLUTIONS, titles),
         )
-        asked = " ".join(["onelip recommend", *(quote(str(folder)) for folder in folders or []), f"--records {source}"])
+        asked = " ".join(["onelip recommend", *(quote(str(folder)) for folder in named), f"--records {source}"])
         advice = made.advise(found, paper.values(), data)
         typer.echo(guidelines_to_markdown(advice, paper.values(), facts, asked))
         typer.echo(f"## The radar plot\n\n{table_to_markdown(radar_table(results, scores, titles))}\n")
         typer.echo("\n\n".join(map(escaped, radar_sentences(results, scores, titles))))
+
+
+def _choices(read: Evidence) -> tuple[Mapping[Image | None, list[Choice]], list[str]]:
+    """What there is to choose from by the images that are asked of, as in onelip recommend, and the data sets."""
+    from onelip.bench.candidates import candidates, narrowed
+    from onelip.bench.recommend.guidelines import DATA_TITLES, SITUATIONS
+    from onelip.methods import METHODS
+
+    everyone, known = tuple(METHODS.values()), list(DATA_TITLES)
+    images = dict.fromkeys(situation.image for situation in SITUATIONS)
+    every = {image: candidates(read, everyone, batch=1, image=image) for image in images}
+    data = sorted(
+        {one.data for one in every[None] if one.method in METHODS},
+        key=lambda name: (name not in known, [*known, name].index(name)),
+    )
+    if not data:
+        raise OnelipError(f"no network of {', '.join(METHODS)} was trained there")
+    found = {
+        image: [one for name in data for one in narrowed(choices, read, data=name, sizes=None, methods=everyone)]
+        for image, choices in every.items()
+    }
+    return found, data

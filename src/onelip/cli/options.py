@@ -228,14 +228,19 @@ def padding_choice(text: str) -> PaddingChoice:
     return one_of("padding", text, choices)
 
 
-def evidence_source(text: str) -> Source:
-    """What an answer rests on, by that name.
+def evidence_source(text: str, folders: Sequence[Path]) -> tuple[Source, list[Path]]:
+    """What an answer rests on, by that name, and the folders; a folder in place of a name is one more of these.
 
     Raises:
-        UnknownNameError: There is none.
+        UnknownNameError: There is no such name, and no such folder.
     """
     choices: tuple[Source, ...] = ("both", "measured", "published")
-    return one_of("records", text, choices)
+    if text not in choices and Path(text).is_dir():
+        return "measured", [*folders, Path(text)]
+    try:
+        return one_of("records", text, choices), list(folders)
+    except UnknownNameError as error:
+        raise UnknownNameError(f"{error}; folders of records are named without an option") from None
 
 
 def arithmetic(text: str) -> Arithmetic:

@@ -16,7 +16,8 @@ from onelip.cli.theory import image_size
 from onelip.errors import OnelipError
 
 if TYPE_CHECKING:
-    from onelip.bench.recommend.answer import Answer, Constraint, Orthogonal, Question
+    from onelip.bench.recommend.answer import Answer, Question
+    from onelip.bench.recommend.judging import Constraint, Orthogonal
 
 NOTHING_FITS = 1
 """Exit code when no choice is known to meet everything."""
@@ -31,7 +32,7 @@ def recommend(
     folders: Annotated[
         list[Path] | None,
         typer.Argument(
-            help="Folders of records of onelip compare or grid. [dim]Default: results, where it is.[/dim]",
+            help="Folders of records of onelip compare, grid or measure. [dim]Default: results, where it is.[/dim]",
             show_default=False,
         ),
     ] = None,
@@ -51,7 +52,12 @@ def recommend(
     max_train_memory: Annotated[str | None, _limit("Of a training step, such as 8GB.")] = None,
     max_latency: Annotated[str | None, _limit("Of inferring --batch images, such as 5ms.")] = None,
     max_latency_ratio: Annotated[str | None, _limit("The same over an unconstrained network's, such as 1.05.")] = None,
-    max_inference_memory: Annotated[str | None, _limit("Of inferring --batch images, such as 200MB.")] = None,
+    max_inference_memory: Annotated[
+        str | None, _limit("Of inferring --batch images beside the raw parameters, such as 200MB.")
+    ] = None,
+    max_frozen_memory: Annotated[
+        str | None, _limit("The same after onelip.freeze, which leaves the weights alone, by formula.")
+    ] = None,
     min_accuracy: Annotated[str | None, _limit("Such as 0.7 or 70%.")] = None,
     min_cra36: Annotated[str | None, _limit("Certified robust accuracy at radius 36/255, such as 60%.")] = None,
     min_cra72: Annotated[str | None, _limit("At radius 72/255.")] = None,
@@ -75,7 +81,8 @@ def recommend(
         typer.Option(
             "--minimise",
             "--minimize",
-            help="train-time, train-step-ratio, train-memory, latency, latency-ratio or inference-memory.",
+            help="train-time, train-step-ratio, train-memory, latency, latency-ratio, inference-memory or "
+            "frozen-memory.",
             rich_help_panel=WHAT,
             show_default=False,
         ),
@@ -98,8 +105,8 @@ def recommend(
     records: Annotated[
         str,
         typer.Option(
-            help="What the answer rests on: both, measured or published. Costs that are in neither are by formula, and "
-            "say so.",
+            help="What the answer rests on: both, measured or published; or a folder, for what was measured there. "
+            "Costs that are in neither are by formula, and say so.",
             rich_help_panel=HOW,
         ),
     ] = "both",
@@ -134,6 +141,7 @@ def recommend(
         "max_latency": max_latency,
         "max_latency_ratio": max_latency_ratio,
         "max_inference_memory": max_inference_memory,
+        "max_frozen_memory": max_frozen_memory,
         "min_accuracy": min_accuracy,
         "min_cra36": min_cra36,
         "min_cra72": min_cra72,
@@ -151,7 +159,8 @@ def recommend(
         question = _question(given, orthogonal=orthogonal, maximise=maximise, minimise=minimise)
         everyone = find_methods(["all", *(own or ())])
         wanted = find_methods(options.method_names(methods, own)) if methods or own else everyone
-        found = evidence(folders or [], options.evidence_source(records))
+        source, named = options.evidence_source(records, folders or [])
+        found = evidence(named, source)
         choices = candidates(found, everyone, batch=batch, image=_shape(image))
         names = None if sizes is None else options.size_list(sizes)
         chosen = narrowed(choices, found, data=data, sizes=names, methods=wanted)
@@ -170,7 +179,8 @@ def recommend(
 def _question(
     given: dict[str, str | None], *, orthogonal: bool, maximise: str | None, minimise: str | None
 ) -> Question:
-    from onelip.bench.recommend.answer import Constraint, Orthogonal, Question
+    from onelip.bench.recommend.answer import Question
+    from onelip.bench.recommend.judging import Constraint, Orthogonal
     from onelip.bench.recommend.quantities import QUANTITIES, quantity_named
 
     if maximise is not None and minimise is not None:

@@ -26,6 +26,7 @@ def theory(
         list[str] | None,
         typer.Option(
             "--method",
+            "--methods",
             help="Names, also separated by commas, or package.module:NAME; repeatable. [dim]Default: all.[/dim]",
             rich_help_panel=WHAT,
             show_default=False,

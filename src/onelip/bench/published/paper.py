@@ -30,18 +30,43 @@ class Paper:
 
     def curve(self, result: Accuracy) -> Curve | None:
         """The same run at four radii, where they were published."""
-        if (result.data, result.hours, result.kernel) != ("cifar10", 24, 3):
-            return None
-        key = (result.method, result.size)
-        return next((curve for curve in self.curves if (curve.method, curve.size) == key), None)
+        curves = self.curves if _is_logged(result) else ()
+        return next((curve for curve in curves if (curve.method, curve.size) == _network(result)), None)
+
+    def curves_speak_of(self, result: Accuracy) -> bool:
+        """Whether four radii were published of such runs, if perhaps not of this one."""
+        return _is_logged(result)
 
     def wall_hours(self, result: Accuracy) -> float | None:
         """How long the run of a result really took; None where its log was not published."""
-        if (result.data, result.hours, result.kernel) != ("cifar10", 24, 3):
-            return None
-        key = (result.method, result.size)
-        found = (run for run in self.logs if (run.method, run.size) == key and run.status == "matches paper")
-        run = next(found, None)
+        return self._logged_hours(result) if _is_logged(result) else None
+
+    def overrun(self, result: Accuracy) -> float | None:
+        """How many times its budget the 24 h run of the same network on CIFAR-10 took; None where that has no log.
+
+        An epoch of CIFAR-100 is as long as one of CIFAR-10.
+        """
+        hours = self._logged_hours(result) if result.kernel == 3 and result.data in ("cifar10", "cifar100") else None
+        return None if hours is None else hours / 24
+
+    def collapses(self, result: Accuracy) -> int:
+        """How many logged runs of a result collapsed, besides the one that was printed."""
+        runs = self.logs if _is_logged(result) else ()
+        return sum(run.status.startswith("collapsed") for run in runs if _network(run) == _network(result))
+
+    def step(self, result: Accuracy) -> EpochBudget | None:
+        """The row that says how long its training steps take; None where none is published, as of 1x1 kernels."""
+        rows = self.steps(result.data, result.size) if result.kernel == 3 else ()
+        return next((row for row in rows if row.method == result.method), None)
+
+    def steps(self, data: str, size: str) -> tuple[EpochBudget, ...]:
+        """The published training steps of a size."""
+        return tuple(row for row in self.budgets if row.size == size and data in row.data and row.ms_per_batch)
+
+    def _logged_hours(self, result: Accuracy) -> float | None:
+        """What the 24 h run of a network on CIFAR-10 took."""
+        runs = (run for run in self.logs if _network(run) == _network(result) and run.status == "matches paper")
+        run = next(runs, None)
         return None if run is None else run.wall_hours
 
     def epochs(self, result: Accuracy) -> int | None:
@@ -52,3 +77,12 @@ class Paper:
         rows = (row for row in self.budgets if (row.method, row.size) == key and result.data in row.data)
         row = next(rows, None)
         return {2: row.epochs_2h, 10: row.epochs_10h, 24: row.epochs_24h}[result.hours] if row else None
+
+
+def _network(row: Accuracy | LoggedRun) -> tuple[str, str]:
+    return row.method, row.size
+
+
+def _is_logged(result: Accuracy) -> bool:
+    """Whether a result is one of the runs that logs were published of."""
+    return (result.data, result.hours, result.kernel) == ("cifar10", 24, 3)

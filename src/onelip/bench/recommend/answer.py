@@ -2,86 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal
 
+from onelip.bench.recommend.judging import Constraint, Judgement, Orthogonal, Status
 from onelip.bench.recommend.options import Choice, Known, Missing, Number
 from onelip.bench.recommend.quantities import QUANTITIES, Quantity
+from onelip.bench.statistics import stands_above
 
-Status = Literal["meets", "unknown", "fails"]
 ALWAYS_WEIGHED = ("cra36", "train_time")
 """On the Pareto front, whatever was asked."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Constraint:
-    """A limit of a quantity: an upper one where less is better, else a lower one."""
-
-    quantity: Quantity
-    limit: float
-
-    @property
-    def text(self) -> str:
-        """As a user would say it."""
-        sign = "\u2265" if self.quantity.higher_is_better else "\u2264"
-        return f"{self.quantity.title} {sign} {self.quantity.format(self.limit)}"
-
-    @property
-    def key(self) -> str:
-        """In scripts."""
-        return self.quantity.key
-
-    def judge(self, choice: Choice) -> Judgement:
-        """Whether a choice keeps to it, and by how much."""
-        number = choice.number(self.key)
-        if isinstance(number, Missing):
-            return Judgement(constraint=self, number=number, status="unknown", margin=None, sure=False)
-        sign = 1.0 if self.quantity.higher_is_better else -1.0
-        unit = 1.0 if self.quantity.kind == "share" else self.limit
-        margin = sign * (number.value - self.limit) / unit + 0.0
-        worst, best = (number.low, number.high) if sign > 0 else (number.high, number.low)
-        kept = margin >= 0
-        edge = worst if kept else best
-        sure = (sign * (edge - self.limit) >= 0) == kept
-        return Judgement(constraint=self, number=number, status="meets" if kept else "fails", margin=margin, sure=sure)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Orthogonal:
-    """The constraint that layers keep the norm of gradients."""
-
-    key: str = "orthogonal"
-    text: str = "layers that keep the norm of gradients"
-
-    def judge(self, choice: Choice) -> Judgement:
-        """Whether a choice keeps to it."""
-        if choice.orthogonal is None:
-            # A convolution with zero padding loses what leaves the image, unless its construction minds the edge.
-            padded = "promised with circular padding only, and this network has zero padding"
-            missing = Missing(reason=padded if choice.padding == "zeros" else "not known of this method")
-            return Judgement(constraint=self, number=missing, status="unknown", margin=None, sure=False)
-        status: Status = "meets" if choice.orthogonal else "fails"
-        return Judgement(constraint=self, number=None, status=status, margin=None, sure=True)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Judgement:
-    """What became of one constraint for one choice.
-
-    Attributes:
-        number: What was judged; None where it is a fact and no number.
-        margin: How far inside the limit the number lies: of shares the difference, of other numbers as a share of the
-            limit; negative: outside.
-        sure: Whether the whole spread lies on the same side.
-    """
-
-    constraint: Constraint | Orthogonal
-    number: Number | None
-    status: Status
-    margin: float | None
-    sure: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +36,17 @@ class Ranked:
         if isinstance(self.objective, Missing):
             found.add("unknown")
         return "fails" if "fails" in found else "unknown" if "unknown" in found else "meets"
+
+    @property
+    def doubtful(self) -> tuple[Judgement, ...]:
+        """The limits that it keeps to by its number, but not by all of its spread."""
+        return tuple(one for one in self.judgements if one.status == "meets" and not one.sure)
+
+    @property
+    def possible(self) -> bool:
+        """Whether it may meet everything: what it misses it misses within its spread."""
+        within = all(one.status == "meets" or (one.status == "fails" and not one.sure) for one in self.judgements)
+        return within and isinstance(self.objective, Known)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,7 +91,8 @@ class Answer:
     Attributes:
         question: What was asked.
         ranking: All choices, best first: those that meet everything, those of which something is not known, those that
-            fail, fewest limits first; each by the objective.
+            fail, fewest limits first; each by the objective, then by certified accuracy, training time and what is
+            limited.
     """
 
     question: Question
@@ -159,6 +102,11 @@ class Answer:
     def fitting(self) -> tuple[Ranked, ...]:
         """The choices that are known to meet everything."""
         return tuple(one for one in self.ranking if one.status == "meets")
+
+    @cached_property
+    def possible(self) -> Ranked | None:
+        """The best of those that miss limits within their spread only, where nothing is known to meet everything."""
+        return None if self.fitting else next((one for one in self.ranking if one.possible), None)
 
     @cached_property
     def per_method(self) -> tuple[Ranked, ...]:
@@ -178,6 +126,11 @@ class Answer:
         return (best, *(one for one in others if not self._stands_above(best.objective, one.objective)))
 
     @cached_property
+    def decided(self) -> bool:
+        """Whether the data decide: the best stands above all other methods, and surely meets everything."""
+        return len(self.tied) == 1 and not self.tied[0].doubtful
+
+    @cached_property
     def weighed(self) -> tuple[str, ...]:
         """What the Pareto front is of, by its titles."""
         return tuple(quantity.title for quantity in _weighed(self.question).values())
@@ -187,16 +140,14 @@ class Answer:
         """What each constraint rules out."""
         return tuple(self._blame(constraint) for constraint in self.question.constraints)
 
-    def _merit(self, one: Ranked) -> float:
-        """The lower the better."""
-        if isinstance(one.objective, Missing):
-            return float("inf")
-        return -one.objective.value if self.question.objective.higher_is_better else one.objective.value
-
     def _stands_above(self, one: Number, other: Number) -> bool:
         if isinstance(one, Missing) or isinstance(other, Missing):
             return False
-        return one.low > other.high if self.question.objective.higher_is_better else one.high < other.low
+        better, worse = (one, other) if self.question.objective.higher_is_better else (other, one)
+        apart = stands_above((better.low, better.value, better.high), (worse.low, worse.value, worse.high))
+        # A single seed is one of those that others could be compared with.
+        lowest, highest = (better.seeds or (better.value,))[0], (worse.seeds or (worse.value,))[-1]
+        return apart and lowest > highest
 
     def _blame(self, constraint: Constraint | Orthogonal) -> Blame:
         def of(ranked: Ranked) -> Status:
@@ -218,7 +169,7 @@ class Answer:
                 for one in failing
             ),
             unknown=sum(of(one) == "unknown" for one in self.ranking),
-            without=min(alone, key=self._merit) if alone else None,
+            without=min(alone, key=_order(self.question)) if alone else None,
             nearest=max(alone, key=lambda one: _margin(one, constraint)) if alone else None,
         )
 
@@ -247,18 +198,31 @@ def answer(question: Question, choices: Iterable[Choice]) -> Answer:
         for choice in choices
     ]
     front = _front(question, ranked)
-    sign = -1.0 if question.objective.higher_is_better else 1.0
+    marked = [replace(one, on_front=id(one) in front) for one in ranked]
+    return Answer(question, tuple(sorted(marked, key=_order(question))))
 
-    def place(one: Ranked) -> tuple[int, int, float, str]:
-        value = sign * one.objective.value if isinstance(one.objective, Known) else float("inf")
+
+Place = tuple[int, int, tuple[float, ...], str]
+
+
+def _order(question: Question) -> Callable[[Ranked], Place]:
+    """What choices are sorted by: of those that are equal in the objective none comes before one that beats it."""
+    weighed = _weighed(question)
+
+    def place(one: Ranked) -> Place:
         failed = sum(judged.status == "fails" for judged in one.judgements)
-        return _ORDER[one.status], failed, value, one.choice.label
+        merits = [_merit(one.objective, question.objective)]
+        merits += [_merit(one.choice.number(key), quantity) for key, quantity in weighed.items()]
+        return _ORDER[one.status], failed, tuple(merits), one.choice.label
 
-    marked = [
-        Ranked(choice=one.choice, objective=one.objective, judgements=one.judgements, on_front=id(one) in front)
-        for one in ranked
-    ]
-    return Answer(question, tuple(sorted(marked, key=place)))
+    return place
+
+
+def _merit(number: Number, quantity: Quantity) -> float:
+    """The lower the better; what is not known comes last."""
+    if isinstance(number, Missing):
+        return float("inf")
+    return -number.value if quantity.higher_is_better else number.value
 
 
 def _weighed(question: Question) -> dict[str, Quantity]:
@@ -270,25 +234,25 @@ def _weighed(question: Question) -> dict[str, Quantity]:
 
 
 def _front(question: Question, ranked: Sequence[Ranked]) -> set[int]:
-    """Those that nothing is better than, in certified accuracy, training time, the objective and all that is limited.
+    """Those that nothing is better than, in certified accuracy, training time, the objective and all that is asked for.
 
     Only choices of which all of these are known can be on it. Times of different places are not compared.
     """
-    keys = _weighed(question)
-    points: list[tuple[int, str, tuple[float, ...]]] = []
+    weighed = _weighed(question)
+    points: list[tuple[int, tuple[str, ...], tuple[float, ...]]] = []
     for one in ranked:
-        numbers = [one.choice.number(key) for key in keys]
+        facts = [judged.status for judged in one.judgements if not isinstance(judged.constraint, Constraint)]
+        numbers = [one.choice.number(key) for key in weighed]
         known = [number for number in numbers if isinstance(number, Known)]
-        if len(known) == len(numbers):
-            merits = [
-                number.value if quantity.higher_is_better else -number.value
-                for number, quantity in zip(known, keys.values(), strict=True)
-            ]
-            points.append((id(one), one.choice.place, tuple(merits)))
+        if len(known) == len(numbers) and "unknown" not in facts:
+            merits = [float(status == "meets") for status in facts]
+            merits += [-_merit(number, quantity) for number, quantity in zip(known, weighed.values(), strict=True)]
+            places = tuple(number.place or one.choice.place for number in known)
+            points.append((id(one), places, tuple(merits)))
     return {
         name
-        for name, place, point in points
-        if not any(there == place and _beats(other, point) for _, there, other in points)
+        for name, places, point in points
+        if not any(there == places and _beats(other, point) for _, there, other in points)
     }
 
 

@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from onelip.bench.published.rows import EpochBudget
-from onelip.bench.recommend.costs import FormulaBook, FormulaCosts, Network
+from onelip.bench.recommend.costs import FormulaBook, FormulaCosts, Network, measure_command
 from onelip.bench.recommend.from_paper import MethodFacts
+from onelip.bench.recommend.from_sessions import session_numbers
 from onelip.bench.recommend.options import Choice, Known, Missing, Number
 from onelip.bench.records import CostEntry, CostRecord
 from onelip.bench.results import Records
-from onelip.bench.statistics import quartiles, ratio_quartiles
+from onelip.bench.statistics import quartiles
 
 Made = tuple[str, str]
 """A method and the padding of its layers."""
@@ -129,16 +130,30 @@ def _calibrated(choice: Choice, known: Calibration) -> Choice:
     entry = _entry(choice, session)
     if entry is not None and (said := known.costs(_network(entry, session))) is not None:
         numbers |= _corrected(numbers, entry, said, session, known.batch)
-    if choice.place != known.place:
-        elsewhere = Missing(
-            reason=f"not measured here at size {choice.size}",
-            remedy=f"onelip measure --methods {choice.method} --sizes {choice.size} --out FOLDER",
-        )
-        numbers["latency"] = elsewhere
+    latency = choice.number("latency")
+    if ((latency.place if isinstance(latency, Known) else "") or choice.place) != known.place:
+        numbers["latency"] = _elsewhere(choice, known.batch)
     if entry is not None and (choice.size, choice.kernel_size) == (session.size, session.kernel_size):
-        numbers |= _measured_here(entry, session, known.batch, train=choice.batch == session.batch_size)
+        numbers |= session_numbers(
+            entry, session, known.batch, train=choice.batch == session.batch_size, evidence="measured here"
+        )
     here = isinstance(numbers["train_time"], Known)
     return replace(choice, numbers=numbers, place=known.place if here else choice.place)
+
+
+def _elsewhere(choice: Choice, batch: int) -> Missing:
+    """Why no time of inference is known here."""
+    return Missing(
+        reason=f"not measured here at size {choice.size}",
+        remedy=measure_command(
+            choice.method,
+            choice.size,
+            image=choice.cost_image,
+            classes=choice.classes,
+            kernel_size=choice.kernel_size,
+            batch=batch,
+        ),
+    )
 
 
 def _time(choice: Choice, time: Known, known: Calibration) -> Number:
@@ -157,10 +172,12 @@ def _time(choice: Choice, time: Known, known: Calibration) -> Number:
     if by_operations is not None:
         ends.append(by_operations)
         value = math.sqrt(value * by_operations)
+    # What a log says of a published run, it says of the hardware there.
+    low, high = (time.low, time.high) if time.basis == "measured" else (time.value, time.value)
     return Known(
         value=time.value * value,
-        low=time.low * min(*ends, value),
-        high=time.high * max(*ends, value),
+        low=low * min(*ends, value),
+        high=high * max(*ends, value),
         basis="calibrated",
         evidence=f"{time.evidence}; steps take {value:.3g} times as long here ({min(ends):.3g} to {max(ends):.3g}, "
         f"over the methods at size {known.session.size}" + (", and by operations)" if by_operations else ")"),
@@ -215,34 +232,3 @@ def _corrected(
                 evidence=f"{number.evidence}, times {measured / formula:.3g} as measured here at size {session.size}",
             )
     return found
-
-
-def _measured_here(entry: CostEntry, session: CostRecord, batch: int, *, train: bool) -> dict[str, Number]:
-    """What the session says of the network itself; of training where the batch is the same."""
-    unit = next((one for one in session.entries if not one.method.constrained and one.padding == entry.padding), None)
-    found: dict[str, Number] = {"train_memory": _exact(entry.train_bytes, session.batch_size)} if train else {}
-    if batch == session.batch_size:
-        found["inference_memory"] = _exact(entry.inference_bytes, batch)
-    if train and unit is not None and unit.train_step:
-        found["train_step_ratio"] = _known(ratio_quartiles(entry.train_step, unit.train_step))
-    samples, units = (
-        (entry.inference, unit.inference if unit else ())
-        if batch == session.batch_size
-        else (entry.latency, unit.latency if unit else ())
-        if batch == 1
-        else ((), ())
-    )
-    if samples:
-        found["latency"] = _known(quartiles(samples))
-        if units:
-            found["latency_ratio"] = _known(ratio_quartiles(samples, units))
-    return found
-
-
-def _known(spread: tuple[float, float, float]) -> Known:
-    low, middle, high = spread
-    return Known(value=middle, low=low, high=high, basis="measured", evidence="measured here")
-
-
-def _exact(size: int, batch: int) -> Known:
-    return Known(value=size, low=size, high=size, basis="measured", evidence=f"measured here, batch {batch}")

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from onelip.bench.published.paper import Paper
-from onelip.bench.published.rows import IMAGES, Accuracy, Complexity, Curve
-from onelip.bench.recommend.costs import COSTS, FormulaBook, Network, formula_numbers, no_network
+from onelip.bench.published.rows import IMAGES, Accuracy
+from onelip.bench.recommend.costs import (
+    COSTS,
+    STEP_ROOM,
+    FormulaBook,
+    Network,
+    formula_numbers,
+    measure_command,
+    no_network,
+)
 from onelip.bench.recommend.options import Choice, Known, Missing, Number, keeps_norms
 from onelip.bench.statistics import wilson
 
@@ -21,7 +29,6 @@ INPUTS: Mapping[str, tuple[tuple[int, int, int], int]] = {
     "tiny_imagenet": ((3, 64, 64), 200),
 }
 """Images and classes of the data sets that accuracies were published of."""
-MEASURE = "onelip measure --methods {method} --sizes {size} --batch-size {batch} --out FOLDER says what it takes here"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,19 +40,16 @@ class MethodFacts:
         padding: What the published networks used.
         orthogonal: Whether its layers keep norms with circular padding.
         orthogonal_zeros: Whether they do with zero padding too.
-        iterations: What the iterations of Table 1 are in inference.
     """
 
     title: str
     padding: Literal["circular", "zeros"]
     orthogonal: bool
     orthogonal_zeros: bool
-    iterations: Mapping[str, int]
 
 
 def published_choices(
     paper: Paper,
-    complexity: Iterable[Complexity],
     methods: Mapping[str, MethodFacts],
     *,
     batch: int,
@@ -55,16 +59,14 @@ def published_choices(
     """Every published network but those that collapsed.
 
     Args:
-        paper: Its tables of accuracies.
-        complexity: Its Table 1.
+        paper: Its tables.
         methods: What is known of methods, by their keys.
         batch: How many images are inferred at a time.
         image: The shape of the images that costs are asked of; None for those of the data set.
         book: What our formulas say of a network; None where they cannot be asked.
     """
-    rows = {row.method: row for row in complexity}
     return tuple(
-        _choice(result, paper, rows, methods, batch=batch, image=image, book=book)
+        _choice(result, paper, methods, batch=batch, image=image, book=book)
         for result in paper.accuracy
         if not result.collapsed
     )
@@ -73,28 +75,21 @@ def published_choices(
 def _choice(
     result: Accuracy,
     paper: Paper,
-    complexity: Mapping[str, Complexity],
     methods: Mapping[str, MethodFacts],
     *,
     batch: int,
     image: tuple[int, int, int] | None,
     book: FormulaBook | None,
 ) -> Choice:
-    facts = methods.get(result.method)
-    curve, images = paper.curve(result), IMAGES[result.data][1]
+    facts, images = methods.get(result.method), IMAGES[result.data][1]
     shape, classes = INPUTS[result.data]
-    remedy = "" if facts is None else MEASURE.format(method=result.method, size=result.size, batch=batch)
-    nowhere = Missing(reason="published only as a plot", remedy=remedy)
+    own_images = image in (None, shape)
     numbers: dict[str, Number] = {
         "accuracy": _share(result.accuracy, images, result.source),
         "cra36": _share(result.cra36, images, result.source),
-        **{f"cra{radius}": _curve(curve, radius, images) for radius in (72, 108, 255)},
-        "train_time": _time(result, paper) if image in (None, shape) else _of_other_images(shape),
-        "train_step_ratio": nowhere,
-        "train_memory": nowhere,
-        "latency": nowhere,
-        "latency_ratio": _overhead(complexity.get(result.method), {} if facts is None else facts.iterations, remedy),
-        "inference_memory": nowhere,
+        **{f"cra{radius}": _curve(result, paper, radius, images) for radius in (72, 108, 255)},
+        "train_time": _time(result, paper) if own_images else _of_other_images(shape),
+        **dict.fromkeys(COSTS, Missing(reason="published only as a plot")),
     }
     if facts is not None:
         network = Network(
@@ -107,6 +102,9 @@ def _choice(
         )
         said = formula_numbers(book, network, train_batch=BATCH, batch=batch)
         numbers |= said or ({} if book is None or image is None else dict.fromkeys(COSTS, no_network(result.size)))
+        if book is not None and own_images:
+            numbers |= _step_ratio(result, paper, methods, network, book)
+        numbers |= _with_remedies(numbers, network, batch)
     return Choice(
         method=result.method,
         title=f"{result.method.upper()} (not in onelip)" if facts is None else facts.title,
@@ -124,18 +122,40 @@ def _choice(
         orthogonal=None if facts is None else keeps_norms(facts, facts.padding, result.kernel),
         images=images,
         seeds=1,
+        failed=paper.collapses(result),
         records=(" ".join(result.source.split()),),
         numbers=numbers,
     )
 
 
+def _with_remedies(numbers: Mapping[str, Number], network: Network, batch: int) -> Mapping[str, Number]:
+    """What is not known of costs, with the command that measures it; but of networks that do not exist."""
+    there = {key: number for key in COSTS if isinstance(number := numbers[key], Missing)}
+    nowhere = no_network(network.size)
+
+    def command(key: str) -> str:
+        return measure_command(
+            network.method,
+            network.size,
+            image=network.image,
+            classes=network.classes,
+            kernel_size=network.kernel_size,
+            batch=BATCH if key.startswith("train") else batch,
+        )
+
+    return {key: replace(number, remedy=command(key)) for key, number in there.items() if number != nowhere}
+
+
 def _time(result: Accuracy, paper: Paper) -> Known:
-    """The budget; what the run really took, where its log was published, is the upper end of its spread."""
-    seconds, wall = result.hours * 3600.0, paper.wall_hours(result)
-    evidence = f"its budget on {PLACE}" + ("" if wall is None else f"; its log says {wall:g} h")
-    high = seconds if wall is None else max(seconds, 3600.0 * wall)
-    low = seconds if wall is None else min(seconds, 3600.0 * wall)
-    return Known(value=seconds, low=low, high=high, basis="published", evidence=evidence)
+    """The budget; what the run really took by its log, or by that of a run of the same network, is in its spread."""
+    seconds, wall, overrun = result.hours * 3600.0, paper.wall_hours(result), paper.overrun(result)
+    evidence, taken = f"its budget on {PLACE}", seconds
+    if wall is not None:
+        evidence, taken = f"{evidence}; its log says {wall:g} h", 3600.0 * wall
+    elif overrun is not None:
+        evidence += "; its log is not published, and by that of 24 h on CIFAR-10 this network took "
+        evidence, taken = f"{evidence}{overrun:.2f} times its budget", seconds * overrun
+    return Known(value=seconds, low=min(seconds, taken), high=max(seconds, taken), basis="published", evidence=evidence)
 
 
 def _of_other_images(shape: tuple[int, int, int]) -> Missing:
@@ -146,23 +166,40 @@ def _share(percent: float, images: int, source: str) -> Known:
     """With Wilson's interval over the test images: one seed was published."""
     share = percent / 100
     low, high = wilson(share * images, images)
-    return Known(value=share, low=low, high=high, basis="published", evidence=source)
+    return Known(value=share, low=low, high=high, basis="published", evidence=" ".join(source.split()))
 
 
-def _curve(curve: Curve | None, radius: int, images: int) -> Number:
-    if curve is None:
-        return Missing(reason="published of the 24 h runs on CIFAR-10 with 3x3 kernels only")
-    return _share(getattr(curve, f"cra{radius}"), images, curve.source)
+def _curve(result: Accuracy, paper: Paper, radius: int, images: int) -> Number:
+    curve = paper.curve(result)
+    if curve is not None:
+        return _share(getattr(curve, f"cra{radius}"), images, curve.source)
+    if paper.curves_speak_of(result):
+        return Missing(reason="published from the logs of such runs, among which that of this one is not, or not whole")
+    return Missing(reason="published of the 24 h runs on CIFAR-10 with 3x3 kernels only")
 
 
-def _overhead(row: Complexity | None, iterations: Mapping[str, int], remedy: str) -> Number:
-    """Inference over a plain convolution's, by Table 1: where both are convolutions their numbers can be compared."""
-    if row is None:
-        return Missing(reason="Table 1 has no row of it")
-    factor = row.input_macs.replace("C", "", 1).strip() or "1"
-    ratio = float(factor) if factor.isdecimal() else float(iterations.get(factor, 0))
-    if "CONV" not in row.input_operations or "C" not in row.input_macs or not ratio:
-        reason = f"Table 1 has operations of another kind ({row.input_operations}), and does not say what they take"
-        return Missing(reason=reason, remedy=remedy)
-    evidence = f"Table 1: {row.input_macs} in place of C, weights kept"
-    return Known(value=ratio, low=ratio, high=ratio, basis="theory", evidence=evidence)
+def _step_ratio(
+    result: Accuracy, paper: Paper, methods: Mapping[str, MethodFacts], network: Network, book: FormulaBook
+) -> Mapping[str, Known]:
+    """Its published training step over that of the fastest method of its size, times what formulas say of that one.
+
+    The unconstrained network's own step was not published. What was decides between methods, and not their formulas.
+    """
+    row = paper.step(result)
+    known = [one for one in paper.steps(result.data, result.size) if one.method in methods]
+    if row is None or row.ms_per_batch is None or not known:
+        return {}
+    least, fastest = min((one.ms_per_batch or 0.0, one.method) for one in known)
+    there = replace(network, method=fastest, padding=methods[fastest].padding)
+    said = book(there, train_batch=BATCH, batch=1)
+    if said is None:
+        return {}
+    times = row.ms_per_batch / least
+    value, (below, above) = times * said.step_ratio, STEP_ROOM
+    title, source = methods[fastest].title, " ".join(row.source.split())
+    evidence = (
+        f"{source}: {times:.2f} times the step of {title}, the fastest published at this size, whose "
+        f"operations by our formulas are {said.step_ratio:.2f} times the unconstrained network's"
+    )
+    found = Known(value=value, low=(1 - below) * value, high=(1 + above) * value, basis="published", evidence=evidence)
+    return {"train_step_ratio": found}

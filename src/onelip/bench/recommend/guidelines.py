@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from onelip.bench.published.advice import Guideline
-from onelip.bench.recommend.answer import Answer, Constraint, Orthogonal, Question, Ranked, answer
+from onelip.bench.recommend.answer import Answer, Question, Ranked, answer
+from onelip.bench.recommend.judging import Constraint, Orthogonal
 from onelip.bench.recommend.options import Choice, Known
 from onelip.bench.recommend.quantities import QUANTITIES
 from onelip.bench.recommend.words import asked, details, headline, ranking_table
@@ -82,26 +83,28 @@ SITUATIONS = (
     ),
     Situation(
         title="No slower than an unconstrained network",
-        need="Inference may cost at most 5 % more than that of the unconstrained network of the same size. What the "
-        "tables published of this are operations, and not milliseconds: those are to be measured on the device.",
+        need="Inference may cost at most 5 % more than that of the unconstrained network of the same size. What is "
+        "known of this are operations by formula, and not milliseconds: those are to be measured on the device.",
         question=Question(objective=CRA36, constraints=(_limit("latency_ratio", "1.05"),)),
         options="--max-latency-ratio 1.05",
         guideline="inference",
     ),
     Situation(
         title="In real time on a small device",
-        need="The same, and the classifier, weights and images and all, has to fit into 20 MB, one image at a time.",
+        need="The same, and the classifier, frozen (only its weights are kept), has to fit into 20 MB with all that "
+        "it computes, one image at a time.",
         question=Question(
-            objective=CRA36, constraints=(_limit("latency_ratio", "1.05"), _limit("inference_memory", "20MB"))
+            objective=CRA36, constraints=(_limit("latency_ratio", "1.05"), _limit("frozen_memory", "20MB"))
         ),
-        options="--max-latency-ratio 1.05 --max-inference-memory 20MB",
+        options="--max-latency-ratio 1.05 --max-frozen-memory 20MB",
         guideline="inference",
     ),
     Situation(
         title="Inference in little memory",
-        need="The classifier, weights and images and all, has to fit into 50 MB, one image at a time.",
-        question=Question(objective=CRA36, constraints=(_limit("inference_memory", "50MB"),)),
-        options="--max-inference-memory 50MB",
+        need="The classifier, frozen (only its weights are kept), has to fit into 50 MB with all that it computes, one "
+        "image at a time.",
+        question=Question(objective=CRA36, constraints=(_limit("frozen_memory", "50MB"),)),
+        options="--max-frozen-memory 50MB",
     ),
     Situation(
         title="Gradients that keep their norm",
@@ -195,7 +198,7 @@ def agreement(said: Answer, guideline: Guideline | None) -> str:
         return ""
     tied = {one.choice.method for one in said.tied}
     if said.fitting[0].choice.method in guideline.methods:
-        if _unknown_and_better(said):
+        if _unknown_and_better(said) or said.fitting[0].doubtful:
             return "agrees_so_far"
         return "agrees" if tied <= set(guideline.methods) else "leans"
     return "undecided" if tied & set(guideline.methods) else "contradicts"
@@ -205,11 +208,11 @@ def _unknown_and_better(said: Answer) -> tuple[Ranked, ...]:
     """The best choice of each method that would come first if what is not known of it were within the limits."""
     best = said.fitting[0].objective
     assert isinstance(best, Known)
-    return tuple(
-        one
-        for one in said.per_method
-        if one.status == "unknown" and isinstance(one.objective, Known) and one.objective.value > best.value
-    )
+    found: dict[str, Ranked] = {}
+    for one in said.ranking:
+        if one.status == "unknown" and isinstance(one.objective, Known) and one.objective.value > best.value:
+            found.setdefault(one.choice.method, one)
+    return tuple(found.values())
 
 
 def _runner_up(said: Answer) -> tuple[str, ...]:

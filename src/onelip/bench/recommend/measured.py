@@ -78,7 +78,11 @@ def _choice(group: Group, row: Row, batch: int, image: Image | None, book: Formu
     said = formula_numbers(book, network, train_batch=cell.recipe.batch_size, batch=batch)
     if book is not None and not said and image not in (None, data.image):
         numbers |= dict.fromkeys(COSTS, no_network(cell.size))
-    numbers = {key: said.get(key, number) if isinstance(number, Missing) else number for key, number in numbers.items()}
+    numbers |= {
+        key: number
+        for key, number in said.items()
+        if key not in numbers or (isinstance(numbers[key], Missing) and isinstance(number, Known))
+    }
     return Choice(
         method=row.method.name,
         title=row.title,
@@ -112,7 +116,12 @@ def _share(row: Row, key: str, evidence: str) -> Number:
     images = row.evaluations[0].images
     low, high = wilson(value.value * images, images)
     return Known(
-        value=value.value, low=min(low, value.low), high=max(high, value.high), basis="measured", evidence=evidence
+        value=value.value,
+        low=min(low, value.low),
+        high=max(high, value.high),
+        basis="measured",
+        evidence=evidence,
+        seeds=(value.low, value.high) if len(row.evaluations) > 1 else None,
     )
 
 

@@ -19,6 +19,8 @@ class Known:
         high: Upper end.
         basis: Where it comes from.
         evidence: That in words.
+        place: The hardware that it was measured on, where that is not the choice's.
+        seeds: The lowest and the highest of several seeds, of which the value is the mean.
     """
 
     value: float
@@ -26,6 +28,8 @@ class Known:
     high: float
     basis: Basis
     evidence: str
+    place: str = ""
+    seeds: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

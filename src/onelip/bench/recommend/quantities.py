@@ -17,7 +17,14 @@ Kind = Literal["share", "time", "size", "ratio"]
 
 _READ: Mapping[Kind, Mapping[str, float]] = {
     "share": {"": 1.0, "%": 0.01},
-    "time": {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0},
+    "time": {
+        "us": 1e-6,
+        "ms": 1e-3,
+        **dict.fromkeys(("s", "sec", "second", "seconds"), 1.0),
+        **dict.fromkeys(("m", "min", "minute", "minutes"), 60.0),
+        **dict.fromkeys(("h", "hour", "hours"), 3600.0),
+        **dict.fromkeys(("d", "day", "days"), 86400.0),
+    },
     "size": {
         "b": 1.0,
         **{f"{prefix}{b}": 1000.0**power for power, prefix in enumerate("kmgt", 1) for b in ("", "b")},
@@ -25,9 +32,10 @@ _READ: Mapping[Kind, Mapping[str, float]] = {
     },
     "ratio": {"": 1.0, "x": 1.0},
 }
+_PART = r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)\s*([a-zA-Z%]*)\s*"
 _EXAMPLES: Mapping[Kind, str] = {
     "share": "a share such as 0.7 or 70%",
-    "time": "a time such as 5ms, 90s, 10m or 2h",
+    "time": "a time such as 5ms, 90s, 10m, 2h or 2h30m",
     "size": "a size such as 200MB, 8GB or 8GiB",
     "ratio": "a multiple of the unconstrained network's such as 1.05",
 }
@@ -62,15 +70,19 @@ class Quantity:
 
         >>> QUANTITIES["latency"].read("5ms"), QUANTITIES["train_memory"].read("8 GB")
         (0.005, 8000000000.0)
+        >>> QUANTITIES["train_time"].read("2h30m"), QUANTITIES["train_time"].read("2 hours")
+        (9000.0, 7200.0)
         """
-        found = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]*)?|\.[0-9]+)\s*([a-zA-Z%]*)\s*", text)
-        unit = found[2].lower() if found else ""
-        if found is None or unit not in _READ[self.kind]:
+        parts = re.findall(_PART, text) if re.fullmatch(rf"\s*(?:{_PART})+", text) else []
+        scales = [_READ[self.kind].get(unit.lower()) for _, unit in parts]
+        if not parts or None in scales or (len(parts) > 1 and self.kind != "time"):
             raise OnelipError(f"{self.option} {text!r} is not allowed; give {_EXAMPLES[self.kind]}")
-        number, scale = float(found[1]), _READ[self.kind][unit]
-        value = number / 100 if unit == "%" else number * scale  # 59.1 % is the number nearest to 0.591
+        number, unit = parts[0]
+        value = sum(float(number) * (scale or 0.0) for (number, _), scale in zip(parts, scales, strict=True))
+        if unit == "%":
+            value = float(number) / 100  # 59.1 % is the number nearest to 0.591
         if not math.isfinite(value) or (self.kind == "share" and value > 1):
-            hint = f"; did you mean {found[1]}%?" if self.kind == "share" and not unit and value <= 100 else ""
+            hint = f"; did you mean {number}%?" if self.kind == "share" and not unit and value <= 100 else ""
             raise OnelipError(f"{self.option} {text!r} is not allowed; give {_EXAMPLES[self.kind]}{hint}")
         if value == 0 and not self.higher_is_better:
             raise OnelipError(f"{self.option} {text!r} rules out everything: nothing takes none")
@@ -111,6 +123,7 @@ QUANTITIES = _table(
     Quantity(key="latency", title="inference time", kind="time"),
     Quantity(key="latency_ratio", title="relative inference time", kind="ratio"),
     Quantity(key="inference_memory", title="inference memory", kind="size"),
+    Quantity(key="frozen_memory", title="memory when frozen", kind="size"),
 )
 """All quantities, by their keys."""
 

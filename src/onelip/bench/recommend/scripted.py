@@ -1,8 +1,9 @@
-"""An answer for scripts."""
+"""An answer for a script."""
 
 from __future__ import annotations
 
-from onelip.bench.recommend.answer import Answer, Constraint, Ranked
+from onelip.bench.recommend.answer import Answer, Ranked
+from onelip.bench.recommend.judging import Constraint
 from onelip.bench.recommend.options import Missing, Number
 from onelip.bench.recommend.words import details, headline
 
@@ -18,7 +19,7 @@ def facts(answer: Answer) -> dict[str, object]:
             ],
         },
         "answer": headline(answer),
-        "decided": len(answer.tied) == 1,
+        "decided": answer.decided,
         "tied": [_name(one) for one in answer.tied],
         "ranking": [_ranked_facts(one) for one in answer.ranking],
         "front": [_name(one) for one in answer.ranking if one.on_front],

@@ -47,13 +47,17 @@ def _in_short(advice: Sequence[Advice]) -> Iterator[str]:
     yield "\n".join(f"| {' | '.join(row)} |" for row in rows)
     yield (
         "By certified accuracy at radius 36/255 (CRA 36). The first comes first; the data do not tell those apart "
-        "that stand together. Behind a method stands its size (XS, S, M, L: 16, 32, 64, 128 channels in the first "
-        "block for images of 32x32 pixels), and for how long it was trained."
+        "that stand together. Of what is marked with (?) the spread of a number reaches beyond a limit. Behind a "
+        "method stands its size (XS, S, M, L: 16, 32, 64, 128 channels in the first block for images of 32x32 "
+        "pixels), and for how long it was trained."
     )
 
 
 def _choices(advice: Advice) -> str:
-    first = [one.choice.label for one in advice.answer.tied]
+    said = advice.answer
+    first = [f"{one.choice.label}{' (?)' if one.doubtful else ''}" for one in said.tied]
+    if not first and said.possible is not None:
+        return escaped(f"nothing surely fits; {said.possible.choice.label} (?)")
     return escaped("; ".join(first)) if first else "nothing is known to fit"
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from onelip.bench.recommend.answer import Answer, Blame, Constraint, Judgement, Ranked
+from onelip.bench.recommend.answer import Answer, Blame, Ranked
+from onelip.bench.recommend.judging import Constraint, Judgement
 from onelip.bench.recommend.options import Basis, Known, Missing, Number
 from onelip.bench.recommend.quantities import QUANTITIES, Quantity
 from onelip.bench.report.cells import Column, Line, Table, TableCell, text_cell
@@ -17,6 +18,8 @@ BASES: dict[Basis, str] = {
     "theory": "by theory",
     "calibrated": "scaled to this machine",
 }
+DEPARTS = 1.1
+"""A training time whose spread is wider is said, whatever was asked: runs are named by their budgets."""
 STATUSES = {"meets": "meets all", "unknown": "not all known", "fails": "fails"}
 CONSTANT = "certifies no more than a constant answer"
 
@@ -34,14 +37,37 @@ def headline(answer: Answer) -> str:
     if answer.fitting:
         best, tied = answer.fitting[0], answer.tied
         if len(tied) == 1:
-            return f"Take {_named(best, answer)}."
+            return f"Take {_named(best, answer)}{_doubt(best, 'its {}')}."
         others = joined(_named(one, answer) for one in tied[1:])
-        return f"{_named(best, answer)} comes first, but the data do not tell it apart from {others}."
+        doubt = _doubt(best, f"the {{}} of {best.choice.label}")
+        return f"{_named(best, answer)} comes first, but the data do not tell it apart from {others}{doubt}."
     unknown = [one for one in answer.per_method if one.status == "unknown"]
+    names = [one.choice.label for one in unknown[:3]] + [f"{len(unknown) - 3} more"] * (len(unknown) > 3)
+    not_known = f"not all that was asked for is known of {'; '.join(names)}"
+    if (near := answer.possible) is not None:
+        missed = joined(_measure(judged) for judged in near.judgements if judged.status == "fails")
+        return f"Nothing surely meets everything; {near.choice.label} may ({missed})" + (
+            f", and {not_known}." if unknown else "."
+        )
     if unknown:
-        names = [one.choice.label for one in unknown[:3]] + [f"{len(unknown) - 3} more"] * (len(unknown) > 3)
-        return f"Nothing is known to meet everything; not all that was asked for is known of {'; '.join(names)}."
+        return f"Nothing is known to meet everything; {not_known}."
     return "Nothing meets everything." if answer.ranking else "There is nothing to choose from."
+
+
+def _doubt(best: Ranked, whose: str) -> str:
+    """Which limits the best may not keep to, as the end of a sentence."""
+    titles = [one.constraint.quantity.title for one in best.doubtful if isinstance(one.constraint, Constraint)]
+    if not titles:
+        return ""
+    return f"; {whose.format(joined(titles))} may not meet the limit{'s' if len(titles) > 1 else ''}"
+
+
+def _measure(judged: Judgement) -> str:
+    """A number that was judged, with its spread."""
+    assert isinstance(judged.constraint, Constraint)
+    assert isinstance(judged.number, Known)
+    quantity = judged.constraint.quantity
+    return f"{quantity.title} {quantity.format(judged.number.value)}, {_spread(judged.number, quantity)}"
 
 
 def details(answer: Answer) -> Iterator[str]:
@@ -54,15 +80,34 @@ def details(answer: Answer) -> Iterator[str]:
     yield from _places(answer)
     yield from _failures(answer)
     if answer.fitting:
-        best = answer.fitting[0]
-        yield f"{best.choice.label} rests on {joined(best.choice.records)}: {_basis(best)}."
-        yield from _unsure(best)
+        yield from _evidence(answer.fitting[0], answer)
 
 
-def _unsure(best: Ranked) -> Iterator[str]:
-    """What of the best is not beyond doubt."""
-    for judged in best.judgements:
-        if judged.status == "meets" and not judged.sure and isinstance(judged.constraint, Constraint):
+def _evidence(best: Ranked, answer: Answer) -> Iterator[str]:
+    """What the best rests on, and what of it is not beyond doubt."""
+    choice, asked_for = best.choice, {answer.question.objective.title: best.objective}
+    asked_for |= {
+        judged.constraint.quantity.title: judged.number
+        for judged in best.judgements
+        if isinstance(judged.constraint, Constraint) and judged.number is not None
+    }
+    time = choice.number("train_time")
+    if isinstance(time, Known) and time.high > DEPARTS * time.low:
+        asked_for[QUANTITIES["train_time"].title] = time
+    sources: dict[str, list[str]] = {}
+    for title, number in asked_for.items():
+        if isinstance(number, Known):
+            sources.setdefault(f"{BASES[number.basis]}, {number.evidence}", []).append(title)
+    said = "; ".join(f"{joined(titles)}: {source}" for source, titles in sources.items())
+    runs = f"{joined(choice.records)}: " if choice.source == "measured" else ""
+    yield (
+        f"{choice.label} rests on {runs}{counted(choice.seeds, 'seed')}, {choice.images} test images, times of "
+        f"{choice.place}. {said[:1].upper()}{said[1:]}."
+    )
+    if choice.source == "published" and choice.seeds == 1:
+        yield "One seed was published: how seeds scatter is not in the spread."
+    for judged in best.doubtful:
+        if isinstance(judged.constraint, Constraint):
             yield f"Its {judged.constraint.quantity.title} meets the limit, but the spread reaches beyond."
 
 
@@ -111,11 +156,6 @@ def _spread(number: Known, quantity: Quantity) -> str:
     return f"{low.removesuffix(unit)} to {high}, {BASES[number.basis]}"
 
 
-def _basis(one: Ranked) -> str:
-    choice = one.choice
-    return f"{counted(choice.seeds, 'seed')}, {choice.images} test images, times of {choice.place}"
-
-
 def _number_cell(number: Number, quantity: Quantity, *, best: bool) -> TableCell:
     if isinstance(number, Missing):
         return text_cell("", number.reason)
@@ -128,7 +168,7 @@ def _judged_cell(judged: Judgement) -> TableCell:
         return text_cell({"meets": "yes", "fails": "no", "unknown": ""}[judged.status], reason)
     if judged.number is None or isinstance(judged.number, Missing) or judged.margin is None:
         return text_cell("", judged.number.reason if isinstance(judged.number, Missing) else "")
-    note = f"{margin_text(judged)}, {BASES[judged.number.basis]}"
+    note = f"{margin_text(judged)}, {_spread(judged.number, judged.constraint.quantity)}"
     note += "" if judged.sure else ", within its spread"
     return TableCell(text=judged.constraint.quantity.format(judged.number.value), note=note)
 
@@ -176,13 +216,14 @@ def _front(answer: Answer) -> Iterator[str]:
 
 def _places(answer: Answer) -> Iterator[str]:
     """That times of several machines stand beside each other."""
-    keys = {constraint.key for constraint in answer.question.constraints} | {answer.question.objective.key}
-    if not keys & {"train_time", "latency"}:
-        return
-    places = list(dict.fromkeys(one.choice.place for one in answer.ranking))
+    asked_for = {constraint.key for constraint in answer.question.constraints} | {answer.question.objective.key}
+    keys = [key for key in ("train_time", "latency") if key in asked_for]
+    numbers = ((one.choice, one.choice.number(key)) for one in answer.ranking for key in keys)
+    known = (number.place or choice.place for choice, number in numbers if isinstance(number, Known))
+    places = list(dict.fromkeys(known))
     if len(places) > 1:
         yield f"Times are of {joined(places)}: an hour of one is not an hour of the other."
-    else:
+    elif places:
         yield f"Times are of {joined(places)}, and yours may be others."
 
 

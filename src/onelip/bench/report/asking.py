@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from onelip.bench.recommend.answer import Orthogonal
+from onelip.bench.recommend.judging import Orthogonal
 from onelip.bench.recommend.measured import measured_choices
 from onelip.bench.recommend.options import Choice, Known, Missing
 from onelip.bench.recommend.quantities import QUANTITIES, UNITS, Kind, Quantity
@@ -115,6 +115,9 @@ def _facts(choice: Choice, batch: int) -> dict[str, object]:
         "batch": batch,
         "orthogonal": choice.orthogonal,
         "learned": choice.learned,
-        "numbers": {key: [number.value, number.low, number.high] for key, number in known.items()},
+        "numbers": {
+            key: [number.value, number.low, number.high, *(number.seeds or (number.value, number.value))]
+            for key, number in known.items()
+        },
         "missing": missing,
     }

@@ -11,6 +11,7 @@ from onelip.bench.report.formats import percent
 from onelip.bench.report.groups import grouped
 from onelip.bench.report.metrics import interval
 from onelip.bench.report.rows import Group, Row, setting_of
+from onelip.bench.statistics import stands_above
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,8 +39,12 @@ class Candidate:
         return f"{self.row.title} {percent(self.share)} % ({percent(self.low)}\u2013{percent(self.high)}{scatter})"
 
     def stands_above(self, other: Candidate) -> bool:
-        """Whether this one's interval, widened to its seeds, lies above that of the other."""
-        return min(self.low, *self.seeds) > max(other.high, *other.seeds)
+        """Whether the difference is more than intervals, widened to the seeds, leave to chance, and no seeds meet."""
+        return stands_above(self._spread, other._spread) and min(self.seeds) > max(other.seeds)
+
+    @property
+    def _spread(self) -> tuple[float, float, float]:
+        return min(self.low, *self.seeds), self.share, max(self.high, *self.seeds)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

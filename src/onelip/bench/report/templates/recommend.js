@@ -80,18 +80,25 @@
         return { choice, judged, sought, status, failed };
       });
     const place = (one) => (one.sought ? sign * one.sought[0] : Infinity);
+    const merit = ({ choice: { numbers } }, key) => (numbers[key] ? (higher(key) ? -1 : 1) * numbers[key][0] : Infinity);
+    const weighed = ["cra36", "train_time", ...limits.map(({ key }) => key)];
     ranked.sort(
       (one, other) =>
         order[one.status] - order[other.status] ||
         one.failed - other.failed ||
         place(one) - place(other) ||
+        weighed.map((key) => merit(one, key) - merit(other, key)).find(Boolean) ||
         (one.choice.label < other.choice.label ? -1 : 1),
     );
     return ranked;
   };
 
-  const apart = (objective, one, other) =>
-    higher(objective) ? one.sought[1] > other.sought[2] : one.sought[2] < other.sought[1];
+  // By the interval of the difference, as of two independent numbers; seeds that meet decide nothing.
+  const apart = (objective, one, other) => {
+    const [better, worse] = higher(objective) ? [one.sought, other.sought] : [other.sought, one.sought];
+    const [[above, low, , lowest], [below, , high, , highest]] = [better, worse];
+    return above - below > Math.sqrt((above - low) ** 2 + (high - below) ** 2) && lowest > highest;
+  };
 
   // The best of each method.
   const perMethod = (ranked) => {
@@ -104,6 +111,18 @@
     !choice.learned && ![objective, ...limits.map((limit) => limit.key)].some((key) => key.startsWith("cra"));
   const CONSTANT = "certifies no more than a constant answer";
 
+  // Which limits the best keeps to by its number, but not by all of its spread.
+  const doubt = ({ judged }, whose) => {
+    const titles = judged.filter((one) => one.status === "meets" && !one.sure).map((one) => about(one.key).name);
+    return titles.length ? `; ${whose(joined(titles))} may not meet the limit${titles.length > 1 ? "s" : ""}` : "";
+  };
+  const possible = ({ judged, sought }) =>
+    sought && judged.every((one) => one.status === "meets" || (one.status === "fails" && !one.sure));
+  const measure = ({ choice }, { key }) => {
+    const parts = [`${about(key).name} ${shown(key, choice.numbers[key][0])}`, spread(key, choice.numbers[key])];
+    return [...parts, "measured"].filter(Boolean).join(", ");
+  };
+
   const headline = (question, ranked) => {
     const { objective } = question;
     const named = (one) => {
@@ -114,14 +133,22 @@
     const [best, ...others] = perMethod(ranked.filter((one) => one.status === "meets"));
     if (best) {
       const tied = others.filter((one) => !apart(objective, best, one));
-      if (!tied.length) return `Take ${named(best)}.`;
-      return `${named(best)} comes first, but the data do not tell it apart from ${joined(tied.map(named))}.`;
+      if (!tied.length) return `Take ${named(best)}${doubt(best, (titles) => `its ${titles}`)}.`;
+      const doubted = doubt(best, (titles) => `the ${titles} of ${best.choice.label}`);
+      return `${named(best)} comes first, but the data do not tell it apart from ${joined(tied.map(named))}${doubted}.`;
     }
     const unknown = perMethod(ranked).filter((one) => one.status === "unknown");
-    if (!unknown.length) return ranked.length ? "Nothing meets everything." : "There is nothing to choose from.";
     const names = unknown.slice(0, 3).map((one) => one.choice.label);
     if (unknown.length > 3) names.push(`${unknown.length - 3} more`);
-    return `Nothing is known to meet everything; not all that was asked for is known of ${names.join("; ")}.`;
+    const notKnown = `not all that was asked for is known of ${names.join("; ")}`;
+    const near = ranked.find(possible);
+    if (near) {
+      const missed = near.judged.filter((one) => one.status === "fails").map((one) => measure(near, one));
+      const more = unknown.length ? `, and ${notKnown}` : "";
+      return `Nothing surely meets everything; ${near.choice.label} may (${joined(missed)})${more}.`;
+    }
+    if (unknown.length) return `Nothing is known to meet everything; ${notKnown}.`;
+    return ranked.length ? "Nothing meets everything." : "There is nothing to choose from.";
   };
 
   // Of other numbers of images at a time it may be known.
@@ -167,8 +194,9 @@
     const { title, kind } = about(judged.key);
     if (judged.margin === null) return `${title} not known${why}`;
     const value = shown(judged.key, choice.numbers[judged.key][0]);
-    const within = judged.sure ? "" : ", within its spread";
-    return `${title} ${value}, ${marginText(judged, kind === "share")}${within}`;
+    const around = spread(judged.key, choice.numbers[judged.key]);
+    const said = [marginText(judged, kind === "share"), around, judged.sure ? "" : "within its spread"];
+    return `${title} ${value}, ${said.filter(Boolean).join(", ")}`;
   };
 
   const words = { meets: "meets all", unknown: "not all known", fails: "fails" };
