@@ -224,7 +224,7 @@ def test_labels_are_integers_and_arithmetics_are_named():
     for labels in (y + 0.9, y == 1):
         with pytest.raises(ValueError, match="integers"):
             onelip.certified_radius(nn.Identity(), x, labels)
-    with pytest.raises(ValueError, match="'float32' is not one of 'float64', 'real'"):
+    with pytest.raises(ValueError, match="'float32' is not one of 'float64', 'executed', 'real'"):
         onelip.certified_radius(nn.Identity(), x, y, arithmetic="float32")
 
 

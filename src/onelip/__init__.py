@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .bound import Bound as Bound
     from .certify import Certifier as Certifier
+    from .certify import certified_program as certified_program
     from .certify import certified_radius as certified_radius
     from .certify import lipschitz_bound as lipschitz_bound
     from .certify import register_bound as register_bound
@@ -70,6 +71,7 @@ _HOMES = {
     "Sum": "nn.sum",
     "Theory": "cost",
     "Traits": "method",
+    "certified_program": "certify",
     "certified_radius": "certify",
     "diagnose": "certify.diagnose",
     "freeze": "nn.freeze",

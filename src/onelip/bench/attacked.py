@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from onelip.bench.choice import RADIUS
 from onelip.bench.data.base import ImageData
-from onelip.bench.measure.precision import full_precision
 from onelip.bench.tensors import write_tensors
 from onelip.certify import Arithmetic, Certifier
 from onelip.certify.attack import margin_attacks
@@ -20,6 +19,8 @@ from onelip.certify.balls import Attacked
 from onelip.certify.foolbox_attack import foolbox_attacks, import_foolbox
 from onelip.certify.radius import leads
 from onelip.certify.rounding_attack import rounding_attack
+from onelip.linalg.precision import full_precision
+from onelip.nn.blocked import BLOCK
 
 BROKEN_NAME = "broken.safetensors"
 LARGEST_BATCH = 128
@@ -32,7 +33,7 @@ class Tally:
 
     Attributes:
         attack: Its name.
-        arithmetic: What the radii speak of; a break of "real" may be rounding, one of "float64" is a fault.
+        arithmetic: What the radii speak of; a break of "real" may be rounding, any other is a fault.
         inputs: Certified inputs that were attacked.
         probes: Perturbed inputs, strictly inside certified radii, that were evaluated.
         broken: Inputs that lost their answer.
@@ -58,7 +59,7 @@ class Siege:
         correct: Of these, the number that are classified correctly.
         certified: Of these, the number with a certified radius above 36/255.
         standing: Of these, the number that no attack with that radius takes the answer of.
-        tallies: By attack and arithmetic; for "float64" one besides, of rounding against the radii of "real".
+        tallies: By attack and arithmetic; but for "real" one besides, of rounding against the radii of "real".
         breaks: What broke certificates in the arithmetic.
     """
 
@@ -115,6 +116,7 @@ def besiege(
     batch_size: int,
     device: torch.device,
     arithmetic: Arithmetic,
+    block: int | None = BLOCK,
     restarts: int = 1,
     note: Callable[[str], None] = lambda _: None,
 ) -> Siege:
@@ -127,15 +129,16 @@ def besiege(
         batch_size: How many at a time, at most.
         device: Where.
         arithmetic: What the radii speak of.
+        block: As of `onelip.certified_program`, for "executed".
         restarts: Random starts of each attack.
         note: Is told how far it is.
 
     Raises:
         UnsoundError: The network has no proved and finite bound, or its rounding errors are not known.
     """
-    certifier = Certifier(model.to(device), data.image, arithmetic=arithmetic)
+    certifier = Certifier(model.to(device), data.image, arithmetic=arithmetic, block=block)
     rounded = [certifier]
-    if arithmetic == "float64":
+    if arithmetic != "real":
         rounded.append(Certifier(model, data.image, arithmetic="real"))
     siege = Siege(arithmetic=arithmetic, missing=_missing_foolbox())
     size = min(batch_size, LARGEST_BATCH)

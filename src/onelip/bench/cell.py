@@ -12,16 +12,16 @@ from pathlib import Path
 import torch
 from pydantic import ValidationError
 
+from onelip.bench.arithmetics import ARITHMETICS_NAME
 from onelip.bench.data.base import ImageData
 from onelip.bench.depth import DEPTH_FIGURE_NAME, DEPTH_NAME
 from onelip.bench.evaluate import evaluate
 from onelip.bench.failure import failure
 from onelip.bench.measure.machine import describe_machine
-from onelip.bench.measure.precision import full_precision
 from onelip.bench.origin import Machine
 from onelip.bench.records import ENDED, Cell, Epoch, Evaluation, Started, Status, TrainRecord
 from onelip.bench.results import RECORD_NAME, RUN_NAME, machine_place, write_record
-from onelip.bench.saved import CERTIFICATE_NAME, WEIGHTS_NAME, build_network, save_network
+from onelip.bench.saved import CERTIFICATE_NAME, EXECUTED_CERTIFICATE_NAME, WEIGHTS_NAME, build_network, save_network
 from onelip.bench.selection import method_info
 from onelip.bench.train.budget import Budget
 from onelip.bench.train.checkpoint import FILE_NAME, remove_checkpoint
@@ -31,6 +31,7 @@ from onelip.bench.train.progress import Progress, Snapshot, Stop, never, silent
 from onelip.bench.train.training import TrainOutcome
 from onelip.errors import RecordError
 from onelip.files import remove_leftovers, write_text
+from onelip.linalg.precision import full_precision
 from onelip.method import Method
 
 
@@ -158,10 +159,20 @@ def _note(run: Started, folder: Path) -> None:
     write_text(folder / RUN_NAME, run.model_dump_json(indent=2) + "\n")
 
 
+MADE_OF_WEIGHTS = (
+    CERTIFICATE_NAME,
+    EXECUTED_CERTIFICATE_NAME,
+    ARITHMETICS_NAME,
+    DEPTH_NAME,
+    DEPTH_FIGURE_NAME,
+)
+"""What commands make of a finished run's weights, in its folder."""
+
+
 def clear_run(folder: Path) -> None:
     """Deletes what a run left in its folder, its record first, so that it never stands beside foreign weights."""
     try:
-        for name in (RECORD_NAME, CERTIFICATE_NAME, DEPTH_NAME, DEPTH_FIGURE_NAME, WEIGHTS_NAME, RUN_NAME):
+        for name in (RECORD_NAME, *MADE_OF_WEIGHTS, WEIGHTS_NAME, RUN_NAME):
             (folder / name).unlink(missing_ok=True)
         remove_checkpoint(folder)
     except OSError as error:

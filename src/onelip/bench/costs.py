@@ -13,13 +13,13 @@ import torch
 from onelip.bench.entrants import Entrant, MethodEntrant, OtherEntrant
 from onelip.bench.failure import failure
 from onelip.bench.measure.machine import describe_machine
-from onelip.bench.measure.precision import full_precision
 from onelip.bench.measure.timing import interleave
 from onelip.bench.others import Other
 from onelip.bench.records import CostEntry, CostRecord, Costs, KernelSize, OtherCosts, PaddingChoice
 from onelip.bench.selection import yardstick
 from onelip.bench.subject import Subject, Trained, Workload, planned_network
 from onelip.linalg.conv import Padding
+from onelip.linalg.precision import full_precision
 from onelip.method import Method
 from onelip.models.sizes import width_of
 

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from onelip.bench.data.base import ImageData
-from onelip.bench.measure.precision import full_precision
 from onelip.bench.records import CURVE_STEPS, Evaluation, Recipe
 from onelip.certify.radius import Arithmetic, Certifier, leads
+from onelip.linalg.precision import full_precision
+from onelip.nn.blocked import BLOCK
 from onelip.nn.loss import MarginCrossEntropy
 
 NOT_FINITE = 1e300
@@ -45,6 +46,7 @@ def answers_of(
     batch_size: int,
     device: torch.device,
     arithmetic: Arithmetic,
+    block: int | None = BLOCK,
     note: Callable[[str], None] = lambda _: None,
 ) -> Answers:
     """Evaluates and certifies a network, moved to the device, on the test images, in full float32.
@@ -57,6 +59,7 @@ def answers_of(
         batch_size: Images that are evaluated at a time.
         device: Where to evaluate.
         arithmetic: What the radii speak of.
+        block: As of `onelip.certified_program`, for "executed".
         note: Is told how far it is.
 
     Raises:
@@ -64,7 +67,7 @@ def answers_of(
     """
     began = time.perf_counter()
     note("bounding the layers")
-    certifier = Certifier(model.to(device), data.image, arithmetic=arithmetic)
+    certifier = Certifier(model.to(device), data.image, arithmetic=arithmetic, block=block)
     logits, radii = [], []
     parts = (tensor.split(batch_size) for tensor in (data.test_images, data.test_labels))
     for images_BCHW, labels_B in zip(*parts, strict=True):

@@ -12,12 +12,12 @@ from torch import Tensor
 from onelip.bench.failure import failure
 from onelip.bench.formula import exponents
 from onelip.bench.measure.machine import describe_machine
-from onelip.bench.measure.precision import full_precision
 from onelip.bench.measure.timing import interleave
 from onelip.bench.report.growth import GrowthFailure, GrowthPoint, GrowthRecord, Quantity, Variable
 from onelip.bench.selection import method_info
 from onelip.bench.theory import complexity
 from onelip.cost import ConvShape
+from onelip.linalg.precision import full_precision
 from onelip.method import Method
 from onelip.nn.base import Weights
 

@@ -16,7 +16,6 @@ from onelip.bench.compare import Show
 from onelip.bench.comparison import Job
 from onelip.bench.failure import failure
 from onelip.bench.measure.machine import describe_machine
-from onelip.bench.measure.precision import full_precision
 from onelip.bench.origin import Machine, MethodInfo, Model, Positive
 from onelip.bench.records import Cell
 from onelip.bench.report.wording import software
@@ -28,6 +27,7 @@ from onelip.bench.train.loop import train
 from onelip.bench.train.progress import Progress, Snapshot
 from onelip.bench.train.stopwatch import Stopwatch
 from onelip.errors import plain
+from onelip.linalg.precision import full_precision
 
 FEWEST_PAIRS = 2
 """Quartiles need as many."""

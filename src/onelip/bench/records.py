@@ -136,7 +136,7 @@ class Evaluation(Model):
         certified: `certified[k]` is the number of images that are correct with a certified radius > k/255.
         lipschitz: The proved upper bound of the network's Lipschitz constant.
         arithmetic: What the radii speak of; "float64": the network evaluated in float64, with its rounding paid for;
-            "real": rounding is not paid for.
+            "executed": the same of its certified program of float32; "real": rounding is not paid for.
         seconds: Time of evaluation and bound.
     """
 
@@ -146,7 +146,7 @@ class Evaluation(Model):
     loss: FiniteFloat
     certified: tuple[NonNegativeInt, ...]
     lipschitz: Positive
-    arithmetic: Literal["float64", "real"] = "real"
+    arithmetic: Literal["float64", "executed", "real"] = "real"
     seconds: NonNegative
 
 

@@ -19,6 +19,8 @@ from onelip.models import ConvNet
 
 WEIGHTS_NAME = "model.safetensors"
 CERTIFICATE_NAME = "certificate.json"
+EXECUTED_CERTIFICATE_NAME = "certificate-executed.json"
+"""That of the float32 program."""
 
 
 def build_network(cell: Cell, method: Method, data: ImageData) -> ConvNet:

@@ -27,6 +27,7 @@ from onelip.certify.verify import verify_certificate
 from onelip.errors import DataError, OnelipError, RecordError, UnknownNameError
 from onelip.method import Method
 from onelip.models.convnet import method_named
+from onelip.nn.blocked import BLOCK
 
 
 def run_alone(
@@ -116,7 +117,12 @@ def open_run(folder: Path, *, method: str | None, data: str | None, data_dir: Pa
 
 
 def certify_again(
-    run: Opened, *, device: torch.device, arithmetic: Arithmetic, note: Callable[[str], None] = lambda _: None
+    run: Opened,
+    *,
+    device: torch.device,
+    arithmetic: Arithmetic,
+    block: int | None = BLOCK,
+    note: Callable[[str], None] = lambda _: None,
 ) -> Recertified:
     """Bounds a network anew, and evaluates it on the images of its run.
 
@@ -124,11 +130,18 @@ def certify_again(
         run: See `open_run`.
         device: Where to evaluate.
         arithmetic: What the radii speak of.
+        block: As of `onelip.certified_program`, for "executed".
         note: Is told how far it is.
     """
     record, recipe = run.record, run.record.cell.recipe
     answers = answers_of(
-        run.model, run.data, batch_size=recipe.batch_size, device=device, arithmetic=arithmetic, note=note
+        run.model,
+        run.data,
+        batch_size=recipe.batch_size,
+        device=device,
+        arithmetic=arithmetic,
+        block=block,
+        note=note,
     )
     evaluation = repeated = evaluation_of(answers, run.data, recipe)
     if record.evaluation is not None and record.evaluation.arithmetic != arithmetic:

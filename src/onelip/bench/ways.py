@@ -10,13 +10,13 @@ import torch
 from onelip.bench.entrants import Entrant, MethodEntrant
 from onelip.bench.failure import failure
 from onelip.bench.measure.graphs import captured, let_go
-from onelip.bench.measure.precision import full_precision
 from onelip.bench.measure.roofline import Peaks, operations_of
 from onelip.bench.measure.timing import interleave
 from onelip.bench.selection import method_info, yardstick
 from onelip.bench.speed import Speed
 from onelip.bench.subject import Trained, Workload
 from onelip.errors import UnsupportedOperationError
+from onelip.linalg.precision import full_precision
 
 WARMUP = 3
 

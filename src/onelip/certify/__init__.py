@@ -5,6 +5,8 @@ from . import pointwise as pointwise
 from . import pooling as pooling
 from .lipschitz import lipschitz_bound as lipschitz_bound
 from .lipschitz import register_bound as register_bound
+from .program import Program as Program
+from .program import certified_program as certified_program
 from .radius import Arithmetic as Arithmetic
 from .radius import Certifier as Certifier
 from .radius import certified_radius as certified_radius

@@ -9,30 +9,51 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from types import MappingProxyType
+from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeInt, PositiveInt, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    NonNegativeInt,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
 from torch import Tensor, nn
 
 from ..errors import CertificateError, RecordError, UnsoundError
 from ..files import write_text
 from ..linalg.rounding import norms
-from .radius import LARGEST, Certifier, leads, refuse_complex
+from ..nn.blocked import BLOCK
+from .digests import inputs_digest, weights_digest
+from .plain import LARGEST
+from .radius import ROOM, Certifier, leads, refuse_complex
 from .rounding import Step, flattened
 
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
-Meaning = Literal[
-    "For every array of floating-point numbers whose L2 distance from an input is below its radius, in units of the "
-    "pixels, the network, frozen and evaluated in float64, gives the input's label the single largest logit."
-]
-ROOM = 1 + 2.0**-20
-"""What claims of rounding errors leave to a verifier, whose bounds of the layers differ in the last digits."""
+MEANINGS: Mapping[str, str] = MappingProxyType(
+    {
+        "float64": (
+            "For every array of floating-point numbers whose L2 distance from an input is below its radius, in units "
+            "of the pixels, the network, frozen and evaluated in float64, gives the input's label the single largest "
+            "logit."
+        ),
+        "executed": (
+            "For every array of float32 numbers whose L2 distance from an input is below its radius, in units of the "
+            "pixels, the network's certified program of float32 gives the input's label the single largest logit."
+        ),
+    }
+)
+"""What a certificate means, by its arithmetic."""
 
 
 class _Frozen(BaseModel):
@@ -77,14 +98,15 @@ class Certificate(_Frozen):
     Attributes:
         onelip: The version that wrote it; like `kind` and `why` of a layer for information, and not verified.
         arithmetic: What the radii speak of.
-        meaning: The same as a sentence.
+        meaning: The same as a sentence, one of `MEANINGS`.
+        block: For "executed" the input channels that the program sums over at a time; None for all of them.
         weights: SHA-256 of the network's state, see `weights_digest`.
         data: SHA-256 of inputs and labels, see `InputsDigest`.
         image: Shape of one input.
         classes: Number of logits.
         lipschitz: Bound of the network's Lipschitz constant.
-        error_at_zero: With `error_per_norm` a bound of the rounding error of the logits in the L2 norm: this plus that
-            times the norm of the (perturbed) input.
+        error_at_zero: With `error_per_norm` a bound of the rounding error of the logits in float64, in the L2 norm:
+            this plus that times the norm of the (perturbed) input. What float32 adds is bounded at each input.
         layers: One claim per module, in the order of the forward pass; branches of a sum come before it.
         inputs: One claim per input.
         digest: SHA-256 of all the rest.
@@ -93,8 +115,9 @@ class Certificate(_Frozen):
     kind: Literal["onelip certificate"] = "onelip certificate"
     schema_version: Literal[1] = 1
     onelip: str
-    arithmetic: Literal["float64"]
-    meaning: Meaning
+    arithmetic: Literal["float64", "executed"]
+    meaning: str
+    block: PositiveInt | None = None
     weights: Digest
     data: Digest
     image: tuple[PositiveInt, ...]
@@ -106,6 +129,12 @@ class Certificate(_Frozen):
     inputs: tuple[InputClaim, ...]
     digest: Digest
 
+    @model_validator(mode="after")
+    def _means_what_it_says(self) -> Certificate:
+        if self.meaning != MEANINGS[self.arithmetic]:
+            raise ValueError(f"the meaning of radii in {self.arithmetic} is: {MEANINGS[self.arithmetic]}")
+        return self
+
     @classmethod
     def signed_off(cls, **claims: Any) -> Certificate:
         """A certificate of these claims, with its digest."""
@@ -114,7 +143,7 @@ class Certificate(_Frozen):
 
     def expected_digest(self) -> str:
         """The digest of the content as it is now: of its JSON with sorted keys and without spaces."""
-        content = self.model_dump(mode="json", exclude={"digest"})
+        content = self.model_dump(mode="json", exclude={"digest"}, exclude_none=True)
         return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
     def write(self, path: Path) -> None:
@@ -123,7 +152,7 @@ class Certificate(_Frozen):
         Raises:
             RecordError: The file cannot be written.
         """
-        write_text(path, "{\n" + ",\n".join(_entries(self.model_dump(mode="json"))) + "\n}\n")
+        write_text(path, "{\n" + ",\n".join(_entries(self.model_dump(mode="json", exclude_none=True))) + "\n}\n")
 
     @classmethod
     def read(cls, path: Path) -> Certificate:
@@ -157,15 +186,19 @@ def issue_certificate(
     x: Tensor,
     y: Tensor,
     *,
+    arithmetic: Literal["float64", "executed"] = "float64",
+    block: int | None = BLOCK,
     batch_size: int = 256,
     note: Callable[[str], None] = lambda _: None,
 ) -> Certificate:
-    """Certifies a model on inputs, in float64, as a file says it.
+    """Certifies a model on inputs, as a file says it.
 
     Args:
         model: As for `onelip.certified_radius`.
         x: Inputs, shape (B, C, H, W), finite.
         y: True classes, shape (B,).
+        arithmetic: What the radii speak of.
+        block: For "executed" the same as of `onelip.certified_program`.
         batch_size: Inputs that are evaluated at a time.
         note: Is told how far it is.
 
@@ -174,13 +207,13 @@ def issue_certificate(
         ValueError: Shapes or labels do not fit.
     """
     check_inputs(x)
-    certifier = Certifier(model, tuple(x.shape[1:]))
-    logits = []
-    for part in x.split(batch_size):
+    certifier = Certifier(model, tuple(x.shape[1:]), arithmetic=arithmetic, block=block)
+    logits, radii = [], []
+    for part, labels in zip(x.split(batch_size), y.split(batch_size), strict=True):
         logits.append(certifier.logits(part))
+        radii.append(certifier.radii_of(logits[-1], part, labels))
         note(f"{sum(map(len, logits))} of {len(x)} inputs evaluated")
-    logits_NK = torch.cat(logits)
-    return certificate_of(model, certifier, x, y, answers=(logits_NK, certifier.radii_of(logits_NK, x, y)))
+    return certificate_of(model, certifier, x, y, answers=(torch.cat(logits), torch.cat(radii)))
 
 
 def certificate_of(
@@ -191,7 +224,7 @@ def certificate_of(
     Raises:
         UnsoundError: The radii speak of real arithmetic, there is no input, or one is not finite.
     """
-    if certifier.arithmetic != "float64":
+    if certifier.arithmetic == "real":
         raise UnsoundError("radii in real arithmetic are not sound for any program: no certificate is made of them")
     check_inputs(x)
     logits_NK, radii_N = answers
@@ -201,7 +234,8 @@ def certificate_of(
     return Certificate.signed_off(
         onelip=_version(),
         arithmetic=certifier.arithmetic,
-        meaning=get_args(Meaning)[0],
+        meaning=MEANINGS[certifier.arithmetic],
+        block=None if certifier.program is None else certifier.program.block,
         weights=weights_digest(model),
         data=inputs_digest(x, y),
         image=tuple(x.shape[1:]),
@@ -227,25 +261,6 @@ def check_inputs(x: Tensor) -> None:
         raise UnsoundError(f"no certificate: input {int((~finite_N).nonzero()[0])} holds NaN or inf")
     if not bool((norms(x.flatten(1)) < LARGEST / 2).all()):
         raise UnsoundError(f"no certificate: an input has a norm of {LARGEST / 2} or more")
-
-
-def weights_digest(model: nn.Module) -> str:
-    """SHA-256 of a model's state: names, types, shapes and bytes of all parameters and buffers, sorted by name."""
-    content = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        if not isinstance(tensor, Tensor):
-            raise UnsoundError(f"no certificate: the state {name} of the model is no tensor")
-        content.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
-        content.update(_bytes(tensor))
-    return content.hexdigest()
-
-
-def inputs_digest(x: Tensor, y: Tensor) -> str:
-    """SHA-256 of inputs and labels: type, shape and bytes, labels as 64-bit integers."""
-    content = hashlib.sha256(json.dumps([str(x.dtype), list(x.shape)]).encode())
-    content.update(_bytes(x))
-    content.update(_bytes(y.to(torch.int64)))
-    return content.hexdigest()
 
 
 def _layer_claims(steps: Sequence[Step]) -> Iterator[LayerClaim]:
@@ -279,11 +294,6 @@ def _entries(content: dict[str, Any]) -> Iterator[str]:
             yield f"  {json.dumps(key)}: [\n{rows}\n  ]"
         else:
             yield f"  {json.dumps(key)}: {json.dumps(value)}"
-
-
-def _bytes(tensor: Tensor) -> bytes:
-    flat = tensor.detach().cpu().contiguous().reshape(-1)
-    return flat.view(torch.uint8).numpy().tobytes()
 
 
 def _version() -> str:

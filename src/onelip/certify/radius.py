@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Literal, get_args
 
 import torch
@@ -12,19 +10,24 @@ from torch import Tensor, nn
 
 from ..bound import Bound
 from ..errors import UnsoundError, UnsupportedShapeError
-from ..linalg.rounding import UP, norms
+from ..linalg.rounding import TINY, UP, norms
 from ..nn.base import checked_dtype
+from ..nn.blocked import BLOCK
 from ..nn.freeze import freeze
 from ..nn.reshape import FitChannels
+from .along import ErrorsAlong, State
 from .lipschitz import lipschitz_bound
+from .plain import LARGEST, plain_evaluation
+from .program import Program
 from .rounding import Step, evaluation_error, steps
 
-Arithmetic = Literal["float64", "real"]
+Arithmetic = Literal["float64", "executed", "real"]
 """What a radius speaks of.
 
 "float64": the frozen network as it is evaluated in float64, with every rounding of the evaluation paid for, at the
-input and at every perturbed one. "real": the network as its weights define it, evaluated in their own dtype as if
-without rounding; not sound under rounding, for comparison with papers, which do so.
+input and at every perturbed one. "executed": the same for the network as `onelip.certified_program` evaluates it in
+float32. "real": the network as its weights define it, evaluated in their own dtype as if without rounding; not sound
+under rounding, for comparison with papers, which do so.
 """
 
 DOWN = 1 - 2.0**-40
@@ -32,38 +35,45 @@ SMALLEST_SLOPE = 1e-140
 """A larger slope is always sound; far smaller ones would underflow."""
 SMALLEST_RADIUS = 1e-280
 """Smaller ones are 0: divisions would round them up by too much."""
-LARGEST = 1e100
-"""Norm of the largest inputs that are certified."""
+ROOM = 1 + 2.0**-20
+"""What claims of rounding errors leave to a verifier, whose bounds of the layers differ in the last digits."""
+DIFFERENCE = 1 - 2.0**-22
+"""Room for who takes the norm of x' - x in float32, which rounds every entry and is not to come out inside a radius."""
 
 
 @torch.no_grad()
-def certified_radius(model: nn.Module, x: Tensor, y: Tensor, *, arithmetic: Arithmetic = "float64") -> Tensor:
+def certified_radius(
+    model: nn.Module, x: Tensor, y: Tensor, *, arithmetic: Arithmetic = "float64", block: int | None = BLOCK
+) -> Tensor:
     """Radius around each input inside which no L2 perturbation changes the model's (correct) answer.
 
     With L a proved Lipschitz bound of the model, it is the least over the other classes i of (f_y - f_i) / (sqrt(2) L).
     With arithmetic="float64" what rounding can add to f_y - f_i, at the input and at every perturbed input, is taken
     off before; and where the model ends with a linear layer of rows w, sqrt(2) L is replaced by ||w_y - w_i|| times the
-    bound of what comes before, if that is smaller. docs/certification.md has the proof. A wrong answer, a tie, a NaN,
-    an infinite logit or a single class gives 0. Evaluated and bounded is one frozen copy of the model.
+    bound of what comes before, if that is smaller. With arithmetic="executed" what float32 adds at every perturbed
+    input is taken off, and the radius speaks of all arrays of float32 numbers. docs/certification.md has the proof. A
+    wrong answer, a tie, a NaN, an infinite logit or a single class gives 0. Evaluated and bounded is one frozen copy of
+    the model.
 
     Args:
         model: A model with a known bound that maps (B, C, H, W) to logits (B, classes).
         x: Inputs, shape (B, C, H, W), pixels in the units that the radius shall have.
         y: True classes, shape (B,), integers.
-        arithmetic: What the radius speaks of, "float64" or "real", see `Arithmetic`.
+        arithmetic: What the radius speaks of, "float64", "executed" or "real", see `Arithmetic`.
+        block: For "executed" the same as of `onelip.certified_program`.
 
     Returns:
         Radii of shape (B,), float64.
 
     Raises:
         UnsoundError: If the model has no proved bound, its rounding errors are not known, or it computes in less than
-            float32.
+            float32; for "executed" also if it is not in float32, or this machine computes otherwise than is assumed.
         ValueError: If shapes or labels do not fit.
 
     Tsuzuku, Sato & Sugiyama, NeurIPS 2018, arXiv 1802.04034; Singla & Feizi, ICLR 2022, arXiv 2108.04062 (rows).
     """
     check_labels(x, y)
-    return Certifier(model, tuple(x.shape[1:]), arithmetic=arithmetic).radii(x, y)
+    return Certifier(model, tuple(x.shape[1:]), arithmetic=arithmetic, block=block).radii(x, y)
 
 
 class Certifier:
@@ -73,21 +83,31 @@ class Certifier:
         model: As for `certified_radius`.
         image: Shape of one input.
         arithmetic: As for `certified_radius`.
+        block: As for `certified_radius`.
 
     Attributes:
-        model: The frozen model; for "float64" the weights that it has in its own dtype, in float64.
+        model: The frozen model; but for "real" the weights that it has in its own dtype, in float64.
+        program: For "executed" what is certified; else None.
+        along: For "executed" what bounds its errors; else None.
         bound: Its Lipschitz bound.
         arithmetic: As given.
-        error_coefficients: A bound of the rounding error of the logits: the first number plus the second times the norm
-            of the (perturbed) input; zeros for "real".
-        steps: For "float64" the modules that an input passes through, each with its bound; else none.
+        error_coefficients: A bound of the rounding error of the model's logits in float64: the first number plus the
+            second times the norm of the (perturbed) input; zeros for "real".
+        steps: But for "real" the modules that an input passes through, each with its bound.
 
     Raises:
         UnsoundError: If the model has no proved bound, or its rounding errors are not known.
         ValueError: If there is no such arithmetic.
     """
 
-    def __init__(self, model: nn.Module, image: tuple[int, ...], *, arithmetic: Arithmetic = "float64") -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        image: tuple[int, ...],
+        *,
+        arithmetic: Arithmetic = "float64",
+        block: int | None = BLOCK,
+    ) -> None:
         if arithmetic not in get_args(Arithmetic):
             raise ValueError(f"arithmetic={arithmetic!r} is not one of {', '.join(map(repr, get_args(Arithmetic)))}")
         self.arithmetic: Arithmetic = arithmetic
@@ -101,14 +121,18 @@ class Certifier:
         for name, tensor in self.model.state_dict().items():
             if isinstance(tensor, Tensor) and tensor.is_floating_point():
                 checked_dtype(tensor, name)
-        if arithmetic == "float64":
+        self.program = Program(self.model, image, block=block) if arithmetic == "executed" else None
+        if arithmetic == "real":
+            self.bound = lipschitz_bound(self.model, image)
+        else:
             self.model = self.model.double()
             self.steps = chain = steps(self.model, image)
             self.bound = Bound.product(step.bound for step in chain)
             # The error is affine in the size of the input, and where that is huge next to nothing but a multiple of it.
             self.error_coefficients = evaluation_error(chain, 0.0), evaluation_error(chain, LARGEST) / LARGEST * UP
-        else:
-            self.bound = lipschitz_bound(self.model, image)
+        self.along = None if self.program is None else ErrorsAlong(self.steps, self.program.model)
+        if self.program is not None:
+            self.program.check_sums()
         states = self.model.state_dict().values()
         self._dtype = next((state.dtype for state in states if isinstance(state, Tensor)), None)
 
@@ -126,15 +150,37 @@ class Certifier:
             raise ValueError(f"labels must lie in [0, {logits_BK.shape[1]}) for logits {tuple(logits_BK.shape)}")
         leads_BK, slopes_BK = leads(logits_BK, y), self._slopes(y, logits_BK.shape[1])
         nominal_B = (leads_BK / slopes_BK).amin(1)
+        if self.program is not None:
+            return self._executed_radii(logits_BK, x, y, slopes_BK, nominal_B)
         # Two errors are needed; the third, and what is more than one DOWN, leave room for a verifier's own rounding.
         charge_B = 3 * math.sqrt(2) * self.errors(x, nominal_B) * UP
         radii_B = ((leads_BK * DOWN - charge_B[:, None]) / slopes_BK).amin(1) * DOWN**4
         sound_B = torch.isfinite(x.flatten(1)).all(1) & torch.isfinite(radii_B) & (radii_B > SMALLEST_RADIUS)
         return torch.where(sound_B, radii_B, 0.0)
 
+    def _executed_radii(self, logits_BK: Tensor, x: Tensor, y: Tensor, slopes_BK: Tensor, nominal_B: Tensor) -> Tensor:
+        """Those of the program, whose leads at the inputs are bounded by evaluating the model in float64.
+
+        What float32 adds is charged once: at the perturbed input.
+        """
+        nominal_B = nominal_B.clamp(min=0)
+        state = self._state(x, nominal_B)
+        check_program(logits_BK, state)
+        charge_B = math.sqrt(2) * (3 * state.error + state.around * ROOM) * UP
+        radii_B = ((leads(state.x, y) * DOWN - charge_B[:, None]) / slopes_BK).amin(1).minimum(nominal_B) * DOWN**4
+        # The program's input is the nearest array of float32 numbers.
+        away_B = norms((x.to(torch.float64) - x.to(torch.float32).to(torch.float64)).flatten(1))
+        radii_B = torch.where(away_B > TINY, radii_B - away_B, radii_B) * DIFFERENCE
+        sound_B = torch.isfinite(x.flatten(1)).all(1) & torch.isfinite(radii_B) & (radii_B > SMALLEST_RADIUS)
+        return torch.where(sound_B, radii_B, 0.0)
+
+    def _state(self, x: Tensor, radii_B: Tensor) -> State:
+        assert self.along is not None
+        return self.along.at(x.to(torch.float32).to(torch.float64), radii_B)
+
     @torch.no_grad()
     def logits(self, x: Tensor) -> Tensor:
-        """The logits that the radii rest on, in float64, shape (B, classes).
+        """The logits that the radii speak of, in float64, shape (B, classes).
 
         Raises:
             UnsoundError: If the model computes in less than float32.
@@ -149,7 +195,7 @@ class Certifier:
             return self.evaluated(x.new_zeros(1, *self.image))[:0]
         # A copy: a module that works in place would change the caller's input.
         with plain_evaluation(x.device, cudnn=self.arithmetic == "real"):
-            logits: Tensor = self.model(x.to(self.dtype_of(x), copy=True))
+            logits: Tensor = (self.program or self.model)(x.to(self.dtype_of(x), copy=True))
         if logits.dim() != 2:
             raise ValueError(f"the model must give logits of shape (B, classes), not {tuple(logits.shape)}")
         if logits.dtype not in (torch.float32, torch.float64):
@@ -159,6 +205,8 @@ class Certifier:
     def dtype_of(self, x: Tensor) -> torch.dtype:
         """The type that inputs are rounded to before the model sees them."""
         refuse_complex(x)
+        if self.program is not None:
+            return torch.float32
         return torch.float64 if self.arithmetic == "float64" else self._dtype or x.dtype
 
     @torch.no_grad()
@@ -169,6 +217,8 @@ class Certifier:
         """
         if self.arithmetic == "real":
             return torch.zeros_like(radii_B)
+        if self.program is not None:
+            return self._state(x, radii_B.clamp(min=0)).around
         none, one = self.error_coefficients
         sizes_B = (norms(x.flatten(1)) + radii_B.clamp(min=0)) * UP
         return torch.where(sizes_B <= LARGEST, (none + one * sizes_B) * UP, math.inf)
@@ -176,7 +226,7 @@ class Certifier:
     def _slopes(self, y: Tensor, classes: int) -> Tensor:
         """Bounds of the Lipschitz constants of f_y - f_i, shape (B, classes)."""
         general = math.sqrt(2) * max(float(self.bound), SMALLEST_SLOPE) * UP
-        found = _last_rows(self.model, classes) if self.arithmetic == "float64" else None
+        found = _last_rows(self.model, classes) if self.arithmetic != "real" else None
         if found is None or not len(y):
             return torch.full((len(y), classes), general, dtype=torch.float64, device=y.device)
         rows_KN, modules = found
@@ -184,6 +234,27 @@ class Certifier:
         present, index_B = y.unique(return_inverse=True)
         apart_PK = torch.stack([norms(rows_KN[label] - rows_KN) for label in present]) * (before * UP * UP)
         return apart_PK[index_B].clamp(min=SMALLEST_SLOPE, max=general)
+
+
+def check_program(logits_BK: Tensor, state: State) -> None:
+    """Raises where a program errs by more than is said of it.
+
+    Args:
+        logits_BK: Of the program.
+        state: What is known of the same inputs; errors may be infinite.
+
+    Raises:
+        UnsoundError: If it does.
+    """
+    apart_B = torch.linalg.vector_norm(logits_BK - state.x, dim=1)
+    allowed_B = (state.error + state.around) * UP
+    if bool((apart_B > allowed_B).any()):
+        worst = int((apart_B - allowed_B).nan_to_num(-math.inf).argmax())
+        raise UnsoundError(
+            f"no certificate: the float32 program errs by {float(apart_B[worst]):.3g} at an input where no more than "
+            f"{float(allowed_B[worst]):.3g} is possible by what is assumed of this machine: IEEE arithmetic, and sums "
+            "of products that are evaluated as such"
+        )
 
 
 def leads(logits_BK: Tensor, y_B: Tensor) -> Tensor:
@@ -195,18 +266,6 @@ def leads(logits_BK: Tensor, y_B: Tensor) -> Tensor:
     found_BK = (logits_BK.gather(1, index_B1) - logits_BK).scatter(1, index_B1, math.inf)
     sound_B1 = torch.isfinite(logits_BK).all(1, keepdim=True) & (logits_BK.shape[1] > 1)
     return torch.where(sound_B1, found_BK, 0.0)
-
-
-@contextmanager
-def plain_evaluation(device: torch.device, *, cudnn: bool = False) -> Iterator[None]:
-    """Without autocast, and without cuDNN where it is not allowed: its algorithms are not all sums of products."""
-    before = torch.backends.cudnn.enabled
-    torch.backends.cudnn.enabled = before and cudnn
-    try:
-        with torch.autocast(device.type, enabled=False):
-            yield
-    finally:
-        torch.backends.cudnn.enabled = before
 
 
 def _last_rows(model: nn.Module, classes: int) -> tuple[Tensor, int] | None:

@@ -186,6 +186,11 @@ def _exact(_: nn.Module, __: Shape, x: Computed, ___: float) -> Computed:
 _RULES.update(dict.fromkeys(EXACT, _exact))
 
 
+def is_exact(module: nn.Module) -> bool:
+    """Whether a module is one that moves, selects or changes the sign of values, and rounds nothing in any type."""
+    return _RULES.get(type(module)) is _exact
+
+
 def register_exact(*kinds: type[nn.Module]) -> None:
     """Registers modules like those of `EXACT`."""
     _RULES.update(dict.fromkeys(kinds, _exact))

@@ -25,9 +25,11 @@ from ..nn.linear import PointwiseLinear
 from ..nn.refusals import in_eval_mode
 from ..nn.reshape import FitChannels
 from .along import ErrorsAlong, State
-from .certificate import Certificate, InputClaim, LayerClaim, check_inputs, inputs_digest, weights_digest
+from .certificate import Certificate, InputClaim, LayerClaim, check_inputs
+from .digests import inputs_digest, weights_digest
 from .lipschitz import Shape
-from .radius import DOWN, SMALLEST_RADIUS, SMALLEST_SLOPE, check_labels, leads
+from .program import Program, certified_program
+from .radius import DOWN, SMALLEST_RADIUS, SMALLEST_SLOPE, check_labels, check_program, leads
 from .rounding import Plan, Step, flattened, steps
 
 
@@ -63,7 +65,7 @@ def verify_certificate(
     note("bounding the layers")
     chain = steps(model, tuple(x.shape[1:]), Plan(_as_float64, _claims(certificate)))
     _check_layers(certificate, chain)
-    judge = _Judge(chain, certificate)
+    judge = _Judge(chain, certificate, _program(certificate, model, tuple(x.shape[1:])))
     for start in range(0, len(x), batch_size):
         stop = min(start + batch_size, len(x))
         judge.check(x[start:stop], y[start:stop], certificate.inputs[start:stop], start)
@@ -90,6 +92,15 @@ def _as_float64(module: nn.Module, shape: Shape) -> nn.Module:
     if not isinstance(module, FrozenLayer) and any(isinstance(inner, LipschitzModule) for inner in module.modules()):
         raise UnsoundError(f"{type(module).__name__} has layers inside that verification cannot see into")
     return in_eval_mode(copy.deepcopy(module)).double()
+
+
+def _program(certificate: Certificate, model: nn.Module, image: Shape) -> Program | None:
+    """The float32 program that a certificate speaks of, whose sums are seen to be sums on this machine."""
+    if certificate.arithmetic != "executed":
+        return None
+    program = certified_program(model, image, block=certificate.block)
+    program.check_sums()
+    return program
 
 
 def _claims(certificate: Certificate) -> Callable[[str], float]:
@@ -147,9 +158,9 @@ def _within(name: str, outer: str) -> bool:
 class _Judge:
     """The chain of a model, with all that decides whether the claim for an input holds."""
 
-    def __init__(self, chain: tuple[Step, ...], certificate: Certificate) -> None:
-        self.chain, self.certificate = chain, certificate
-        self.errors = ErrorsAlong(chain)
+    def __init__(self, chain: tuple[Step, ...], certificate: Certificate, program: Program | None) -> None:
+        self.chain, self.certificate, self.program = chain, certificate, program
+        self.errors = ErrorsAlong(chain, None if program is None else program.model)
         self.lipschitz = float(Bound.product(step.bound for step in chain))
         for name, found in zip(("error_at_zero", "error_per_norm"), self.errors.coefficients, strict=True):
             if found > (claimed := getattr(certificate, name)):
@@ -162,15 +173,18 @@ class _Judge:
             CertificateError: Names the input.
         """
         radii_B = torch.tensor([claim.radius for claim in claims], dtype=torch.float64, device=x.device)
-        state = self.errors.at(x.to(torch.float64), radii_B)
+        # A radius is claimed around the input as it is given.
+        reach_B = (radii_B + norms((x.to(torch.float64) - self._seen(x)).flatten(1))) * UP
+        state = self._evaluated(x, reach_B)
         if state.x.dim() != 2 or state.x.shape[1] != self.certificate.classes:
             raise CertificateError(
                 f"classes: it speaks of {self.certificate.classes}, the model gives {tuple(state.x.shape[1:])}"
             )
-        proved_B = self._proved(state, radii_B, y)
+        proved_B = (radii_B == 0) | ((radii_B > SMALLEST_RADIUS) & self._proved(state, reach_B, y))
         margins_B = torch.nan_to_num(leads(state.x, y).amin(1))
-        # The margin that is claimed was computed too.
-        apart_B = 2 * math.sqrt(2) * state.error * UP
+        # The margin that is claimed was computed too, by the program if there is one.
+        other_B = state.error if self.program is None else state.around
+        apart_B = math.sqrt(2) * (state.error + other_B) * UP
         for index, claim in enumerate(claims):
             verdict = _verdict(claim, int(y[index]), proved=bool(proved_B[index])) or _misread(
                 claim, state.x[index], float(margins_B[index]), float(apart_B[index])
@@ -178,13 +192,22 @@ class _Judge:
             if verdict:
                 raise CertificateError(f"inputs: input {first + index} {verdict}")
 
-    def _proved(self, state: State, radii_B: Tensor, y: Tensor) -> Tensor:
-        """Whether each radius is 0 or proved: by it, and by rounding, no lead is lost."""
+    def _evaluated(self, x: Tensor, reach_B: Tensor) -> State:
+        """What is known of inputs, and of what lies within a reach around them; a program's own logits have to fit."""
+        state = self.errors.at(self._seen(x), reach_B)
+        if self.program is not None:
+            check_program(self.program(x.to(torch.float32)).to(torch.float64), state)
+        return state
+
+    def _seen(self, x: Tensor) -> Tensor:
+        """The inputs in the type that they are evaluated in, as float64 holds them."""
+        return (x if self.program is None else x.to(torch.float32)).to(torch.float64)
+
+    def _proved(self, state: State, reach_B: Tensor, y: Tensor) -> Tensor:
+        """Whether by a reach, and by rounding, no lead is lost."""
         charge_B = math.sqrt(2) * (state.error + state.around) * UP
-        lost_BK = radii_B[:, None] * self._slopes(y, state.x.shape[1]) * UP + charge_B[:, None]
-        return (radii_B == 0) | (
-            (radii_B > SMALLEST_RADIUS) & torch.isfinite(charge_B) & (lost_BK < leads(state.x, y) * DOWN).all(1)
-        )
+        lost_BK = reach_B[:, None] * self._slopes(y, state.x.shape[1]) * UP + charge_B[:, None]
+        return torch.isfinite(charge_B) & (lost_BK < leads(state.x, y) * DOWN).all(1)
 
     def _slopes(self, y: Tensor, classes: int) -> Tensor:
         """Bounds of the Lipschitz constants of f_y - f_i, shape (B, classes)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,14 +11,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from onelip.cli import options
-from onelip.cli.display import ARITHMETICS, live_notes, print_evaluation, print_siege, say
+from onelip.cli.display import ARITHMETICS, live_notes, print_arithmetics, print_evaluation, print_siege, say
 from onelip.cli.errors import clear_errors
 from onelip.errors import RecordError
-from onelip.files import remove
+from onelip.files import remove, write_text
 
 if TYPE_CHECKING:
     import torch
 
+    from onelip.bench.arithmetics import ArithmeticsRecord
     from onelip.bench.attacked import Siege
     from onelip.bench.single import Opened, Recertified
     from onelip.certify import Arithmetic
@@ -38,10 +40,18 @@ def certify(
     arithmetic: Annotated[
         str,
         typer.Option(
-            help="float64: the network as float64 evaluates it, rounding paid for. real: as papers do it, as if there "
-            "were no rounding."
+            help="float64: the network as float64 evaluates it, rounding paid for. executed: the network's certified "
+            "program of float32, as this machine executes it. real: as papers do it, as if there were no rounding."
         ),
     ] = "float64",
+    block: Annotated[
+        int,
+        typer.Option(
+            help="Input channels that the float32 program sums over at a time: fewer of them round less and take "
+            "longer; 0 for all, as a plain convolution does.",
+            min=0,
+        ),
+    ] = 16,
     attack: Annotated[
         int,
         typer.Option(
@@ -59,40 +69,48 @@ def certify(
     norm inside which no change of its pixels changes its (correct) class. CRA 36/255 is the share of images whose
     radius is greater than 36/255.
 
-    What is proved in float64 is written to certificate.json in the folder, for others to check with onelip verify.
+    What is proved in float64 is written to certificate.json in the folder, for others to check with onelip verify;
+    what is proved of the float32 program to certificate-executed.json, and what each arithmetic certifies and takes to
+    arithmetics.json, for onelip report.
     """
     with clear_errors():
+        from onelip.bench.arithmetics import ARITHMETICS_NAME
         from onelip.bench.attacked import BROKEN_NAME
         from onelip.bench.measure.machine import find_device
-        from onelip.bench.saved import CERTIFICATE_NAME
+        from onelip.bench.saved import CERTIFICATE_NAME, EXECUTED_CERTIFICATE_NAME
         from onelip.bench.single import certify_again, open_run, write_certificate
 
         spoken_of, found = options.arithmetic(arithmetic), find_device(device)
         opened = open_run(run, method=method, data=data, data_dir=data_dir)
         with live_notes("certify") as note:
-            result = certify_again(opened, device=found, arithmetic=spoken_of, note=note)
-        siege = _attack(opened, attack, attack_restarts, found, spoken_of) if attack else None
-        broken = siege is not None and bool(siege.broken) and spoken_of == "float64"
-        refuted = not broken and spoken_of == "float64" and (run / BROKEN_NAME).exists()
-        path, written = run / CERTIFICATE_NAME, None
+            result = certify_again(opened, device=found, arithmetic=spoken_of, block=block or None, note=note)
+            prices = _prices(opened, result, found, note) if spoken_of == "executed" else None
+        siege = _attack(opened, attack, attack_restarts, found, (spoken_of, block or None)) if attack else None
+        broken = siege is not None and bool(siege.broken) and spoken_of != "real"
+        refuted = not broken and spoken_of != "real" and (run / BROKEN_NAME).exists()
+        path, written = run / (EXECUTED_CERTIFICATE_NAME if prices else CERTIFICATE_NAME), None
         # An earlier one says what was just refuted.
         if siege is not None and broken:
             _tell_break(siege, run, _discarded(path))
         if not as_json:
             print_evaluation(result.record, result.evaluation)
             say(_against_the_record(result))
+            if prices is not None:
+                print_arithmetics(prices)
             if siege is not None:
                 print_siege(siege)
         # A folder that cannot be written to costs the certificate, and not what was found out.
         try:
             if refuted:
                 typer.echo(f"onelip: {_REFUTED.format(run / BROKEN_NAME, _discarded(path))}", err=True)
-            elif spoken_of == "float64" and not broken:
+            elif spoken_of != "real" and not broken:
                 write_certificate(opened, result, path)
                 written = str(path)
+            if prices is not None:
+                write_text(run / ARITHMETICS_NAME, prices.model_dump_json(indent=2) + "\n")
         finally:
             if as_json:
-                facts = _facts(run, result) | {"certificate": written} | _attack_facts(siege)
+                facts = _facts(run, result) | {"certificate": written} | _attack_facts(siege) | _price_facts(prices)
                 typer.echo(json.dumps(facts, indent=2))
         if written and not as_json:
             say(f"Certificate: {path}; onelip verify {path} checks it.")
@@ -100,9 +118,24 @@ def certify(
             raise typer.Exit(BROKEN)
 
 
-def _attack(opened: Opened, images: int, restarts: int, device: torch.device, arithmetic: Arithmetic) -> Siege:
+def _prices(
+    opened: Opened, result: Recertified, device: torch.device, note: Callable[[str], None]
+) -> ArithmeticsRecord:
+    from onelip.bench.executed import arithmetics_record
+
+    return arithmetics_record(opened, result, device=device, note=note)
+
+
+def _price_facts(prices: ArithmeticsRecord | None) -> dict[str, object]:
+    return {} if prices is None else {"arithmetics": json.loads(prices.model_dump_json(exclude={"cell"}))}
+
+
+def _attack(
+    opened: Opened, images: int, restarts: int, device: torch.device, spoken_of: tuple[Arithmetic, int | None]
+) -> Siege:
     from onelip.bench.attacked import besiege
 
+    arithmetic, block = spoken_of
     batch_size = opened.record.cell.recipe.batch_size
     with live_notes("attack") as note:
         return besiege(
@@ -112,6 +145,7 @@ def _attack(opened: Opened, images: int, restarts: int, device: torch.device, ar
             batch_size=batch_size,
             device=device,
             arithmetic=arithmetic,
+            block=block,
             restarts=restarts,
             note=note,
         )

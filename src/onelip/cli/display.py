@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import torch
     from rich.table import Table
 
+    from onelip.bench.arithmetics import ArithmeticsRecord
     from onelip.bench.attacked import Siege
     from onelip.bench.costs import Note
     from onelip.bench.data.pictures import Pixels
@@ -61,6 +62,10 @@ ARITHMETICS = {
         "The radii are proved for the network as it is evaluated in float64: every rounding of the evaluation is paid "
         "for, at the image and at every image inside the radius."
     ),
+    "executed": (
+        "The radii are proved for the network's certified program of float32 as this machine executes it: every "
+        "rounding is paid for, at every image of float32 numbers inside the radius."
+    ),
     "real": (
         "The radii are proved in real arithmetic: they hold for the network as its weights define it; rounding errors "
         "of evaluating it in floating point are not paid for."
@@ -83,6 +88,33 @@ def print_evaluation(record: TrainRecord, evaluation: Evaluation) -> None:
     console.print(table)
     console.print(f"Lipschitz bound: {METRICS['lipschitz'].format(evaluation.lipschitz)}", highlight=False)
     console.print(f"Arithmetic: {evaluation.arithmetic}. {ARITHMETICS[evaluation.arithmetic]}", highlight=False)
+
+
+def print_arithmetics(prices: ArithmeticsRecord) -> None:
+    """What each arithmetic certifies, and what the float32 program takes and errs by."""
+    from rich.console import Console
+
+    from onelip.bench.choice import RADIUS
+    from onelip.bench.report.wording import counted
+    from onelip.bench.statistics import ratio_quartiles
+
+    table = _table(f"CRA {RADIUS}/255 in each arithmetic", "", "Share", "95 % Wilson", "Images")
+    for evaluation in prices.evaluations:
+        table.add_row(*_share(evaluation.arithmetic, evaluation.certified[RADIUS], evaluation.images))
+    Console().print(table)
+    for images, program, plain in (
+        (prices.cell.recipe.batch_size, prices.program, prices.plain),
+        (1, prices.program_single, prices.plain_single),
+    ):
+        low, middle, high = ratio_quartiles(program, plain)
+        say(
+            f"The program takes {middle:.2f} times as long as the plain frozen network for {counted(images, 'image')} "
+            f"(quartiles {low:.2f} to {high:.2f})."
+        )
+    say(
+        f"Its logits err by at most {prices.measured:.2g} on {prices.images} images; {prices.bound:.2g} is charged, in "
+        "the median."
+    )
 
 
 def print_siege(siege: Siege) -> None:

@@ -249,7 +249,7 @@ def arithmetic(text: str) -> Arithmetic:
     Raises:
         UnknownNameError: There is none.
     """
-    choices: tuple[Arithmetic, ...] = ("float64", "real")
+    choices: tuple[Arithmetic, ...] = ("float64", "executed", "real")
     return one_of("arithmetic", text, choices)
 
 

@@ -25,8 +25,8 @@ def print_profiles(cases: Iterable[Case], workload: Workload) -> None:
     from rich.text import Text
 
     from onelip.bench.entrants import MethodEntrant
-    from onelip.bench.measure.precision import full_precision
     from onelip.errors import plain
+    from onelip.linalg.precision import full_precision
 
     console = Console()
     for case in cases:

@@ -37,6 +37,8 @@ from ..linalg.series import (
 )
 from ..method import Method, Traits
 from ..nn.base import LipschitzModule, Role, Weights
+from ..nn.blocked import BlockedConv2d, BlockedSeries
+from ..nn.executed import register_executed
 from ..nn.kernel import uniform_bias
 from ..nn.linear import PointwiseLinear
 from ..nn.reshape import fit_channels
@@ -164,6 +166,16 @@ class SOCConv2d(LipschitzModule):
             raise UnsoundError("no bound of this layer: its kernel is not skew")
         value = exponential_series_bound(norm, EVAL_DEGREE)
         return Bound(value, f"series of degree {EVAL_DEGREE} of a skew operator of norm <= {norm:.9f}")
+
+
+@register_executed(SOCConv2d)
+def _executed(layer: SOCConv2d, weights: Weights, block: int | None) -> nn.Module:
+    """The terms of a series are sums over half as many channels: their errors add up."""
+    (kernel,), padding, outputs = weights, layer.padding_mode, layer.out_channels
+    if layer.kernel_size == 1:
+        return BlockedConv2d(kernel[:outputs, : layer.inner_channels], layer.bias, padding=padding, block=block)
+    block = None if block is None else (block + 1) // 2
+    return BlockedSeries(kernel, EVAL_DEGREE, layer.bias, out_channels=outputs, padding=padding, block=block)
 
 
 class SOCLinear(PointwiseLinear, SOCConv2d):

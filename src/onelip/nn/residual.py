@@ -15,6 +15,8 @@ from ..linalg.convolve import convolve, convolve_transposed
 from ..linalg.proof import conv_largest_norm_bound
 from ..linalg.rounding import TINY, UP, Computed, absolute_norm, convolution_rounding, gamma, length
 from .base import LipschitzModule, Weights
+from .blocked import BlockedResidual
+from .executed import register_executed
 from .reshape import fit_channels
 
 ENOUGH = 2**0.5 * (1 - 1e-12)
@@ -93,3 +95,12 @@ class ResidualConv2d(LipschitzModule):
         norm *= 1 + 1e-15
         why = f"max(1, ||sqrt(T) K||^2 - 1) with ||sqrt(T) K|| <= {norm:.9f}"
         return Bound(max(1.0, float(Bound(norm, why)) ** 2 * (1 + 1e-15) - 1.0), why)
+
+
+@register_executed(ResidualConv2d)  # type: ignore[type-abstract]
+def _executed(layer: ResidualConv2d, weights: Weights, block: int | None) -> nn.Module:
+    kernel, scale = weights
+    scale = scale.expand(layer.channels)
+    return BlockedResidual(
+        kernel, scale, layer.bias, out_channels=layer.out_channels, padding=layer.padding_mode, block=block
+    )

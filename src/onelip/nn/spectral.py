@@ -18,6 +18,8 @@ from ..linalg.proof import LARGEST, largest_norm_bound
 from ..linalg.rounding import UP, Computed, convolution_rounding, gamma, length
 from ..linalg.spectral import apply_spectral
 from .base import LipschitzModule, Weights
+from .blocked import BlockedConv2d
+from .executed import register_executed
 
 HALVES = (torch.bfloat16, torch.float16)
 BASIS = 256
@@ -157,3 +159,9 @@ class WeightSpectralConv2d(SpectralConv2d):
     def free_kernel(self, raw: Weights) -> Tensor:
         """The first raw parameter."""
         return raw[0]
+
+
+@register_executed(SpectralConv2d)  # type: ignore[type-abstract]
+def _executed(layer: SpectralConv2d, weights: Weights, block: int | None) -> nn.Module | None:
+    """Fourier transforms are taken in float64, as products; a 1x1 kernel needs none."""
+    return BlockedConv2d(weights[0], layer.bias, padding="zeros", block=block) if layer.kernel_size == 1 else None

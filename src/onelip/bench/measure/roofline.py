@@ -18,8 +18,8 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
 from onelip.bench.measure.flops import Counter
-from onelip.bench.measure.precision import full_precision
 from onelip.bench.measure.timing import interleave
+from onelip.linalg.precision import full_precision
 
 ROUNDS, WARMUP = 10, 3
 STILL = frozenset(["_unsafe_view", "empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided"])

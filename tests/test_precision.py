@@ -6,11 +6,11 @@ import sys
 import pytest
 import torch
 
-from onelip.bench.measure.precision import NAMED, full_precision, precisions
+from onelip.linalg.precision import NAMED, full_precision, precisions
 
 CHECK = """
 import torch
-from onelip.bench.measure.precision import full_precision, precisions
+from onelip.linalg.precision import full_precision, precisions
 {setting}
 before = precisions()
 with full_precision():

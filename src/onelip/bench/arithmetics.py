@@ -1,0 +1,57 @@
+"""What each promise costs a trained network, as a record beside that of the run. Imports no torch."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, PositiveInt
+
+from onelip.bench.origin import Machine, Model, NonNegative, Positive
+from onelip.bench.records import SCHEMA, Cell, Evaluation
+
+ARITHMETICS_NAME = "arithmetics.json"
+
+
+class RoundingRecord(Model):
+    """One module of the float32 program; see `onelip.certify.tightness.ModuleRounding`."""
+
+    name: str
+    kind: str
+    measured: NonNegative
+    bound: NonNegative
+    passed_on: NonNegative
+
+
+class ArithmeticsRecord(Model):
+    """A network certified in real arithmetic, in float64, and as a float32 program on one machine.
+
+    Attributes:
+        cell: Of the run.
+        started: When the training of the run began: another training of the cell has other weights.
+        block: Input channels that the program sums over at a time; None for all.
+        evaluations: On the same images, in `real`, `float64` and `executed` arithmetic.
+        plain: Seconds of inference of a batch by the plain frozen network in float32, round by round.
+        program: The same of the program, in the same rounds.
+        plain_single: As `plain`, of one image.
+        program_single: As `program`, of one image.
+        images: How many images the errors below are of, the first ones.
+        measured: The largest norm, over these, of what the program's logits err by.
+        bound: The median of what is charged for that, around each of them.
+        modules: In the order in which they act.
+    """
+
+    kind: Literal["arithmetics"] = "arithmetics"
+    schema_version: Literal[2] = SCHEMA
+    cell: Cell
+    started: str
+    machine: Machine
+    block: PositiveInt | None
+    evaluations: Annotated[tuple[Evaluation, ...], Field(min_length=3, max_length=3)]
+    plain: Annotated[tuple[Positive, ...], Field(min_length=1)]
+    program: Annotated[tuple[Positive, ...], Field(min_length=1)]
+    plain_single: Annotated[tuple[Positive, ...], Field(min_length=1)]
+    program_single: Annotated[tuple[Positive, ...], Field(min_length=1)]
+    images: PositiveInt
+    measured: NonNegative
+    bound: NonNegative
+    modules: tuple[RoundingRecord, ...]

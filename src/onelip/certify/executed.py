@@ -1,0 +1,197 @@
+"""What the modules of a float32 program add to the rounding error of all inputs near one: a bound per module and input.
+
+Each speaks of `f`, what a module is in real arithmetic, and of `P`, what the program computes. At every input `v` of
+the module that lies within `far` of the known `z`, ||P(v) - f(v)|| is at most what is returned. Sums of absolute values
+are computed at `z`, and charged from norms for the rest of the way. docs/certification.md, section 6, has the
+inequalities. Shapes: B inputs.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import UnsoundError
+from ..linalg.convolve import convolve
+from ..linalg.float32 import HUGE, UNIT_ROUNDOFF, flushed, gamma, rounded_once
+from ..linalg.precision import sums_of_products
+from ..linalg.proof import conv_largest_norm_bound
+from ..linalg.rounding import UP, absolute_norm, norms
+from ..nn.base import LipschitzModule
+from ..nn.blocked import BlockedConv2d, BlockedResidual, BlockedSeries, OnVectors
+from ..nn.executed import Widened
+from ..nn.freeze import FrozenLayer
+from ..nn.reshape import Center, fit_channels
+from .rounding import Step, is_exact
+
+Charge = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""From the input z of a module, its output there, (B, ...) in float64, and how far others lie, (B,), to bounds (B,)."""
+
+
+def charge_of(step: Step, module: nn.Module, local: tuple[float, float]) -> Charge:
+    """How a module of a program is charged.
+
+    Args:
+        step: What the module computes in real arithmetic, with its bound.
+        module: Of the program.
+        local: What evaluating the step in float64 errs by: the first number plus the second times the norm of its
+            input.
+
+    Raises:
+        UnsoundError: If nothing is known of the module.
+    """
+    if isinstance(module, OnVectors):
+        return _reshaped(charge_of(step, module.module, local), lambda z: z.reshape(-1, z.shape[-1], 1, 1))
+    if type(module) is nn.Sequential and len(module) == 2 and type(module[0]) is nn.PixelUnshuffle:
+        return _reshaped(charge_of(step, module[1], local), module[0])
+    if isinstance(module, Widened):
+        return functools.partial(_widened, local=local, bound=float(step.bound))
+    if is_exact(module):
+        return lambda _, __, far_B: torch.zeros_like(far_B)
+    if type(module) not in _CHARGES:
+        raise UnsoundError(f"how {type(module).__name__} rounds in float32 is not known")
+    return _CHARGES[type(module)](step, module)
+
+
+def _reshaped(inner: Charge, reorder: Callable[[Tensor], Tensor]) -> Charge:
+    """The charge of a module of images behind a reordering of its input; several images may be of one input."""
+
+    def charge(z: Tensor, out: Tensor, far_B: Tensor) -> Tensor:
+        return inner(reorder(z), out, far_B)
+
+    return charge
+
+
+def _widened(z: Tensor, out: Tensor, far_B: Tensor, *, local: tuple[float, float], bound: float) -> Tensor:
+    """Evaluating in float64, and rounding once."""
+    there_B = (norms(z.flatten(1)) + far_B) * UP
+    wide_B = (local[0] + local[1] * there_B) * UP
+    return (wide_B + rounded_once(out, (bound * far_B + 2 * wide_B) * UP)) * UP
+
+
+class Sums:
+    """The charge of a blocked convolution.
+
+    Args:
+        module: The convolution.
+        of_weights: Roundings of the weights themselves, where the step has others.
+    """
+
+    def __init__(self, module: BlockedConv2d, *, of_weights: int = 0) -> None:
+        kernel = module.kernel.to(torch.float64)
+        self.padding, self.absolute_OIKK = module.padding, module.kernel.abs()
+        self.bias_O = None if module.bias is None else module.bias.abs()
+        self.growth = absolute_norm(kernel)
+        self.gamma = gamma(module.roundings + of_weights)
+        self.largest = float(kernel.abs().amax())
+        self.operations = kernel[0].numel() + module.count + 2
+        # What the sums of absolute values, in float32 in any order, err by themselves.
+        self.up = (1 + gamma(kernel[0].numel() + 8)) * UP
+
+    def size(self, z: Tensor, far_B: Tensor) -> Tensor:
+        """Upper bounds of the norms of all sums of absolute values."""
+        with sums_of_products(z.device):
+            sums = convolve(z.abs().to(torch.float32), self.absolute_OIKK, self.bias_O, self.padding)
+        inputs_B = norms(z.reshape(len(far_B), -1))
+        lost_B = flushed(self.operations, sums.numel() // len(far_B), self.largest, inputs_B)
+        return (norms(sums.reshape(len(far_B), -1)) * self.up + lost_B + self.growth * far_B) * UP
+
+    def error(self, z: Tensor, far_B: Tensor, size_B: Tensor) -> Tensor:
+        """The bounds, from the sizes."""
+        outputs = len(z) // len(far_B) * len(self.absolute_OIKK) * math.prod(z.shape[-2:])
+        inputs_B = norms(z.reshape(len(far_B), -1)) + far_B
+        lost_B = flushed(self.operations, outputs, self.largest, inputs_B)
+        return torch.where(size_B < HUGE, (self.gamma * size_B + lost_B) * UP, math.inf)
+
+    def __call__(self, z: Tensor, _: Tensor, far_B: Tensor) -> Tensor:
+        """As a `Charge`."""
+        return self.error(z, far_B, self.size(z, far_B))
+
+
+class ResidualCharge:
+    """The charge of a residual layer x - K^T T relu(K x + b): both convolutions, T K as it is rounded, the sum.
+
+    ||sqrt(T) K||^2 is at most 1 + the layer's bound, so that ||K|| and ||K^T T|| are at most its root over and times
+    sqrt(T).
+    """
+
+    def __init__(self, step: Step, module: BlockedResidual) -> None:
+        kernel, scale = _weights(step)
+        self.channels, self.padding, self.kernel = module.there.in_channels, module.there.padding, kernel
+        bias = module.there.bias
+        self.bias = None if bias is None else bias.to(torch.float64)
+        self.there, self.back = Sums(module.there), Sums(module.back, of_weights=2)
+        root, root_T = math.sqrt(1 + float(step.bound)) * UP, scale.sqrt()
+        smallest = float(root_T.amin())
+        self.there_norm = min(self.there.growth, root / smallest * UP if smallest > 0 else math.inf)
+        self.back_norm = min(self.back.growth, root * float(root_T.amax()) * UP) * (1 + 2 * UNIT_ROUNDOFF)
+
+    def __call__(self, z: Tensor, _: Tensor, far_B: Tensor) -> Tensor:
+        """As a `Charge`."""
+        z = fit_channels(z, self.channels)
+        hidden = convolve(z, self.kernel, self.bias, self.padding).relu_()
+        size_B = self.there.size(z, far_B)
+        first_B = self.there.error(z, far_B, size_B)
+        # The hidden values were computed in float64, which errs by less than float32 does in the same sums.
+        hidden_far_B = (self.there_norm * far_B + 2 * first_B) * UP
+        update_B = self.back.size(hidden, hidden_far_B)
+        second_B = self.back.error(hidden, hidden_far_B, update_B)
+        last_B = rounded_once(z.reshape(len(far_B), -1), (far_B + update_B + second_B) * UP)
+        return (self.back_norm * first_B + second_B + last_B) * UP
+
+
+class SeriesCharge:
+    """The charge of an exponential series of convolutions: each term, its kernel as it is rounded, each sum."""
+
+    def __init__(self, step: Step, module: BlockedSeries) -> None:
+        self.kernel = _weights(step)[0]
+        convolutions = [one for one in module.convolutions if isinstance(one, BlockedConv2d)]
+        self.channels, self.padding = convolutions[0].in_channels, convolutions[0].padding
+        image = _skeleton(step).inner_image((step.inputs[1], step.inputs[2]))
+        self.norm, _ = conv_largest_norm_bound(self.kernel, image, self.padding)
+        self.terms = [Sums(one, of_weights=2) for one in convolutions]
+        self.has_bias = module.bias is not None
+
+    def __call__(self, z: Tensor, out: Tensor, far_B: Tensor) -> Tensor:
+        """As a `Charge`."""
+        term = total = fit_channels(z, self.channels)
+        # How far the term of an input may lie from that of z, and the computed one from its own exact one.
+        apart_B, error_B = far_B, torch.zeros_like(far_B)
+        total_apart_B, total_error_B = apart_B, error_B
+        for order, charge in enumerate(self.terms, start=1):
+            own_B = charge(term, term, (apart_B + error_B) * UP)
+            growth = self.norm / order * UP
+            term = convolve(term, self.kernel / order, None, self.padding)
+            total = total + term
+            # What is computed here in float64 errs by less than what is charged for float32.
+            apart_B, error_B = growth * apart_B * UP, (growth * error_B + 2 * own_B) * UP
+            total_apart_B, total_error_B = (total_apart_B + apart_B) * UP, (total_error_B + error_B) * UP
+            total_error_B = self._rounded(total, total_apart_B, total_error_B)
+        return self._rounded(out, total_apart_B, total_error_B) if self.has_bias else total_error_B
+
+    def _rounded(self, total: Tensor, apart_B: Tensor, error_B: Tensor) -> Tensor:
+        return (error_B + rounded_once(total.reshape(len(apart_B), -1), (apart_B + error_B) * UP)) * UP
+
+
+def _weights(step: Step) -> tuple[Tensor, ...]:
+    """The constructed weights that a step applies, in float64."""
+    assert isinstance(step.module, FrozenLayer)
+    return step.module.weights()
+
+
+def _skeleton(step: Step) -> LipschitzModule:
+    assert isinstance(step.module, FrozenLayer)
+    return step.module.skeleton
+
+
+_CHARGES: dict[type[nn.Module], Callable[[Step, Any], Charge]] = {
+    BlockedConv2d: lambda _, module: Sums(module),
+    BlockedResidual: ResidualCharge,
+    BlockedSeries: SeriesCharge,
+    Center: lambda _, __: lambda ___, out, far_B: rounded_once(out, far_B),
+}

@@ -1,0 +1,175 @@
+"""The float32 program that `arithmetic="executed"` certifies: a frozen model of modules whose rounding is bounded."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import UnsoundError, UnsupportedShapeError
+from ..linalg.precision import sums_of_products
+from ..nn.blocked import BLOCK, BlockedConv2d, convolutions
+from ..nn.executed import Widened, executed_convolution, executed_layer, executed_linear
+from ..nn.freeze import CircularConv2d, FrozenLayer, ImageModel, freeze
+from ..nn.reshape import Center
+from ..nn.sum import Sum
+from .rounding import is_exact
+
+CONVOLUTIONS = (nn.Conv2d, CircularConv2d)
+WIDE = 4095
+"""Whole numbers up to this have twelve bits: TF32 keeps eleven, float16 as many, bfloat16 eight."""
+TERMS = 4096
+"""Products of a wide number with 0 or 1 in magnitude that may be added in float32 without rounding, in any order."""
+
+
+class Program(nn.Module):
+    """A frozen model as its certificate says it is evaluated: in float32, by sums of known length.
+
+    Its forward switches off what would evaluate sums otherwise, for the whole process, and switches it on again: TF32,
+    reduced precision of oneDNN, autocast, NNPACK and cuDNN. It refuses to be traced or compiled, and other types.
+
+    Args:
+        model: A frozen model in float32.
+        image: Shape of one input.
+        block: Input channels that are summed over at a time; None for all, as a plain convolution does.
+
+    Raises:
+        UnsoundError: If a weight is not in float32.
+    """
+
+    def __init__(self, model: nn.Module, image: tuple[int, ...], *, block: int | None = BLOCK) -> None:
+        super().__init__()
+        self.image, self.block = tuple(image), block
+        for name, tensor in model.state_dict().items():
+            if isinstance(tensor, Tensor) and tensor.is_floating_point() and tensor.dtype != torch.float32:
+                raise UnsoundError(f"a float32 program needs weights in float32; {name} is {tensor.dtype}")
+        self.model = _executed(copy.deepcopy(model), block).eval().requires_grad_(False)
+        self.eval()
+        self._types = self._found_types()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (B, classes) of inputs (B, *image), both in float32.
+
+        Raises:
+            UnsoundError: If the input or a weight is not in float32, or the program is traced, compiled or in training
+                mode.
+            UnsupportedShapeError: If the shape does not fit.
+        """
+        if torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None:
+            raise UnsoundError("a certified program is not what tracing or compiling makes of it: run it as it is")
+        if x.dtype != torch.float32:
+            raise UnsoundError(f"this program takes inputs in float32, not {x.dtype}")
+        if tuple(x.shape[1:]) != self.image:
+            raise UnsupportedShapeError(f"this program takes inputs {self.image}, not {tuple(x.shape[1:])}")
+        if self.training or self._found_types() != self._types:
+            raise UnsoundError("a certified program has the weights it was made with, in eval mode; do not convert it")
+        with sums_of_products(x.device):
+            # A copy: a module that works in place would change the caller's input.
+            y: Tensor = self.model(x.clone())
+        return y
+
+    def check_sums(self, batch: int = 32) -> None:
+        """Computes sums that float32 has no need to round, with every convolution, and compares them.
+
+        Their factors have twelve bits: what rounds factors to fewer, or transforms images and kernels, is noticed. That
+        what is noticed here is all that can go wrong is not proved: a sum that is evaluated as it should be in this
+        batch could be evaluated otherwise in another.
+
+        Args:
+            batch: How many images.
+
+        Raises:
+            UnsoundError: Names the convolution.
+        """
+        shapes: dict[BlockedConv2d, tuple[int, ...]] = {}
+
+        def seen(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+            assert isinstance(module, BlockedConv2d)
+            shapes[module] = tuple(inputs[0].shape[1:])
+
+        handles = [one.register_forward_pre_hook(seen) for one in convolutions(self.model)]
+        device = next((one.device for one in self.buffers()), torch.device("cpu"))
+        try:
+            with torch.no_grad():
+                self(torch.zeros(1, *self.image, device=device))
+        finally:
+            for handle in handles:
+                handle.remove()
+        different = {(str(module), shape): module for module, shape in shapes.items()}
+        for (_, shape), module in different.items():
+            with sums_of_products(device):
+                check_sums(module, (batch, *shape))
+
+    def _found_types(self) -> list[torch.dtype]:
+        return [tensor.dtype for tensor in (*self.parameters(), *self.buffers())]
+
+
+def certified_program(model: nn.Module, image: tuple[int, ...] | None = None, *, block: int | None = BLOCK) -> Program:
+    """The float32 program of a model that `certified_radius(..., arithmetic="executed")` speaks of.
+
+    Args:
+        model: As for `onelip.freeze`.
+        image: As for `onelip.freeze`.
+        block: Input channels that are summed over at a time: fewer of them round less. None for all of them, as a plain
+            convolution does.
+
+    Raises:
+        UnsoundError: If the model is not in float32, or how a module rounds is not known.
+        ValueError: As `onelip.freeze` raises it.
+    """
+    if image is None and isinstance(model, ImageModel):
+        image = model.image
+    frozen = freeze(model, image)
+    assert image is not None, "freeze has asked for it"
+    return Program(frozen, image, block=block)
+
+
+@torch.no_grad()
+def check_sums(module: BlockedConv2d, shape: tuple[int, ...]) -> None:
+    """Whether a convolution of this kind computes sums exactly that float32 can hold, whatever their order.
+
+    Args:
+        module: Its channels, kernel side, padding and blocks are used, and not its weights.
+        shape: Of the images, (B, C, H, W).
+
+    Raises:
+        UnsoundError: If it does not.
+    """
+    generator = torch.Generator().manual_seed(0)
+    kernel = module.kernel
+    fan_in = kernel[0].numel()
+    # No sum of absolute values, of some of the products or of all, exceeds 2^24.
+    used = (torch.rand(kernel.shape, generator=generator).flatten(1).argsort(1) < TERMS).view(kernel.shape)
+    wide, narrow = _whole_numbers(generator, WIDE), _whole_numbers(generator, 1)
+    for whole, weights in ((wide(shape), narrow(kernel.shape)), (narrow(shape), wide(kernel.shape))):
+        own = BlockedConv2d((weights * used).to(kernel), None, padding=module.padding, block=module.block)
+        exact, image = copy.deepcopy(own).double(), whole.to(kernel)
+        if not torch.equal(own(image).double(), exact(image.double())):
+            raise UnsoundError(
+                f"{module} is not evaluated as sums of products in float32 on {kernel.device}: sums that float32 holds "
+                f"exactly came out otherwise (of {min(fan_in, TERMS)} products each)"
+            )
+
+
+def _whole_numbers(generator: torch.Generator, largest: int) -> Callable[[Sequence[int]], Tensor]:
+    def drawn(shape: Sequence[int]) -> Tensor:
+        return torch.randint(-largest, largest + 1, tuple(shape), generator=generator).to(torch.float32)
+
+    return drawn
+
+
+def _executed(module: nn.Module, block: int | None) -> nn.Module:
+    """The modules of a float32 program in the places of those of a frozen model."""
+    if type(module) in (nn.Sequential, Sum, nn.ModuleList):
+        for name, child in module.named_children():
+            setattr(module, name, _executed(child, block))
+        return module
+    if isinstance(module, nn.Conv2d) and type(module) in CONVOLUTIONS:
+        return executed_convolution(module, block)
+    if type(module) is nn.Linear:
+        return executed_linear(module, block)
+    if isinstance(module, FrozenLayer):
+        return executed_layer(module, block)
+    return module if type(module) is Center or is_exact(module) else Widened(module)
