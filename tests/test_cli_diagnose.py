@@ -236,7 +236,7 @@ def test_the_report_draws_what_was_diagnosed_and_sets_aside_what_is_foreign(tmp_
     assert len(records.depths) == 2
     assert all(depth.images == 32 and len(depth.modules) > 10 for depth in records.depths)
     page = build_report(tmp_path / "out").html.read_text(encoding="utf-8")
-    assert page.count("Layer by layer") == 1
+    assert page.count('<p class="figure-title">Layer by layer</p>') == 1
     assert "AOL gradient" in page
     first, second = (path.parent / DEPTH_NAME for path in runs)
     first.write_text(second.read_text())

@@ -144,7 +144,9 @@ def test_a_program_computes_what_the_model_does() -> None:
     for name in CONSTRAINED:
         net = onelip.ConvNet(name, size=8, classes=10, image=(1, 8, 8))
         x = torch.rand(8, 1, 8, 8)
-        assert torch.allclose(certified_program(net)(x), freeze(net)(x), atol=1e-5), name
+        program = certified_program(net)
+        assert torch.allclose(program(x), freeze(net)(x), atol=1e-5), name
+        assert program(x[:0]).shape == (0, 10)
 
 
 def test_what_kind_of_module_evaluates_what() -> None:

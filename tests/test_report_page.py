@@ -139,7 +139,7 @@ def test_figures_speak_and_follow_the_page_s_colours(html):
 def test_every_part_is_there(html, markdown):
     for text in (html, markdown):
         for part in (
-            "The data do not decide between CPL, SOC, LOT and SLL",
+            "The data do not decide between CPL, SOC and LOT",
             "diverged at step 17",
             "out of memory",
             "Learning rates",

@@ -6,8 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PositiveInt
 
+from onelip.bench.beside import BesideRun, Kind
 from onelip.bench.origin import Machine, Model, NonNegative, Positive
-from onelip.bench.records import SCHEMA, Cell, Evaluation
+from onelip.bench.records import SCHEMA, Evaluation
 
 ARITHMETICS_NAME = "arithmetics.json"
 
@@ -22,12 +23,10 @@ class RoundingRecord(Model):
     passed_on: NonNegative
 
 
-class ArithmeticsRecord(Model):
+class ArithmeticsRecord(BesideRun):
     """A network certified in real arithmetic, in float64, and as a float32 program on one machine.
 
     Attributes:
-        cell: Of the run.
-        started: When the training of the run began: another training of the cell has other weights.
         block: Input channels that the program sums over at a time; None for all.
         evaluations: On the same images, in `real`, `float64` and `executed` arithmetic.
         plain: Seconds of inference of a batch by the plain frozen network in float32, round by round.
@@ -42,8 +41,6 @@ class ArithmeticsRecord(Model):
 
     kind: Literal["arithmetics"] = "arithmetics"
     schema_version: Literal[2] = SCHEMA
-    cell: Cell
-    started: str
     machine: Machine
     block: PositiveInt | None
     evaluations: Annotated[tuple[Evaluation, ...], Field(min_length=3, max_length=3)]
@@ -55,3 +52,11 @@ class ArithmeticsRecord(Model):
     measured: NonNegative
     bound: NonNegative
     modules: tuple[RoundingRecord, ...]
+
+
+ARITHMETICS = Kind(
+    name=ARITHMETICS_NAME,
+    model=ArithmeticsRecord,
+    title="comparison of arithmetics",
+    command="onelip certify --arithmetic executed",
+)

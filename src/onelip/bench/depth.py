@@ -6,8 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PositiveInt
 
+from onelip.bench.beside import BesideRun, Kind
 from onelip.bench.origin import Model, NonNegative
-from onelip.bench.records import SCHEMA, Cell
+from onelip.bench.records import SCHEMA
 
 DEPTH_NAME = "diagnosis.json"
 DEPTH_FIGURE_NAME = "diagnosis.svg"
@@ -31,19 +32,18 @@ class ModuleRecord(Model):
     broken: bool
 
 
-class DepthRecord(Model):
+class DepthRecord(BesideRun):
     """The diagnosis of a run's network on its first test images.
 
     Attributes:
-        cell: Of the run.
-        started: When the training of the run began: another training of the cell has other weights.
         images: How many were looked at.
         modules: In the order in which they act.
     """
 
     kind: Literal["diagnosis"] = "diagnosis"
     schema_version: Literal[2] = SCHEMA
-    cell: Cell
-    started: str = ""
     images: PositiveInt
     modules: Annotated[tuple[ModuleRecord, ...], Field(min_length=1)]
+
+
+DEPTHS = Kind(name=DEPTH_NAME, model=DepthRecord, title="diagnosis", command="onelip diagnose")

@@ -11,7 +11,9 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json
 
-from onelip.bench.depth import DEPTH_NAME, DepthRecord
+from onelip.bench.arithmetics import ARITHMETICS, ArithmeticsRecord
+from onelip.bench.beside import Kind, R, beside
+from onelip.bench.depth import DEPTHS, DepthRecord
 from onelip.bench.origin import Machine
 from onelip.bench.records import (
     CURVE_STEPS,
@@ -60,6 +62,7 @@ class Records:
             record of the same cell, the diagnosis of an earlier training.
         corrupt: Files that are cut, foreign or contradict themselves.
         depths: Diagnoses of the networks of `train`.
+        arithmetics: What each arithmetic certifies of them.
     """
 
     train: tuple[TrainRecord, ...] = ()
@@ -68,6 +71,7 @@ class Records:
     stale: tuple[Rejected, ...] = ()
     corrupt: tuple[Rejected, ...] = ()
     depths: tuple[DepthRecord, ...] = ()
+    arithmetics: tuple[ArithmeticsRecord, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +135,8 @@ def load_records(folder: Path) -> Records:
         else:
             found.append(_Found(path, outcome))
     kept = _current(found, folder, stale)
-    depths = _depths(kept, folder, stale, corrupt)
+    depths = _beside(DEPTHS, kept, folder, stale, corrupt)
+    arithmetics = _beside(ARITHMETICS, kept, folder, stale, corrupt)
     unfinished = _unfinished(folder, {item.path.parent for item in kept}, corrupt)
     if not (kept or unfinished or stale or corrupt):
         raise RecordError(f"folder {folder} holds no {RECORD_NAME} and no {COST_PATTERN}, at any depth")
@@ -142,6 +147,7 @@ def load_records(folder: Path) -> Records:
         stale=tuple(stale),
         corrupt=tuple(corrupt),
         depths=depths,
+        arithmetics=arithmetics,
     )
 
 
@@ -263,27 +269,14 @@ def _repeated(item: _Found, folder: Path, seen: dict[tuple[str, ...], Path]) -> 
     return "" if first == item.path else f"the same cell as {first.relative_to(folder).as_posix()}"
 
 
-def _depths(
-    kept: Iterable[_Found], folder: Path, stale: list[Rejected], corrupt: list[Rejected]
-) -> tuple[DepthRecord, ...]:
-    """The diagnoses beside the records of runs; one of another network is foreign there, of other weights too old."""
-    found: list[DepthRecord] = []
-    for item in kept:
-        path = item.path.parent / DEPTH_NAME
-        if not isinstance(item.record, TrainRecord) or not path.exists():
-            continue
-        try:
-            depth = DepthRecord.model_validate_json(path.read_bytes())
-        except (OSError, ValidationError):
-            corrupt.append(_rejected(path, folder, "not a diagnosis of this version of onelip"))
-            continue
-        if depth.cell != item.record.cell:
-            corrupt.append(_rejected(path, folder, f"the diagnosis of another run, {depth.cell.id}"))
-        elif depth.started != item.record.started:
-            stale.append(_rejected(path, folder, "the diagnosis of an earlier training; onelip diagnose makes another"))
-        else:
-            found.append(depth)
-    return tuple(found)
+def _beside(
+    kind: Kind[R], kept: Iterable[_Found], folder: Path, stale: list[Rejected], corrupt: list[Rejected]
+) -> tuple[R, ...]:
+    """The records of a kind beside those of runs; one of another network is foreign there, of other weights too old."""
+    read = beside(kind, ((item.path, item.record) for item in kept if isinstance(item.record, TrainRecord)))
+    stale += [_rejected(path, folder, reason) for path, reason in read.stale]
+    corrupt += [_rejected(path, folder, reason) for path, reason in read.corrupt]
+    return tuple(read.found)
 
 
 def _unfinished(folder: Path, finished: set[Path], corrupt: list[Rejected]) -> tuple[Cell, ...]:

@@ -42,15 +42,11 @@ Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 MEANINGS: Mapping[str, str] = MappingProxyType(
     {
-        "float64": (
-            "For every array of floating-point numbers whose L2 distance from an input is below its radius, in units "
-            "of the pixels, the network, frozen and evaluated in float64, gives the input's label the single largest "
-            "logit."
-        ),
-        "executed": (
-            "For every array of float32 numbers whose L2 distance from an input is below its radius, in units of the "
-            "pixels, the network's certified program of float32 gives the input's label the single largest logit."
-        ),
+        "float64": "For every array of floating-point numbers whose L2 distance from an input is below its radius, in "
+        "units of the pixels, the network, frozen and evaluated in float64, gives the input's label the single largest "
+        "logit.",
+        "executed": "For every array of float32 numbers whose L2 distance from an input is below its radius, in units "
+        "of the pixels, the network's certified program of float32 gives the input's label the single largest logit.",
     }
 )
 """What a certificate means, by its arithmetic."""

@@ -63,6 +63,9 @@ class Program(nn.Module):
             raise UnsoundError(f"this program takes inputs in float32, not {x.dtype}")
         if tuple(x.shape[1:]) != self.image:
             raise UnsupportedShapeError(f"this program takes inputs {self.image}, not {tuple(x.shape[1:])}")
+        if not len(x):  # torch's PixelUnshuffle gives an empty batch another shape
+            none: Tensor = self(x.new_zeros(1, *self.image))[:0]
+            return none
         if self.training or self._found_types() != self._types:
             raise UnsoundError("a certified program has the weights it was made with, in eval mode; do not convert it")
         with sums_of_products(x.device):

@@ -151,7 +151,7 @@ class Certifier:
         leads_BK, slopes_BK = leads(logits_BK, y), self._slopes(y, logits_BK.shape[1])
         nominal_B = (leads_BK / slopes_BK).amin(1)
         if self.program is not None:
-            return self._executed_radii(logits_BK, x, y, slopes_BK, nominal_B)
+            return self._executed_radii(logits_BK, x, y, slopes_BK, nominal_B) if len(x) else nominal_B
         # Two errors are needed; the third, and what is more than one DOWN, leave room for a verifier's own rounding.
         charge_B = 3 * math.sqrt(2) * self.errors(x, nominal_B) * UP
         radii_B = ((leads_BK * DOWN - charge_B[:, None]) / slopes_BK).amin(1) * DOWN**4
@@ -159,10 +159,7 @@ class Certifier:
         return torch.where(sound_B, radii_B, 0.0)
 
     def _executed_radii(self, logits_BK: Tensor, x: Tensor, y: Tensor, slopes_BK: Tensor, nominal_B: Tensor) -> Tensor:
-        """Those of the program, whose leads at the inputs are bounded by evaluating the model in float64.
-
-        What float32 adds is charged once: at the perturbed input.
-        """
+        """Those of the program: its leads at the inputs are known from float64, float32 is charged at others alone."""
         nominal_B = nominal_B.clamp(min=0)
         state = self._state(x, nominal_B)
         check_program(logits_BK, state)

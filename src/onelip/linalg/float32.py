@@ -54,5 +54,5 @@ def rounded_once(x: Tensor, further_B: Tensor) -> Tensor:
         further_B: Upper bounds of how far from these the tensors lie that are rounded.
     """
     size_B = norms(x.flatten(1)) + further_B
-    lost_B = UNIT_ROUNDOFF * size_B + SMALLEST * x[0].numel() ** 0.5 * (1 + UNIT_ROUNDOFF)
+    lost_B = UNIT_ROUNDOFF * size_B + SMALLEST * math.prod(x.shape[1:]) ** 0.5 * (1 + UNIT_ROUNDOFF)
     return torch.where(size_B < HUGE, lost_B * UP, math.inf)

@@ -216,7 +216,7 @@ class OnVectors(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Vectors (..., outputs)."""
         images: Tensor = self.module(x.reshape(-1, x.shape[-1], 1, 1))
-        return images.reshape(*x.shape[:-1], -1)
+        return images.reshape(*x.shape[:-1], images.shape[1])
 
 
 def convolutions(module: nn.Module) -> Iterator[BlockedConv2d]:

@@ -178,6 +178,7 @@ def _of_section(section: Section) -> tuple[tuple[str, Table | None], ...]:
     return (
         ("metrics", section.main),
         ("further", section.further),
+        ("promises", section.promises),
         ("radar", section.scores),
         ("costs", section.costs),
         ("operations", section.operations),

@@ -64,7 +64,7 @@ def _section(section: Section, radar_file: str | None) -> Iterator[str]:
         yield escaped(section.radar_note)
     if section.further is not None:
         yield table_to_markdown(section.further)
-    for table in (section.failures, section.costs, section.operations, section.runs):
+    for table in (section.promises, section.failures, section.costs, section.operations, section.runs):
         if table is not None and table.lines:
             yield f"### {escaped(table.caption)}"
             yield table_to_markdown(table)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from onelip.bench.choice import RADIUS
-from onelip.bench.depth import DepthRecord
 from onelip.bench.report import figures, sheets
 from onelip.bench.report.asking import Asking, asking
 from onelip.bench.report.bars import cost_bars
@@ -15,6 +14,7 @@ from onelip.bench.report.cost_sheet import costs
 from onelip.bench.report.depth_figure import depth_drawing, undiagnosed
 from onelip.bench.report.groups import comparisons
 from onelip.bench.report.palette import Style
+from onelip.bench.report.promises import promises, promises_drawing, rounding_drawing
 from onelip.bench.report.protocol import protocol
 from onelip.bench.report.radar import RULE, Radar, radar
 from onelip.bench.report.radar_figure import radar_panels, radar_sheet
@@ -41,7 +41,7 @@ HOW_TO_READ = (
         "What the proof covers",
         "The radius of an image is its margin divided by \u221a2 times a proved upper bound of the network's Lipschitz "
         "constant. It speaks of the network in exact real arithmetic: the rounding errors of evaluating the network "
-        "in floating point are not paid for.",
+        "in floating point are not paid for, but where a table says so.",
     ),
     (
         "Steps",
@@ -69,7 +69,8 @@ HOW_TO_READ = (
         "Shares of one seed stand with their 95 % Wilson interval over the test images, means of several seeds with "
         "the lowest and the highest. Times are medians with their quartiles, of at least 8 rounds unless fewer were "
         "asked for. The verdict counts the test images once, however many seeds there are, because all seeds see the "
-        "same images, and names a method only if its interval, widened to the range of its seeds, touches no other.",
+        "same images. It names a method if its lead is more than the root of the sum of squares of both intervals, "
+        "each widened to its seeds, as Newcombe's interval of a difference has it, and if no seeds meet.",
     ),
     (
         "Bold",
@@ -87,6 +88,7 @@ class Section:
         anchor: Its id in the page.
         main: The six metrics; of a mere measuring session its costs.
         further: None where nothing was run.
+        promises: What each arithmetic certifies; None where no network was certified in them.
         panels: A key and one radar per method; `sheet` has them all in one figure.
         scores: The radar's numbers as a table.
         costs: Of the session that trained networks take theirs from, where plain torch was measured along.
@@ -98,6 +100,7 @@ class Section:
     verdict: Verdict
     main: Table
     further: Table | None
+    promises: Table | None
     panels: tuple[Drawing, ...]
     sheet: Drawing | None
     scores: Table | None
@@ -139,7 +142,7 @@ def page(records: Records) -> Page:
         title="1-Lipschitz layers compared",
         asking=asking(records),
         sections=tuple(
-            _section(group, records.depths, look, f"comparison-{index}") for index, group in enumerate(groups, start=1)
+            _section(group, records, look, f"comparison-{index}") for index, group in enumerate(groups, start=1)
         ),
         scans=tuple((scan, scan_drawing(scan, look, f"scan-{index}")) for index, scan in enumerate(scans(records), 1)),
         undiagnosed=undiagnosed(groups, records.depths),
@@ -148,7 +151,7 @@ def page(records: Records) -> Page:
     )
 
 
-def _section(group: Group, depths: Sequence[DepthRecord], look: Mapping[str, Style], anchor: str) -> Section:
+def _section(group: Group, records: Records, look: Mapping[str, Style], anchor: str) -> Section:
     scores = radar(group)
     # One polygon alone would always be perfect: it is compared with nothing.
     drawn = len(scores.scores) > 1
@@ -157,7 +160,9 @@ def _section(group: Group, depths: Sequence[DepthRecord], look: Mapping[str, Sty
         figures.curves(group, look, f"{anchor}-curves"),
         cost_bars(group, look, f"{anchor}-bars"),
         *figures.learning(group, look, f"{anchor}-learning"),
-        depth_drawing(group, depths, look, f"{anchor}-depth"),
+        depth_drawing(group, records.depths, look, f"{anchor}-depth"),
+        promises_drawing(group, records.arithmetics, f"{anchor}-promises"),
+        rounding_drawing(group, records.arithmetics, look, f"{anchor}-rounding"),
     )
     trained, beside = group.cell is not None, costs(group.session) if group.session is not None else None
     return Section(
@@ -166,6 +171,7 @@ def _section(group: Group, depths: Sequence[DepthRecord], look: Mapping[str, Sty
         verdict=group_verdict(group),
         main=sheets.six_metrics(group) if trained or beside is None else beside,
         further=sheets.further_numbers(group) if trained else None,
+        promises=promises(group, records.arithmetics),
         panels=radar_panels(scores, look, f"{anchor}-radar") if drawn else (),
         sheet=radar_sheet(scores, look, f"{anchor}-sheet") if drawn else None,
         scores=_scores(scores) if drawn else None,

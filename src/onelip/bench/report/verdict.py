@@ -104,8 +104,8 @@ def _decided(candidates: Sequence[Candidate], found: Field) -> tuple[str, ...]:
         f"Take {named}: it certifies {percent(best.share)} % of the test images at radius {RADIUS}/255, "
         f"more than every other method{rivals}."
     )
-    seeds = " and the range of its seeds stand" if min(len(best.seeds), len(second.seeds)) > 1 else " stands"
-    apart = f"Its 95 % Wilson interval{seeds} apart from the next one: {best.shown}, {second.shown}; "
+    seeds = ", and no seeds meet" if min(len(best.seeds), len(second.seeds)) > 1 else ""
+    apart = f"Its lead is more than the 95 % Wilson intervals leave to chance{seeds}: {best.shown}, {second.shown}; "
     return headline, f"{apart}{_basis([best, second])}.", price(best.row)
 
 
@@ -119,10 +119,10 @@ def _reservations(best: Candidate, candidates: Sequence[Candidate]) -> list[str]
 def _undecided(tied: Sequence[Candidate], group: Group) -> tuple[str, ...]:
     names = joined(candidate.row.title for candidate in tied)
     several = any(len(candidate.seeds) > 1 for candidate in tied)
-    overlap = ", or the ranges of their seeds, overlap those of" if several else " overlap that of"
+    seeds = ", or their seeds meet" if several else ""
     headline = (
-        f"The data do not decide between {names}: the 95 % Wilson intervals of their certified accuracy at radius "
-        f"{RADIUS}/255{overlap} {tied[0].row.title}, the highest."
+        f"The data do not decide between {names}: the lead of {tied[0].row.title} in certified accuracy at radius "
+        f"{RADIUS}/255 is no more than the 95 % Wilson intervals leave to chance{seeds}."
     )
     numbers = f"{joined(candidate.shown for candidate in tied)}; {_basis(tied)}."
     return headline, numbers, cheapest(group, [candidate.row for candidate in tied])
