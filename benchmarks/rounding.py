@@ -33,7 +33,7 @@ def main(
     """Bounds fresh networks, and prints what is charged for their rounding."""
     keep_memory()
     with clear_errors():
-        heads = "Method", "Width", "Side", "Layers", "Charged, blocks of 16", "Sums over all", "3x3 layers, %", "Head, %"
+        heads = ("Method", "Width", "Side", "Layers", "Charged", "Sums over all", "3x3 layers, %", "Head, %")
         typer.echo("| " + " | ".join(heads) + " |")
         typer.echo("| ---" + " | ---:" * (len(heads) - 1) + " |")
         for name in options.listed(methods):
@@ -60,7 +60,7 @@ def _row(name: str, width: int, side: int) -> Iterator[str]:
         certifier = Certifier(model, image, arithmetic="executed", block=block)
         charged.append(float(certifier.errors(x, torch.zeros(IMAGES, dtype=torch.float64)).median()))
         if block is not None:
-            modules = [one for one in rounding_by_module(certifier, x) if one.bound > 0]
+            modules = [one for one in rounding_by_module(certifier, x) if one.bound > 1e-30]
     whole = sum(one.bound * one.passed_on for one in modules)
     head = modules[-1].bound * modules[-1].passed_on / whole
     yield from (model.method.title, str(width), str(side), str(len(model.layers)))

@@ -1,4 +1,4 @@
-"""`onelip certify --arithmetic executed`: a certificate of the float32 program, what it costs, and what a report says."""
+"""`onelip certify --arithmetic executed`: a certificate of the float32 program, what it costs, and the report."""
 
 from __future__ import annotations
 

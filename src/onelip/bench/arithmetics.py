@@ -14,12 +14,12 @@ ARITHMETICS_NAME = "arithmetics.json"
 
 
 class RoundingRecord(Model):
-    """One module of the float32 program; see `onelip.certify.tightness.ModuleRounding`."""
+    """One module of the float32 program; see `onelip.certify.tightness.ModuleRounding`. No bound: it is infinite."""
 
     name: str
     kind: str
     measured: NonNegative
-    bound: NonNegative
+    bound: NonNegative | None
     passed_on: NonNegative
 
 
@@ -35,7 +35,7 @@ class ArithmeticsRecord(BesideRun):
         program_single: As `program`, of one image.
         images: How many images the errors below are of, the first ones.
         measured: The largest norm, over these, of what the program's logits err by.
-        bound: The median of what is charged for that, around each of them.
+        bound: The median of what is charged for that, around each of them; None where it is infinite.
         modules: In the order in which they act.
     """
 
@@ -50,7 +50,7 @@ class ArithmeticsRecord(BesideRun):
     program_single: Annotated[tuple[Positive, ...], Field(min_length=1)]
     images: PositiveInt
     measured: NonNegative
-    bound: NonNegative
+    bound: NonNegative | None
     modules: tuple[RoundingRecord, ...]
 
 

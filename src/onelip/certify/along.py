@@ -62,6 +62,8 @@ class ErrorsAlong:
         self._locals = {id(step): _local_error(step) for step in leaves}
         self._charges: dict[int, Charge] = {}
         if program is not None:
+            for step in flattened(chain):
+                _refuse_large_weights(step)
             for step in leaves:
                 module = program.get_submodule(step.name)
                 self._charges[id(step)] = charge_of(step, module, self._locals[id(step)])
@@ -120,6 +122,7 @@ class ErrorsAlong:
         if self._charges:  # the program's weight is rounded too, and flushed where it is tiny
             lost_B = (norms(state.x.flatten(1)) + state.error + state.reach + state.around) * UP
             known["around"] += lost_B * (size * float32.UNIT_ROUNDOFF + float32.SMALLEST) * UP
+            known["around"] += size * float32.flushed_entries(state.x)
         return self._rounded(replace(state, x=weight * state.x, **known))
 
     def _plus(self, one: State, other: State) -> State:
@@ -138,6 +141,12 @@ class ErrorsAlong:
         return replace(
             state, error=(state.error + here_B * UNIT_ROUNDOFF * UP) * UP, around=(state.around + more_B) * UP
         )
+
+
+def _refuse_large_weights(step: Step) -> None:
+    """Weights of a sum that float32 does not hold would be infinite in a program, whatever they multiply."""
+    if isinstance(step.module, Sum) and any(abs(weight) >= float32.HUGE for weight in step.module.weights):
+        raise UnsoundError(f"a float32 program cannot hold the weights {step.module.weights} of {step.name or 'a Sum'}")
 
 
 def _local_error(step: Step) -> tuple[float, float]:

@@ -17,8 +17,9 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import UnsoundError
+from ..linalg.conv import transpose_kernel
 from ..linalg.convolve import convolve
-from ..linalg.float32 import HUGE, UNIT_ROUNDOFF, flushed, gamma, rounded_once
+from ..linalg.float32 import HUGE, flushed, flushed_entries, gamma, rounded_once
 from ..linalg.precision import sums_of_products
 from ..linalg.proof import conv_largest_norm_bound
 from ..linalg.rounding import UP, absolute_norm, norms
@@ -52,7 +53,7 @@ def charge_of(step: Step, module: nn.Module, local: tuple[float, float]) -> Char
     if isinstance(module, Widened):
         return functools.partial(_widened, local=local, bound=float(step.bound))
     if is_exact(module):
-        return lambda _, __, far_B: torch.zeros_like(far_B)
+        return lambda z, _, far_B: torch.full_like(far_B, flushed_entries(z))
     if type(module) not in _CHARGES:
         raise UnsoundError(f"how {type(module).__name__} rounds in float32 is not known")
     return _CHARGES[type(module)](step, module)
@@ -71,7 +72,7 @@ def _widened(z: Tensor, out: Tensor, far_B: Tensor, *, local: tuple[float, float
     """Evaluating in float64, and rounding once."""
     there_B = (norms(z.flatten(1)) + far_B) * UP
     wide_B = (local[0] + local[1] * there_B) * UP
-    return (wide_B + rounded_once(out, (bound * far_B + 2 * wide_B) * UP)) * UP
+    return (wide_B + bound * flushed_entries(z) + rounded_once(out, (bound * far_B + 2 * wide_B) * UP)) * UP
 
 
 class Sums:
@@ -79,15 +80,17 @@ class Sums:
 
     Args:
         module: The convolution.
-        of_weights: Roundings of the weights themselves, where the step has others.
+        meant: The kernel that the step has in the place of the module's own, which was rounded; None for the same.
     """
 
-    def __init__(self, module: BlockedConv2d, *, of_weights: int = 0) -> None:
+    def __init__(self, module: BlockedConv2d, *, meant: Tensor | None = None) -> None:
         kernel = module.kernel.to(torch.float64)
         self.padding, self.absolute_OIKK = module.padding, module.kernel.abs()
         self.bias_O = None if module.bias is None else module.bias.abs()
         self.growth = absolute_norm(kernel)
-        self.gamma = gamma(module.roundings + of_weights)
+        self.gamma = gamma(module.roundings)
+        # What is meant was computed in float64, which rounds it by itself.
+        self.departs = 0.0 if meant is None else absolute_norm(kernel - meant) + 2.0**-50 * self.growth
         self.largest = float(kernel.abs().amax())
         self.operations = kernel[0].numel() + module.count + 2
         # What the sums of absolute values, in float32 in any order, err by themselves.
@@ -106,7 +109,7 @@ class Sums:
         outputs = len(z) // len(far_B) * len(self.absolute_OIKK) * math.prod(z.shape[-2:])
         inputs_B = norms(z.reshape(len(far_B), -1)) + far_B
         lost_B = flushed(self.operations, outputs, self.largest, inputs_B)
-        return torch.where(size_B < HUGE, (self.gamma * size_B + lost_B) * UP, math.inf)
+        return torch.where(size_B < HUGE, (self.gamma * size_B + self.departs * inputs_B + lost_B) * UP, math.inf)
 
     def __call__(self, z: Tensor, _: Tensor, far_B: Tensor) -> Tensor:
         """As a `Charge`."""
@@ -125,11 +128,12 @@ class ResidualCharge:
         self.channels, self.padding, self.kernel = module.there.in_channels, module.there.padding, kernel
         bias = module.there.bias
         self.bias = None if bias is None else bias.to(torch.float64)
-        self.there, self.back = Sums(module.there), Sums(module.back, of_weights=2)
+        meant = transpose_kernel(kernel * -scale.expand(self.channels)[:, None, None, None])
+        self.there, self.back = Sums(module.there), Sums(module.back, meant=meant)
         root, root_T = math.sqrt(1 + float(step.bound)) * UP, scale.sqrt()
         smallest = float(root_T.amin())
         self.there_norm = min(self.there.growth, root / smallest * UP if smallest > 0 else math.inf)
-        self.back_norm = min(self.back.growth, root * float(root_T.amax()) * UP) * (1 + 2 * UNIT_ROUNDOFF)
+        self.back_norm = min(absolute_norm(meant), root * float(root_T.amax()) * UP)
 
     def __call__(self, z: Tensor, _: Tensor, far_B: Tensor) -> Tensor:
         """As a `Charge`."""
@@ -154,7 +158,7 @@ class SeriesCharge:
         self.channels, self.padding = convolutions[0].in_channels, convolutions[0].padding
         image = _skeleton(step).inner_image((step.inputs[1], step.inputs[2]))
         self.norm, _ = conv_largest_norm_bound(self.kernel, image, self.padding)
-        self.terms = [Sums(one, of_weights=2) for one in convolutions]
+        self.terms = [Sums(one, meant=self.kernel / order) for order, one in enumerate(convolutions, start=1)]
         self.has_bias = module.bias is not None
 
     def __call__(self, z: Tensor, out: Tensor, far_B: Tensor) -> Tensor:

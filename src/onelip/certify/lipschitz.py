@@ -15,11 +15,10 @@ from torch import nn
 
 from ..bound import Bound, rounded_up
 from ..errors import UnsoundError, UnsupportedShapeError
-from ..linalg.conv import Padding
 from ..linalg.proof import largest_norm_bound
 from ..nn.activations import Abs, GroupSort, MaxMin
 from ..nn.base import LipschitzModule, checked_dtype
-from ..nn.freeze import CircularConv2d, FrozenLayer
+from ..nn.freeze import CircularConv2d, FrozenLayer, same_padding
 from ..nn.kernel import convolution_bound
 from ..nn.linear import PointwiseLinear
 from ..nn.refusals import children, other_path, refuse_hooks, refuse_inherited, refuse_other_path
@@ -250,33 +249,12 @@ def _check_weight(module: nn.Linear | nn.Conv2d, expected: Shape) -> None:
 
 @register_search(CircularConv2d)
 def _circular(module: CircularConv2d, shape: Shape, enough: float) -> tuple[Bound, Shape]:
-    if module.padding_mode != "zeros":
-        raise UnsoundError(
-            f"no proved bound is known for this CircularConv2d: it pads by {module.padding_mode} besides"
-        )
-    return _convolution(module, shape, (0, 0), "circular", enough)
+    return _conv2d(module, shape, enough)
 
 
 @register_search(nn.Conv2d)
 def _conv2d(module: nn.Conv2d, shape: Shape, enough: float) -> tuple[Bound, Shape]:
-    if module.padding_mode not in ("zeros", "circular"):
-        raise UnsoundError(f"no proved bound is known for this nn.Conv2d: {module.extra_repr()}")
-    half = module.kernel_size[0] // 2
-    margins = (half, half) if module.padding != "same" else "same"
-    return _convolution(module, shape, margins, "circular" if module.padding_mode == "circular" else "zeros", enough)
-
-
-def _convolution(
-    module: nn.Conv2d, shape: Shape, margins: tuple[int, int] | str, padding: Padding, enough: float
-) -> tuple[Bound, Shape]:
-    image = _spatial(module, shape, module.in_channels)
-    size = module.kernel_size[0]
-    plain = module.stride == (1, 1) and module.dilation == (1, 1) and module.groups == 1
-    square = module.kernel_size == (size, size) and size % 2 == 1
-    # What circular padding is applied is kept apart from `padding`, which only shows it.
-    applied = module.padding_mode == "zeros" or list(module._reversed_padding_repeated_twice) == [size // 2] * 4
-    if not (plain and square and applied and module.padding == margins):
-        raise UnsoundError(f"no proved bound is known for this {type(module).__name__}: {module.extra_repr()}")
+    image, size, padding = _spatial(module, shape, module.in_channels), module.kernel_size[0], same_padding(module)
     _check_weight(module, (module.out_channels, module.in_channels, size, size))
     kernel = checked_dtype(module.weight, type(module).__name__)
     bound = convolution_bound(kernel, image, padding, enough=enough)

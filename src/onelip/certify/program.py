@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import sys
 from collections.abc import Callable, Sequence
 
 import torch
@@ -12,12 +13,11 @@ from ..errors import UnsoundError, UnsupportedShapeError
 from ..linalg.precision import sums_of_products
 from ..nn.blocked import BLOCK, BlockedConv2d, convolutions
 from ..nn.executed import Widened, executed_convolution, executed_layer, executed_linear
-from ..nn.freeze import CircularConv2d, FrozenLayer, ImageModel, freeze
+from ..nn.freeze import FrozenLayer, ImageModel, freeze
 from ..nn.reshape import Center
 from ..nn.sum import Sum
-from .rounding import is_exact
+from .rounding import has_rounding, is_exact
 
-CONVOLUTIONS = (nn.Conv2d, CircularConv2d)
 WIDE = 4095
 """Whole numbers up to this have twelve bits: TF32 keeps eleven, float16 as many, bfloat16 eight."""
 TERMS = 4096
@@ -28,7 +28,8 @@ class Program(nn.Module):
     """A frozen model as its certificate says it is evaluated: in float32, by sums of known length.
 
     Its forward switches off what would evaluate sums otherwise, for the whole process, and switches it on again: TF32,
-    reduced precision of oneDNN, autocast, NNPACK and cuDNN. It refuses to be traced or compiled, and other types.
+    reduced precision of oneDNN, autocast, NNPACK and cuDNN. It refuses to be traced or exported, and other types;
+    `torch.compile` leaves it as it is. Other weights, loaded into it afterwards, make another program, unnoticed.
 
     Args:
         model: A frozen model in float32.
@@ -45,10 +46,11 @@ class Program(nn.Module):
         for name, tensor in model.state_dict().items():
             if isinstance(tensor, Tensor) and tensor.is_floating_point() and tensor.dtype != torch.float32:
                 raise UnsoundError(f"a float32 program needs weights in float32; {name} is {tensor.dtype}")
-        self.model = _executed(copy.deepcopy(model), block).eval().requires_grad_(False)
+        self.model = _executed(copy.deepcopy(model), block, {}).eval().requires_grad_(False)
         self.eval()
         self._types = self._found_types()
 
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def forward(self, x: Tensor) -> Tensor:
         """Logits (B, classes) of inputs (B, *image), both in float32.
 
@@ -57,7 +59,7 @@ class Program(nn.Module):
                 mode.
             UnsupportedShapeError: If the shape does not fit.
         """
-        if torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None:
+        if torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None or _is_traced_by_fx():
             raise UnsoundError("a certified program is not what tracing or compiling makes of it: run it as it is")
         if x.dtype != torch.float32:
             raise UnsoundError(f"this program takes inputs in float32, not {x.dtype}")
@@ -66,8 +68,8 @@ class Program(nn.Module):
         if not len(x):  # torch's PixelUnshuffle gives an empty batch another shape
             none: Tensor = self(x.new_zeros(1, *self.image))[:0]
             return none
-        if self.training or self._found_types() != self._types:
-            raise UnsoundError("a certified program has the weights it was made with, in eval mode; do not convert it")
+        if self._found_types() != self._types or any(module.training for module in self.modules()):
+            raise UnsoundError("a certified program has the types it was made with, in eval mode; do not convert it")
         with sums_of_products(x.device):
             # A copy: a module that works in place would change the caller's input.
             y: Tensor = self.model(x.clone())
@@ -96,7 +98,7 @@ class Program(nn.Module):
         device = next((one.device for one in self.buffers()), torch.device("cpu"))
         try:
             with torch.no_grad():
-                self(torch.zeros(1, *self.image, device=device))
+                self(torch.zeros(1, *self.image, dtype=torch.float32, device=device))
         finally:
             for handle in handles:
                 handle.remove()
@@ -119,7 +121,7 @@ def certified_program(model: nn.Module, image: tuple[int, ...] | None = None, *,
             convolution does.
 
     Raises:
-        UnsoundError: If the model is not in float32, or how a module rounds is not known.
+        UnsoundError: If the model is not in float32, or how a module rounds is not known, even in float64.
         ValueError: As `onelip.freeze` raises it.
     """
     if image is None and isinstance(model, ImageModel):
@@ -140,11 +142,13 @@ def check_sums(module: BlockedConv2d, shape: tuple[int, ...]) -> None:
     Raises:
         UnsoundError: If it does not.
     """
-    generator = torch.Generator().manual_seed(0)
+    generator = torch.Generator("cpu").manual_seed(0)
     kernel = module.kernel
     fan_in = kernel[0].numel()
     # No sum of absolute values, of some of the products or of all, exceeds 2^24.
-    used = (torch.rand(kernel.shape, generator=generator).flatten(1).argsort(1) < TERMS).view(kernel.shape)
+    used = (torch.rand(kernel.shape, generator=generator, device="cpu").flatten(1).argsort(1) < TERMS).view(
+        kernel.shape
+    )
     wide, narrow = _whole_numbers(generator, WIDE), _whole_numbers(generator, 1)
     for whole, weights in ((wide(shape), narrow(kernel.shape)), (narrow(shape), wide(kernel.shape))):
         own = BlockedConv2d((weights * used).to(kernel), None, padding=module.padding, block=module.block)
@@ -158,20 +162,36 @@ def check_sums(module: BlockedConv2d, shape: tuple[int, ...]) -> None:
 
 def _whole_numbers(generator: torch.Generator, largest: int) -> Callable[[Sequence[int]], Tensor]:
     def drawn(shape: Sequence[int]) -> Tensor:
-        return torch.randint(-largest, largest + 1, tuple(shape), generator=generator).to(torch.float32)
+        numbers = torch.randint(-largest, largest + 1, tuple(shape), generator=generator, device="cpu")
+        return numbers.to(torch.float32)
 
     return drawn
 
 
-def _executed(module: nn.Module, block: int | None) -> nn.Module:
-    """The modules of a float32 program in the places of those of a frozen model."""
+def _is_traced_by_fx() -> bool:
+    """Whether calls are recorded instead of computed; without loading what records where nothing has."""
+    tracing = sys.modules.get("torch.fx.experimental.proxy_tensor")
+    return tracing is not None and tracing.get_proxy_mode() is not None
+
+
+def _executed(module: nn.Module, block: int | None, made: dict[int, nn.Module]) -> nn.Module:
+    """The modules of a float32 program in the places of those of a frozen model; one that is used twice stays one."""
+    if id(module) not in made:
+        made[id(module)] = _replaced(module, block, made)
+    return made[id(module)]
+
+
+def _replaced(module: nn.Module, block: int | None, made: dict[int, nn.Module]) -> nn.Module:
     if type(module) in (nn.Sequential, Sum, nn.ModuleList):
-        for name, child in module.named_children():
-            setattr(module, name, _executed(child, block))
+        for name, child in module._modules.items():
+            if child is not None:
+                module._modules[name] = _executed(child, block, made)
         return module
-    if isinstance(module, nn.Conv2d) and type(module) in CONVOLUTIONS:
+    if not has_rounding(module):
+        raise UnsoundError(f"how {type(module).__module__}.{type(module).__qualname__} rounds is not known")
+    if isinstance(module, nn.Conv2d):
         return executed_convolution(module, block)
-    if type(module) is nn.Linear:
+    if isinstance(module, nn.Linear):
         return executed_linear(module, block)
     if isinstance(module, FrozenLayer):
         return executed_layer(module, block)

@@ -191,6 +191,11 @@ def is_exact(module: nn.Module) -> bool:
     return _RULES.get(type(module)) is _exact
 
 
+def has_rounding(module: nn.Module) -> bool:
+    """Whether it is known how a module of exactly this type rounds in float64."""
+    return type(module) in _RULES
+
+
 def register_exact(*kinds: type[nn.Module]) -> None:
     """Registers modules like those of `EXACT`."""
     _RULES.update(dict.fromkeys(kinds, _exact))

@@ -2,8 +2,8 @@
 
 The layers are not frozen and no kept weights are read: each layer constructs its weights anew and applies them itself.
 That a layer's constant does not exceed what is claimed is proved at the claim, not searched for. Rounding errors are
-bounded along the activations of each input instead of from the norm of the input alone. docs/certification.md, section
-7, has the inequalities.
+bounded along the activations of each input instead of from the norm of the input alone. docs/certification.md, sections
+6 and 8, has the inequalities.
 """
 
 from __future__ import annotations
@@ -31,6 +31,9 @@ from .lipschitz import Shape
 from .program import Program, certified_program
 from .radius import DOWN, SMALLEST_RADIUS, SMALLEST_SLOPE, check_labels, check_program, leads
 from .rounding import Plan, Step, flattened, steps
+
+NEAR = 1e-3
+"""How far, over the norm of the logits, margins may lie from claims where rounding has no bound, and radii are 0."""
 
 
 @torch.no_grad()
@@ -185,6 +188,8 @@ class _Judge:
         # The margin that is claimed was computed too, by the program if there is one.
         other_B = state.error if self.program is None else state.around
         apart_B = math.sqrt(2) * (state.error + other_B) * UP
+        # Where nothing is known of rounding, claims must still be near.
+        apart_B = torch.where(torch.isfinite(apart_B), apart_B, NEAR * norms(state.x))
         for index, claim in enumerate(claims):
             verdict = _verdict(claim, int(y[index]), proved=bool(proved_B[index])) or _misread(
                 claim, state.x[index], float(margins_B[index]), float(apart_B[index])

@@ -111,9 +111,10 @@ def print_arithmetics(prices: ArithmeticsRecord) -> None:
             f"The program takes {middle:.2f} times as long as the plain frozen network for {counted(images, 'image')} "
             f"(quartiles {low:.2f} to {high:.2f})."
         )
+    charged = "more than is known" if prices.bound is None else f"{prices.bound:.2g}"
     say(
-        f"Its logits err by at most {prices.measured:.2g} on {prices.images} images; {prices.bound:.2g} is charged, in "
-        "the median."
+        f"Its logits err by at most {prices.measured:.2g} on {prices.images} images; {charged} is charged, in the "
+        "median."
     )
 
 

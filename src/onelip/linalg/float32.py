@@ -47,12 +47,18 @@ def flushed(terms: int, outputs: int, largest: float, size_B: Tensor) -> Tensor:
 
 
 def rounded_once(x: Tensor, further_B: Tensor) -> Tensor:
-    """What rounding tensors to float32 errs by, or one operation per entry that gave them: shape (B,).
+    """What rounding tensors to float32 errs by, or a sum of two of magnitude 1 per entry that gave them: shape (B,).
+
+    What is rounded, and what it is made of, may be flushed to zero.
 
     Args:
         x: Computed in float64, shape (B, ...).
         further_B: Upper bounds of how far from these the tensors lie that are rounded.
     """
     size_B = norms(x.flatten(1)) + further_B
-    lost_B = UNIT_ROUNDOFF * size_B + SMALLEST * math.prod(x.shape[1:]) ** 0.5 * (1 + UNIT_ROUNDOFF)
-    return torch.where(size_B < HUGE, lost_B * UP, math.inf)
+    return torch.where(size_B < HUGE, (UNIT_ROUNDOFF * size_B + flushed_entries(x)) * UP, math.inf)
+
+
+def flushed_entries(x: Tensor) -> float:
+    """What flushing every entry to zero may lose, a few times over, in the L2 norm of one input's share (B, ...)."""
+    return 4 * SMALLEST * math.prod(x.shape[1:]) ** 0.5 * UP

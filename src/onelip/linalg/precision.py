@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
@@ -14,6 +15,8 @@ from ..errors import UnsoundError
 NAMED = torch.__version__ >= "2.9"
 """Whether precisions are set by name, operator by operator; the older switches may not be mixed with that."""
 
+FULL: tuple[str | bool, ...] = ("ieee", False)
+"""What a switch says where float32 is full."""
 _LOWERING = {
     "NVIDIA_TF32_OVERRIDE": ("1",),
     "CUBLAS_EMULATE_SINGLE_PRECISION": ("1",),
@@ -30,14 +33,39 @@ def full_precision() -> Iterator[None]:
     PyTorch allows it for convolutions on CUDA and not for matrix products: methods made of the one would be compared
     with methods made of the other at different precisions, and certified from logits that are off in the fourth digit.
     """
-    before, older = precisions(), None if NAMED else torch.get_float32_matmul_precision()
-    _set(["ieee" if NAMED else False] * len(before))
+    with _full(_switches()):
+        yield
+
+
+@contextmanager
+def _full(switches: list[tuple[Any, str]]) -> Iterator[None]:
+    before, older = _values(switches), None if NAMED else torch.get_float32_matmul_precision()
     try:
+        for (place, name), value in zip(switches, before, strict=True):
+            if value not in FULL:
+                setattr(place, name, "ieee" if NAMED else False)
         yield
     finally:
-        _set(before)
+        for (place, name), value in zip(switches, before, strict=True):
+            _restore(place, name, value)
         if older is not None:
             torch.set_float32_matmul_precision(older)
+
+
+def _restore(place: Any, name: str, value: str | bool) -> None:
+    """Sets back what was changed; what a part of torch had from the whole of it, it has from there again."""
+    if NAMED and getattr(place, name) != value:
+        setattr(place, name, "none")
+    if getattr(place, name) != value:
+        setattr(place, name, value)
+
+
+class _Users:
+    """How many programs run, in all threads: the first one switches off, the last one on again."""
+
+    lock = threading.Lock()
+    count = 0
+    restore: Callable[[], None] = staticmethod(lambda: None)
 
 
 @contextmanager
@@ -47,7 +75,8 @@ def sums_of_products(device: torch.device) -> Iterator[None]:
     Off are TF32 and other reduced precision, autocast, NNPACK (which transforms by Winograd and Fourier), and cuDNN, of
     whose algorithms some do so too and of which its autotuning picks one.
 
-    The settings are those of the whole process: other threads meet them as well.
+    The settings are those of the whole process, which other threads meet as well; they stay off until the last thread
+    leaves. A thread that switches one on meanwhile is not noticed.
 
     Raises:
         UnsoundError: The environment makes a library compute float32 in less, which cannot be switched off here.
@@ -55,25 +84,39 @@ def sums_of_products(device: torch.device) -> Iterator[None]:
     for name, values in _LOWERING.items():
         if (value := os.environ.get(name, "").lower()) in values:
             raise UnsoundError(f"the variable {name}={value} lowers the precision of float32; unset it and start again")
-    cudnn, nnpack = torch.backends.cudnn.enabled, torch._C._get_nnpack_enabled()
-    torch.backends.cudnn.enabled = False
-    torch._C._set_nnpack_enabled(False)
+    with _Users.lock:
+        if not _Users.count:
+            _Users.restore = _switched_off()
+        _Users.count += 1
     try:
-        with full_precision(), torch.autocast(device.type, enabled=False):
+        with torch.autocast(device.type, enabled=False):
             yield
     finally:
-        torch.backends.cudnn.enabled = cudnn
-        torch._C._set_nnpack_enabled(nnpack)
+        with _Users.lock:
+            _Users.count -= 1
+            if not _Users.count:
+                _Users.restore()
+
+
+def _switched_off() -> Callable[[], None]:
+    """Switches off; returns what switches on again."""
+    with ExitStack() as settings:
+        # What cuDNN would do does not matter where it is off, and torch does not forget that it was told.
+        settings.enter_context(_full(_switches()[-3:] if NAMED else _switches()))
+        settings.callback(setattr, torch.backends.cudnn, "enabled", torch.backends.cudnn.enabled)
+        settings.callback(torch._C._set_nnpack_enabled, torch._C._get_nnpack_enabled())
+        torch.backends.cudnn.enabled = False
+        torch._C._set_nnpack_enabled(False)
+        return settings.pop_all().close
 
 
 def precisions() -> list[str | bool]:
     """The settings for convolutions and for matrix products."""
-    return [getattr(place, name) for place, name in _switches()]
+    return _values(_switches())
 
 
-def _set(values: list[str | bool]) -> None:
-    for (place, name), value in zip(_switches(), values, strict=True):
-        setattr(place, name, value)
+def _values(switches: list[tuple[Any, str]]) -> list[str | bool]:
+    return [getattr(place, name) for place, name in switches]
 
 
 def _switches() -> list[tuple[Any, str]]:
@@ -82,6 +125,5 @@ def _switches() -> list[tuple[Any, str]]:
     if not NAMED:
         return [(part, "allow_tf32") for part in (backends.cudnn, backends.cuda.matmul)]
     # Where convolutions and recurrent layers differ, torch refuses to read its older switch.
-    parts = [backends.cudnn.conv, backends.cudnn.rnn, backends.cuda.matmul]
-    parts += [backends.mkldnn.conv, backends.mkldnn.matmul]
-    return [(part, "fp32_precision") for part in parts]
+    cudnn, others = backends.cudnn, (backends.cuda.matmul, backends.mkldnn.conv, backends.mkldnn.matmul)
+    return [(part, "fp32_precision") for part in (cudnn.conv, cudnn.rnn, *others)]

@@ -6,6 +6,7 @@ between inputs and outputs in float32.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import TypeVar, cast
 
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 
 from .base import LipschitzModule, Weights
 from .blocked import BlockedConv2d, OnVectors
-from .freeze import CircularConv2d, FrozenLayer
+from .freeze import FrozenLayer, same_padding
 from .linear import PointwiseLinear
 
 Builder = Callable[[LipschitzModule, Weights, int | None], "nn.Module | None"]
@@ -32,7 +33,7 @@ class Widened(nn.Module):
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
-        self.module = module.double()
+        self.module = copy.deepcopy(module).double()
 
     def forward(self, x: Tensor) -> Tensor:
         """What the module gives, rounded once."""
@@ -77,8 +78,7 @@ def executed_layer(frozen: FrozenLayer, block: int | None) -> nn.Module:
 
 def executed_convolution(module: nn.Conv2d, block: int | None) -> BlockedConv2d:
     """The same for a plain convolution that keeps the size of images."""
-    circular = isinstance(module, CircularConv2d) or module.padding_mode == "circular"
-    return BlockedConv2d(module.weight, module.bias, padding="circular" if circular else "zeros", block=block)
+    return BlockedConv2d(module.weight, module.bias, padding=same_padding(module), block=block)
 
 
 def executed_linear(module: nn.Linear, block: int | None) -> OnVectors:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..bound import Bound
-from ..errors import UnsupportedShapeError
+from ..errors import UnsoundError, UnsupportedShapeError
 from ..linalg.conv import Image, Padding
 from ..linalg.convolve import circular_pad
 from ..linalg.rounding import Computed
@@ -27,6 +27,28 @@ class CircularConv2d(nn.Conv2d):
     def forward(self, input: Tensor) -> Tensor:
         """Images of the same height and width."""
         return super().forward(circular_pad(input, self.kernel_size[0] // 2))
+
+
+def same_padding(module: nn.Conv2d) -> Padding:
+    """How a plain convolution pads that keeps the size of images, as layers of onelip do.
+
+    Raises:
+        UnsoundError: It has options that no layer has.
+    """
+    size, circular = module.kernel_size[0], isinstance(module, CircularConv2d)
+    if circular and module.padding_mode != "zeros":
+        raise UnsoundError(
+            f"no proved bound is known for this CircularConv2d: it pads by {module.padding_mode} besides"
+        )
+    plain = module.stride == (1, 1) and module.dilation == (1, 1) and module.groups == 1
+    square = module.kernel_size == (size, size) and size % 2 == 1
+    # What circular padding is applied is kept apart from `padding`, which only shows it.
+    applied = module.padding_mode == "zeros" or list(module._reversed_padding_repeated_twice) == [size // 2] * 4
+    margins = ((0, 0),) if circular else ((size // 2, size // 2), "same")
+    known = module.padding_mode in ("zeros", "circular") and module.padding in margins
+    if not (plain and square and applied and known):
+        raise UnsoundError(f"no proved bound is known for this {type(module).__name__}: {module.extra_repr()}")
+    return "circular" if circular or module.padding_mode == "circular" else "zeros"
 
 
 def frozen_conv2d(kernel_OIKK: Tensor, bias_O: Tensor | None, *, padding_mode: Padding, stride: int) -> nn.Module:

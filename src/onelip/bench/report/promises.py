@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 
 from matplotlib.axes import Axes
@@ -23,6 +24,8 @@ from onelip.bench.statistics import ratio_quartiles, wilson
 _SHADES = (0.35, 0.65, 1.0)
 """How solid the bars of real arithmetic, float64 and float32 are."""
 _SIZE = (5.1, 3.4)
+NOTHING = 1e-30
+"""What flushing tiny numbers may lose; modules that only move values are charged for that."""
 
 
 def promises(group: Group, arithmetics: Sequence[ArithmeticsRecord]) -> Table | None:
@@ -58,7 +61,7 @@ def _cells(one: ArithmeticsRecord) -> tuple[TableCell, ...]:
         TableCell(text=two_decimals(executed / real)) if real else TableCell(text="\u2014", missing=True),
         _ratio(one.program, one.plain),
         _ratio(one.program_single, one.plain_single),
-        TableCell(text=f"{one.bound:.2g}"),
+        TableCell(text="\u2014", missing=True) if one.bound is None else TableCell(text=f"{one.bound:.2g}"),
         TableCell(text=f"{one.measured:.2g}"),
     )
 
@@ -127,7 +130,8 @@ def rounding_drawing(
         ]
         figure.legend(handles=handles, loc="outside lower center", ncols=4, handlelength=2.4, columnspacing=1.2)
         said = "; ".join(
-            f"{row.label} {one.measured:.1g} measured at the logits, {one.bound:.1g} charged" for row, one in found
+            f"{row.label} {one.measured:.1g} measured at the logits, {one.bound or math.inf:.1g} charged"
+            for row, one in found
         )
         images = joined(sorted({str(one.images) for _, one in found}))
         return drawn(
@@ -155,14 +159,14 @@ def _of(row: Row, arithmetics: Sequence[ArithmeticsRecord]) -> ArithmeticsRecord
 
 
 def _own(one: ArithmeticsRecord) -> list[RoundingRecord]:
-    """The modules that round at all."""
-    return [module for module in one.modules if module.bound > 0]
+    """The modules that round at all, and have a bound."""
+    return [module for module in one.modules if module.bound is not None and module.bound > NOTHING]
 
 
 def _draw(
     axes: Axes,
     modules: Sequence[RoundingRecord],
-    quantity: Callable[[RoundingRecord], float],
+    quantity: Callable[[RoundingRecord], float | None],
     colour: str,
     dashes: tuple[float, ...],
 ) -> None:
