@@ -66,7 +66,7 @@ def test_certify_pays_for_rounding_unless_told_otherwise(trained):
     assert all(abs(now - then) <= 1 for now, then in counts)
     unknown = onelip("certify", trained[0], "--arithmetic", "float32")
     assert unknown.exit_code == 2
-    assert "'float32' is not one of float64, real; did you mean float64?" in unknown.stderr
+    assert "'float32' is not one of float64, executed, real; did you mean float64?" in unknown.stderr
 
 
 def test_certify_for_a_script(trained):
