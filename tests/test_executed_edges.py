@@ -107,6 +107,22 @@ def test_weights_that_float32_does_not_hold_are_refused(weight):
         Certifier(model, (1,), arithmetic="executed")
 
 
+def test_a_sum_of_nothing_but_its_input_rounds_too():
+    """It has no module that is charged, and two products and a sum that are."""
+    torch.manual_seed(0)
+    halves = nn.Sequential(Sum(nn.Sequential(), nn.Sequential(), weights=(0.5, -1 / 3)))
+    found = errors_and_bounds(halves, (7,), block=None, far=0.1)
+    assert 1e-2 < float(found.amax()) <= 1
+
+
+def test_who_certifies_in_float64_leaves_other_programs_alone():
+    """On CUDA cuDNN would be on again under a program that another thread runs."""
+    with sums_of_products(CPU):
+        Certifier(nn.Linear(3, 2), (3,)).logits(torch.zeros(1, 3))
+        assert not torch.backends.cudnn.enabled
+        assert not torch._C._get_nnpack_enabled()
+
+
 @pytest.mark.parametrize("module", [Sum(nn.Identity(), weights=(1e30,)), Normalize([1e-30])])
 def test_what_is_flushed_before_it_is_multiplied_is_charged(module):
     """Without it, inputs of 1e-38 had radii inside which they are flushed to a tie."""

@@ -61,6 +61,7 @@ class ErrorsAlong:
         leaves = [step for step in flattened(chain) if not step.branches]
         self._locals = {id(step): _local_error(step) for step in leaves}
         self._charges: dict[int, Charge] = {}
+        self._in_float32 = program is not None
         if program is not None:
             for step in flattened(chain):
                 _refuse_large_weights(step)
@@ -78,7 +79,7 @@ class ErrorsAlong:
             torch.where(size_B <= LARGEST, (none + one * size_B * UP) * UP, math.inf)
             for size_B in (sizes_B, (sizes_B + radii_B) * UP)
         )
-        if self._charges:
+        if self._in_float32:
             return replace(state, error=state.error.minimum(error))
         return replace(state, error=state.error.minimum(error), around=state.around.minimum(around))
 
@@ -96,7 +97,7 @@ class ErrorsAlong:
         here_B, far_B = norms(state.x.flatten(1)), (state.error + state.reach + state.around) * UP
         known_B = (here_B + far_B) * UP <= LARGEST
         out = step.module(state.x.clone())
-        there_B = self.charge(step, state.x, out, far_B) if self._charges else none + one * (here_B + far_B) * UP
+        there_B = self.charge(step, state.x, out, far_B) if self._in_float32 else none + one * (here_B + far_B) * UP
         return State(
             x=out,
             error=torch.where(known_B, (bound * state.error + none + one * here_B) * UP, math.inf),
@@ -119,7 +120,7 @@ class ErrorsAlong:
             return state
         size = abs(weight)
         known = {name: size * getattr(state, name) * UP for name in ("error", "around", "reach")}
-        if self._charges:  # the program's weight is rounded too, and flushed where it is tiny
+        if self._in_float32:  # the program's weight is rounded too, and flushed where it is tiny
             lost_B = (norms(state.x.flatten(1)) + state.error + state.reach + state.around) * UP
             known["around"] += lost_B * (size * float32.UNIT_ROUNDOFF + float32.SMALLEST) * UP
             known["around"] += size * float32.flushed_entries(state.x)
@@ -137,7 +138,7 @@ class ErrorsAlong:
         """What is known after one more rounding of every entry."""
         here_B, far_B = norms(state.x.flatten(1)), (state.error + state.reach + state.around) * UP
         wide_B = (here_B + far_B) * UNIT_ROUNDOFF * UP
-        more_B = float32.rounded_once(state.x, far_B) if self._charges else wide_B
+        more_B = float32.rounded_once(state.x, far_B) if self._in_float32 else wide_B
         return replace(
             state, error=(state.error + here_B * UNIT_ROUNDOFF * UP) * UP, around=(state.around + more_B) * UP
         )

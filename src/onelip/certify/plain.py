@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import torch
+
+from ..linalg.precision import switched_off
 
 LARGEST = 1e100
 """Norm of the largest inputs that are certified."""
@@ -13,11 +15,10 @@ LARGEST = 1e100
 
 @contextmanager
 def plain_evaluation(device: torch.device, *, cudnn: bool = False) -> Iterator[None]:
-    """Without autocast, and without cuDNN where it is not allowed: its algorithms are not all sums of products."""
-    before = torch.backends.cudnn.enabled
-    torch.backends.cudnn.enabled = before and cudnn
-    try:
-        with torch.autocast(device.type, enabled=False):
-            yield
-    finally:
-        torch.backends.cudnn.enabled = before
+    """Without autocast, and without cuDNN where it is not allowed: its algorithms are not all sums of products.
+
+    It is off until the last thread that needs it so is done: one that certifies does not switch it on under another's
+    program.
+    """
+    with nullcontext() if cudnn else switched_off(), torch.autocast(device.type, enabled=False):
+        yield

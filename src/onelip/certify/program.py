@@ -55,8 +55,7 @@ class Program(nn.Module):
         """Logits (B, classes) of inputs (B, *image), both in float32.
 
         Raises:
-            UnsoundError: If the input or a weight is not in float32, or the program is traced, compiled or in training
-                mode.
+            UnsoundError: If the input or a weight is not in float32, or the program is traced or in training mode.
             UnsupportedShapeError: If the shape does not fit.
         """
         if torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None or _is_traced_by_fx():

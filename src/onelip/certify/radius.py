@@ -38,7 +38,7 @@ SMALLEST_RADIUS = 1e-280
 ROOM = 1 + 2.0**-20
 """What claims of rounding errors leave to a verifier, whose bounds of the layers differ in the last digits."""
 DIFFERENCE = 1 - 2.0**-22
-"""Room for who takes the norm of x' - x in float32, which rounds every entry and is not to come out inside a radius."""
+"""Room for who takes the norm of fl(x' - x), of which every entry was rounded to float32."""
 
 
 @torch.no_grad()

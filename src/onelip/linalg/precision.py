@@ -61,7 +61,7 @@ def _restore(place: Any, name: str, value: str | bool) -> None:
 
 
 class _Users:
-    """How many programs run, in all threads: the first one switches off, the last one on again."""
+    """How many evaluations ask for it, in all threads: the first one switches off, the last one on again."""
 
     lock = threading.Lock()
     count = 0
@@ -84,13 +84,19 @@ def sums_of_products(device: torch.device) -> Iterator[None]:
     for name, values in _LOWERING.items():
         if (value := os.environ.get(name, "").lower()) in values:
             raise UnsoundError(f"the variable {name}={value} lowers the precision of float32; unset it and start again")
+    with switched_off(), torch.autocast(device.type, enabled=False):
+        yield
+
+
+@contextmanager
+def switched_off() -> Iterator[None]:
+    """The settings of `sums_of_products`, of all but autocast, which each thread has for itself."""
     with _Users.lock:
         if not _Users.count:
-            _Users.restore = _switched_off()
+            _Users.restore = _switch_off()
         _Users.count += 1
     try:
-        with torch.autocast(device.type, enabled=False):
-            yield
+        yield
     finally:
         with _Users.lock:
             _Users.count -= 1
@@ -98,7 +104,7 @@ def sums_of_products(device: torch.device) -> Iterator[None]:
                 _Users.restore()
 
 
-def _switched_off() -> Callable[[], None]:
+def _switch_off() -> Callable[[], None]:
     """Switches off; returns what switches on again."""
     with ExitStack() as settings:
         # What cuDNN would do does not matter where it is off, and torch does not forget that it was told.
