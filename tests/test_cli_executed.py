@@ -6,13 +6,16 @@ import json
 import shutil
 
 import pytest
+import torch
 from tests.test_cli_certify import onelip
 
 from onelip.bench.arithmetics import ARITHMETICS_NAME, ArithmeticsRecord
 from onelip.bench.attacked import BROKEN_NAME
+from onelip.bench.executed import arithmetics_record
 from onelip.bench.report.build import build_report
 from onelip.bench.results import load_records
 from onelip.bench.saved import EXECUTED_CERTIFICATE_NAME
+from onelip.bench.single import certify_again, open_run
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +56,17 @@ def test_the_record_beside_the_run_is_that_of_the_run(certified):
     assert found == record
     real, _, executed = (one.certified[36] for one in record.evaluations)
     assert executed >= 0.5 * real
+
+
+def test_each_arithmetic_is_gone_through_once_and_tells_how_far_it_is(run):
+    notes, cpu = [], torch.device("cpu")
+    opened = open_run(run, method=None, data=None, data_dir=None)
+    result = certify_again(opened, device=cpu, arithmetic="executed", note=notes.append)
+    record = arithmetics_record(opened, result, device=cpu, note=notes.append)
+    ends = [note for note in notes if note.endswith("500 of 500 images")]
+    prefixes = ("", "in real arithmetic: ", "in float64 arithmetic: ")
+    assert ends == [f"{prefix}500 of 500 images" for prefix in prefixes]
+    assert record.evaluations[::2] == (result.repeated, result.evaluation)
 
 
 def test_the_certificate_is_verified_and_an_edited_one_is_not(run):

@@ -81,10 +81,16 @@ def answers_of(
 
 
 def evaluate(
-    model: nn.Module, data: ImageData, recipe: Recipe, *, device: torch.device, arithmetic: Arithmetic = "real"
+    model: nn.Module,
+    data: ImageData,
+    recipe: Recipe,
+    *,
+    device: torch.device,
+    arithmetic: Arithmetic = "real",
+    note: Callable[[str], None] = lambda _: None,
 ) -> Evaluation:
     """Evaluates a network on the test images, see `answers_of` and `evaluation_of`."""
-    answers = answers_of(model, data, batch_size=recipe.batch_size, device=device, arithmetic=arithmetic)
+    answers = answers_of(model, data, batch_size=recipe.batch_size, device=device, arithmetic=arithmetic, note=note)
     return evaluation_of(answers, data, recipe)
 
 

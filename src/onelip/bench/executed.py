@@ -6,15 +6,16 @@ import functools
 import math
 from collections.abc import Callable
 from dataclasses import asdict
+from typing import get_args
 
 import torch
 from torch import Tensor
 
 from onelip.bench.arithmetics import ArithmeticsRecord, RoundingRecord
-from onelip.bench.evaluate import evaluate
 from onelip.bench.measure.machine import describe_machine
 from onelip.bench.measure.timing import interleave
-from onelip.bench.single import Opened, Recertified
+from onelip.bench.single import Opened, Recertified, evaluate_again
+from onelip.certify import Arithmetic
 from onelip.certify.tightness import rounding_by_module
 from onelip.nn.freeze import freeze
 
@@ -38,10 +39,10 @@ def arithmetics_record(
     record, certifier = run.record, result.answers.certifier
     program = certifier.program
     assert program is not None
-    others = []
-    for arithmetic in ("real", "float64"):
-        note(f"certifying in {arithmetic} arithmetic")
-        others.append(evaluate(run.model, run.data, record.cell.recipe, device=device, arithmetic=arithmetic))
+    evaluations = {one.arithmetic: one for one in (result.repeated, result.evaluation)}
+    for arithmetic in get_args(Arithmetic):
+        if arithmetic not in evaluations:
+            evaluations[arithmetic] = evaluate_again(run, arithmetic, device=device, note=note)
     x = run.data.to_float(run.data.test_images[: record.cell.recipe.batch_size].to(device))
     note("timing the program beside the plain frozen network")
     plain = freeze(run.model, run.data.image)
@@ -59,7 +60,7 @@ def arithmetics_record(
         started=record.started,
         machine=describe_machine(device),
         block=program.block,
-        evaluations=(*others, result.evaluation),
+        evaluations=(evaluations["real"], evaluations["float64"], evaluations["executed"]),
         images=len(few),
         measured=float(apart.norm(dim=1).amax()),
         bound=_finite(float(bounds.median())),
