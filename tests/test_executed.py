@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import math
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 import onelip
-from onelip import METHODS, Certifier, Sum, certified_program, freeze
+from onelip import METHODS, Certifier, Sum, certified_program, certified_radius, freeze, issue_certificate
 from onelip.certify import executed
 from onelip.certify.along import ErrorsAlong
 from onelip.certify.program import Program, check_sums
@@ -288,10 +291,37 @@ def test_so_are_other_shapes_training_mode_and_compilation() -> None:
         torch.export.export(program, (torch.zeros(1, 3),), strict=False)
     with pytest.raises(UnsoundError, match="eval mode"):
         program.train()(torch.zeros(1, 3))
-    with pytest.raises(ValueError, match="block=0"):
-        certified_program(nn.Linear(3, 2), (3,), block=0)
     with pytest.raises(ValueError, match="image"):
         certified_program(nn.Linear(3, 2))
+
+
+@pytest.mark.parametrize("block", [0, -1, 2.5, 16.0, True, "16", (16, 8), [], float("nan")])
+def test_a_block_is_a_positive_integer_or_none(block: object) -> None:
+    """Whatever the arithmetic: one that is not used is no less of a mistake."""
+    model, x, y = nn.Linear(3, 2), torch.rand(2, 3), torch.zeros(2, dtype=torch.int64)
+    said = rf"^block={re.escape(repr(block))} must be a positive integer, or None for sums over all input channels"
+    for made in (
+        lambda: certified_program(model, (3,), block=block),
+        lambda: Program(freeze(model, (3,)), (3,), block=block),
+        lambda: BlockedConv2d(torch.rand(2, 3, 1, 1), None, padding="zeros", block=block),
+        lambda: certified_radius(model, x, y, block=block),
+        *(
+            functools.partial(Certifier, model, (3,), arithmetic=arithmetic, block=block)
+            for arithmetic in ("float64", "executed", "real")
+        ),
+    ):
+        with pytest.raises(ValueError, match=said):
+            made()
+
+
+def test_a_block_may_be_of_another_library() -> None:
+    model = nn.Linear(40, 2)
+    for block in (np.int64(8), torch.tensor(8), 8):
+        assert Certifier(model, (40,), arithmetic="executed", block=block).program.block == 8
+        assert (
+            issue_certificate(model, torch.rand(1, 40), torch.tensor([0]), arithmetic="executed", block=block).block
+            == 8
+        )
 
 
 def test_a_program_that_errs_by_more_than_is_possible_is_no_program_of_the_certificate() -> None:

@@ -200,7 +200,7 @@ def issue_certificate(
 
     Raises:
         UnsoundError: There is no input, or one is not finite, or the model has no certificate.
-        ValueError: Shapes or labels do not fit.
+        ValueError: Shapes or labels do not fit, or the block is no positive integer, and not None.
     """
     check_inputs(x)
     certifier = Certifier(model, tuple(x.shape[1:]), arithmetic=arithmetic, block=block)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ..errors import UnsoundError, UnsupportedShapeError
 from ..linalg.precision import sums_of_products
-from ..nn.blocked import BLOCK, BlockedConv2d, convolutions
+from ..nn.blocked import BLOCK, BlockedConv2d, checked_block, convolutions
 from ..nn.executed import Widened, executed_convolution, executed_layer, executed_linear
 from ..nn.freeze import FrozenLayer, ImageModel, freeze
 from ..nn.reshape import Center
@@ -38,15 +38,16 @@ class Program(nn.Module):
 
     Raises:
         UnsoundError: If a weight is not in float32.
+        UnsupportedShapeError: If the block is no positive integer, and not None.
     """
 
     def __init__(self, model: nn.Module, image: tuple[int, ...], *, block: int | None = BLOCK) -> None:
         super().__init__()
-        self.image, self.block = tuple(image), block
+        self.image, self.block = tuple(image), checked_block(block)
         for name, tensor in model.state_dict().items():
             if isinstance(tensor, Tensor) and tensor.is_floating_point() and tensor.dtype != torch.float32:
                 raise UnsoundError(f"a float32 program needs weights in float32; {name} is {tensor.dtype}")
-        self.model = _executed(copy.deepcopy(model), block, {}).eval().requires_grad_(False)
+        self.model = _executed(copy.deepcopy(model), self.block, {}).eval().requires_grad_(False)
         self.eval()
         self._types = self._found_types()
 
@@ -121,8 +122,9 @@ def certified_program(model: nn.Module, image: tuple[int, ...] | None = None, *,
 
     Raises:
         UnsoundError: If the model is not in float32, or how a module rounds is not known, even in float64.
-        ValueError: As `onelip.freeze` raises it.
+        ValueError: As `onelip.freeze` raises it, or if the block is no positive integer, and not None.
     """
+    checked_block(block)
     if image is None and isinstance(model, ImageModel):
         image = model.image
     frozen = freeze(model, image)

@@ -12,7 +12,7 @@ from ..bound import Bound
 from ..errors import UnsoundError, UnsupportedShapeError
 from ..linalg.rounding import TINY, UP, norms
 from ..nn.base import checked_dtype
-from ..nn.blocked import BLOCK
+from ..nn.blocked import BLOCK, checked_block
 from ..nn.freeze import freeze
 from ..nn.reshape import FitChannels
 from .along import ErrorsAlong, State
@@ -68,7 +68,7 @@ def certified_radius(
     Raises:
         UnsoundError: If the model has no proved bound, its rounding errors are not known, or it computes in less than
             float32; for "executed" also if it is not in float32, or this machine computes otherwise than is assumed.
-        ValueError: If shapes or labels do not fit.
+        ValueError: If shapes or labels do not fit, or the block is no positive integer, and not None.
 
     Tsuzuku, Sato & Sugiyama, NeurIPS 2018, arXiv 1802.04034; Singla & Feizi, ICLR 2022, arXiv 2108.04062 (rows).
     """
@@ -97,7 +97,7 @@ class Certifier:
 
     Raises:
         UnsoundError: If the model has no proved bound, or its rounding errors are not known.
-        ValueError: If there is no such arithmetic.
+        ValueError: If there is no such arithmetic, or the block is no positive integer, and not None.
     """
 
     def __init__(
@@ -111,6 +111,7 @@ class Certifier:
         if arithmetic not in get_args(Arithmetic):
             raise ValueError(f"arithmetic={arithmetic!r} is not one of {', '.join(map(repr, get_args(Arithmetic)))}")
         self.arithmetic: Arithmetic = arithmetic
+        block = checked_block(block)
         self.steps: tuple[Step, ...] = ()
         self.error_coefficients = 0.0, 0.0
         self.image = tuple(image)

@@ -15,14 +15,31 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
+from ..errors import UnsupportedShapeError
 from ..linalg.conv import Padding, transpose_kernel
 from ..linalg.convolve import circular_pad
+from .arguments import positive
 from .reshape import fit_channels
 
 AT_ONCE = 2**22
 """Numbers of all blocks of a 1x1 kernel that are kept at once."""
 BLOCK = 16
 """Input channels that are summed over at a time: as many as wide vector instructions hold, so that speed is kept."""
+
+
+def checked_block(block: object) -> int | None:
+    """A number of input channels to sum over at a time; None for all.
+
+    >>> checked_block(16)
+    16
+
+    Raises:
+        UnsupportedShapeError: If it is none.
+    """
+    try:
+        return None if block is None else positive("block", block)
+    except UnsupportedShapeError as error:
+        raise UnsupportedShapeError(f"{error}, or None for sums over all input channels at once") from None
 
 
 class BlockedConv2d(nn.Module):
@@ -33,12 +50,14 @@ class BlockedConv2d(nn.Module):
         bias_O: Is added last; None for none.
         padding: "circular" or "zeros".
         block: Input channels that are summed over at a time; None for all.
+
+    Raises:
+        UnsupportedShapeError: If the block is no positive integer, and not None.
     """
 
     def __init__(self, kernel_OIKK: Tensor, bias_O: Tensor | None, *, padding: Padding, block: int | None) -> None:
         super().__init__()
-        if block is not None and block < 1:
-            raise ValueError(f"block={block} must be 1 or more, or None for sums over all channels at once")
+        block = checked_block(block)
         self.out_channels, self.in_channels, self.side, _ = kernel_OIKK.shape
         self.padding: Padding = padding
         self.block = min(self.in_channels, block or self.in_channels)
