@@ -14,13 +14,13 @@ ARITHMETICS_NAME = "arithmetics.json"
 
 
 class RoundingRecord(Model):
-    """One module of the float32 program; see `onelip.certify.tightness.ModuleRounding`. No bound: it is infinite."""
+    """One module of the float32 program; see `onelip.certify.tightness.ModuleRounding`. None: it is not finite."""
 
     name: str
     kind: str
-    measured: NonNegative
+    measured: NonNegative | None
     bound: NonNegative | None
-    passed_on: NonNegative
+    passed_on: NonNegative | None
 
 
 class ArithmeticsRecord(BesideRun):
@@ -29,12 +29,14 @@ class ArithmeticsRecord(BesideRun):
     Attributes:
         block: Input channels that the program sums over at a time; None for all.
         evaluations: On the same images, in `real`, `float64` and `executed` arithmetic.
+        timed: How many images the batches below have; None in earlier records, whose batches are those of the recipe
+            or all test images, if these are fewer.
         plain: Seconds of inference of a batch by the plain frozen network in float32, round by round.
         program: The same of the program, in the same rounds.
         plain_single: As `plain`, of one image.
         program_single: As `program`, of one image.
         images: How many images the errors below are of, the first ones.
-        measured: The largest norm, over these, of what the program's logits err by.
+        measured: The largest norm, over these, of what the program's logits err by; None where it is not finite.
         bound: The median of what is charged for that, around each of them; None where it is infinite.
         modules: In the order in which they act.
     """
@@ -44,14 +46,20 @@ class ArithmeticsRecord(BesideRun):
     machine: Machine
     block: PositiveInt | None
     evaluations: Annotated[tuple[Evaluation, ...], Field(min_length=3, max_length=3)]
+    timed: PositiveInt | None = None
     plain: Annotated[tuple[Positive, ...], Field(min_length=1)]
     program: Annotated[tuple[Positive, ...], Field(min_length=1)]
     plain_single: Annotated[tuple[Positive, ...], Field(min_length=1)]
     program_single: Annotated[tuple[Positive, ...], Field(min_length=1)]
     images: PositiveInt
-    measured: NonNegative
+    measured: NonNegative | None
     bound: NonNegative | None
     modules: tuple[RoundingRecord, ...]
+
+    @property
+    def batch(self) -> int:
+        """How many images the batches have that were timed."""
+        return self.timed or min(self.cell.recipe.batch_size, self.evaluations[0].images)
 
 
 ARITHMETICS = Kind(

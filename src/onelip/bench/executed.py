@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
-from dataclasses import asdict
 from typing import get_args
 
 import torch
@@ -16,7 +15,7 @@ from onelip.bench.measure.machine import describe_machine
 from onelip.bench.measure.timing import interleave
 from onelip.bench.single import Opened, Recertified, evaluate_again
 from onelip.certify import Arithmetic
-from onelip.certify.tightness import rounding_by_module
+from onelip.certify.tightness import ModuleRounding, rounding_by_module
 from onelip.nn.freeze import freeze
 
 ROUNDS, WARMUP = 12, 2
@@ -43,7 +42,7 @@ def arithmetics_record(
     for arithmetic in get_args(Arithmetic):
         if arithmetic not in evaluations:
             evaluations[arithmetic] = evaluate_again(run, arithmetic, device=device, note=note)
-    x = run.data.to_float(run.data.test_images[: record.cell.recipe.batch_size].to(device))
+    x, few = (_first(run, images, device) for images in (record.cell.recipe.batch_size, IMAGES))
     note("timing the program beside the plain frozen network")
     plain = freeze(run.model, run.data.image)
     cases = {"plain": (plain, x), "program": (program, x)}
@@ -51,8 +50,7 @@ def arithmetics_record(
     timed = {name: functools.partial(_inferred, model, images) for name, (model, images) in cases.items()}
     seconds = interleave(timed, rounds=ROUNDS, warmup=WARMUP, device=device)
     note("measuring what the program errs by")
-    few, few_radii = x[:IMAGES], result.answers.radii[:IMAGES].to(device)
-    bounds = certifier.errors(few, few_radii)
+    bounds = certifier.errors(few, result.answers.radii[:IMAGES].to(device))
     modules = rounding_by_module(certifier, few)
     apart = certifier.logits(few) - certifier.model(few.to(torch.float64))
     return ArithmeticsRecord(
@@ -61,16 +59,27 @@ def arithmetics_record(
         machine=describe_machine(device),
         block=program.block,
         evaluations=(evaluations["real"], evaluations["float64"], evaluations["executed"]),
+        timed=len(x),
         images=len(few),
-        measured=float(apart.norm(dim=1).amax()),
+        measured=_finite(float(apart.norm(dim=1).amax())),
         bound=_finite(float(bounds.median())),
-        modules=tuple(RoundingRecord(**asdict(one) | {"bound": _finite(one.bound)}) for one in modules),
+        modules=tuple(map(_rounding, modules)),
         **seconds,
     )
 
 
-def _finite(bound: float) -> float | None:
-    return bound if math.isfinite(bound) else None
+def _first(run: Opened, images: int, device: torch.device) -> Tensor:
+    return run.data.to_float(run.data.test_images[:images].to(device))
+
+
+def _rounding(module: ModuleRounding) -> RoundingRecord:
+    """As a record; weights whose products overflow float32 err by NaN."""
+    numbers = {name: _finite(getattr(module, name)) for name in ("measured", "bound", "passed_on")}
+    return RoundingRecord(name=module.name, kind=module.kind, **numbers)
+
+
+def _finite(number: float) -> float | None:
+    return number if math.isfinite(number) else None
 
 
 def _inferred(model: torch.nn.Module, x: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from onelip.bench.costs import Note
     from onelip.bench.data.pictures import Pixels
     from onelip.bench.records import Evaluation, TrainRecord
+    from onelip.certify import Arithmetic
 
 
 def say(line: str) -> None:
@@ -73,8 +74,16 @@ ARITHMETICS = {
 }
 
 
-def print_evaluation(record: TrainRecord, evaluation: Evaluation) -> None:
-    """Accuracy, certified accuracy and bound of one network."""
+def meaning(arithmetic: Arithmetic, block: int | None = None) -> str:
+    """What radii mean; of the float32 program also how it sums."""
+    if arithmetic != "executed":
+        return ARITHMETICS[arithmetic]
+    channels = "all input channels at once" if block is None else f"{block} input channels at a time"
+    return f"{ARITHMETICS[arithmetic]} It sums over {channels} (block {block or 'all'})."
+
+
+def print_evaluation(record: TrainRecord, evaluation: Evaluation, *, block: int | None = None) -> None:
+    """Accuracy, certified accuracy and bound of one network; the block is that of a float32 program."""
     from rich.console import Console
 
     from onelip.bench.report.metrics import METRICS, RADII
@@ -87,7 +96,7 @@ def print_evaluation(record: TrainRecord, evaluation: Evaluation) -> None:
     console = Console()
     console.print(table)
     console.print(f"Lipschitz bound: {METRICS['lipschitz'].format(evaluation.lipschitz)}", highlight=False)
-    console.print(f"Arithmetic: {evaluation.arithmetic}. {ARITHMETICS[evaluation.arithmetic]}", highlight=False)
+    console.print(f"Arithmetic: {evaluation.arithmetic}. {meaning(evaluation.arithmetic, block)}", highlight=False)
 
 
 def print_arithmetics(prices: ArithmeticsRecord) -> None:
@@ -103,7 +112,7 @@ def print_arithmetics(prices: ArithmeticsRecord) -> None:
         table.add_row(*_share(evaluation.arithmetic, evaluation.certified[RADIUS], evaluation.images))
     Console().print(table)
     for images, program, plain in (
-        (prices.cell.recipe.batch_size, prices.program, prices.plain),
+        (prices.batch, prices.program, prices.plain),
         (1, prices.program_single, prices.plain_single),
     ):
         low, middle, high = ratio_quartiles(program, plain)
@@ -111,11 +120,9 @@ def print_arithmetics(prices: ArithmeticsRecord) -> None:
             f"The program takes {middle:.2f} times as long as the plain frozen network for {counted(images, 'image')} "
             f"(quartiles {low:.2f} to {high:.2f})."
         )
+    erred = "more than float32 can hold" if prices.measured is None else f"at most {prices.measured:.2g}"
     charged = "more than is known" if prices.bound is None else f"{prices.bound:.2g}"
-    say(
-        f"Its logits err by at most {prices.measured:.2g} on {prices.images} images; {charged} is charged, in the "
-        "median."
-    )
+    say(f"Its logits err by {erred} on {counted(prices.images, 'image')}; {charged} is charged, in the median.")
 
 
 def print_siege(siege: Siege) -> None:

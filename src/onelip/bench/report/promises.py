@@ -36,7 +36,7 @@ def promises(group: Group, arithmetics: Sequence[ArithmeticsRecord]) -> Table | 
     rounds = joined(sorted({str(len(one.plain)) for _, one in found}))
     shares = "95 % Wilson interval"
     ratios = f"plain frozen network in the same round; quartiles, n = {rounds}"
-    batches = joined(sorted({str(one.cell.recipe.batch_size) for _, one in found}))
+    batches = joined(sorted({str(one.batch) for _, one in found}))
     columns = (
         *(Column(title=f"CRA {RADIUS}, {name}", unit="%", note=shares) for name in ("real", "float64", "executed")),
         Column(title="Executed over real"),
@@ -61,9 +61,13 @@ def _cells(one: ArithmeticsRecord) -> tuple[TableCell, ...]:
         TableCell(text=two_decimals(executed / real)) if real else TableCell(text="\u2014", missing=True),
         _ratio(one.program, one.plain),
         _ratio(one.program_single, one.plain_single),
-        TableCell(text="\u2014", missing=True) if one.bound is None else TableCell(text=f"{one.bound:.2g}"),
-        TableCell(text=f"{one.measured:.2g}"),
+        _error(one.bound),
+        _error(one.measured),
     )
+
+
+def _error(norm: float | None) -> TableCell:
+    return TableCell(text="\u2014", missing=True) if norm is None else TableCell(text=f"{norm:.2g}")
 
 
 def _share(count: int, images: int) -> TableCell:
@@ -130,7 +134,8 @@ def rounding_drawing(
         ]
         figure.legend(handles=handles, loc="outside lower center", ncols=4, handlelength=2.4, columnspacing=1.2)
         said = "; ".join(
-            f"{row.label} {one.measured:.1g} measured at the logits, {one.bound or math.inf:.1g} charged"
+            f"{row.label} {_or_infinite(one.measured):.1g} measured at the logits, "
+            f"{_or_infinite(one.bound):.1g} charged"
             for row, one in found
         )
         images = joined(sorted({str(one.images) for _, one in found}))
@@ -142,6 +147,10 @@ def rounding_drawing(
             caption="Upper lines: charged, whatever the order inside a sum; dotted lower lines: measured, the largest "
             f"of {images} test images. What one layer errs by, all layers behind it pass on.",
         )
+
+
+def _or_infinite(norm: float | None) -> float:
+    return math.inf if norm is None else norm
 
 
 def _percent(evaluation: Evaluation) -> str:
