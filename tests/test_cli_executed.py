@@ -10,7 +10,6 @@ import torch
 from tests.test_cli_certify import onelip
 
 from onelip.bench.arithmetics import ARITHMETICS_NAME, ArithmeticsRecord
-from onelip.bench.attacked import BROKEN_NAME
 from onelip.bench.executed import arithmetics_record
 from onelip.bench.report.build import build_report
 from onelip.bench.results import load_records
@@ -92,7 +91,7 @@ def test_for_a_script_and_with_longer_sums(run):
 
 
 def test_a_break_of_the_past_leaves_no_certificate(run):
-    (run / BROKEN_NAME).write_bytes(b"")
+    (run / "broken.safetensors").write_bytes(b"")
     result = onelip("certify", run, "--arithmetic", "executed")
     assert result.exit_code == 1
     assert not (run / EXECUTED_CERTIFICATE_NAME).exists()

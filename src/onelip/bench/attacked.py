@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from onelip.bench.broken import Promise
 from onelip.bench.choice import RADIUS
 from onelip.bench.data.base import ImageData
 from onelip.bench.tensors import write_tensors
@@ -22,7 +23,6 @@ from onelip.certify.rounding_attack import rounding_attack
 from onelip.linalg.precision import full_precision
 from onelip.nn.blocked import BLOCK
 
-BROKEN_NAME = "broken.safetensors"
 LARGEST_BATCH = 128
 """Images at a time: the rounding attack makes several inputs of each."""
 
@@ -92,43 +92,46 @@ class Siege:
         if arithmetic == self.arithmetic and bool(found.broken.any()):
             self.breaks.append(found.chosen(found.broken))
 
-    def save(self, folder: Path) -> Path:
+    def save(self, path: Path, refuted: Promise) -> None:
         """Writes the inputs that were broken, what broke them, their labels and their radii.
+
+        Args:
+            path: The file; its folder exists.
+            refuted: What they broke; kept in the file's metadata.
 
         Raises:
             RecordError: The file cannot be written.
         """
-        path, content = folder / BROKEN_NAME, {"image": "inputs", "attacked": "x", "label": "labels", "radius": "radii"}
+        content = {"image": "inputs", "attacked": "x", "label": "labels", "radius": "radii"}
         tensors = {
             name: torch.cat([getattr(found, attribute).cpu() for found in self.breaks])
             for name, attribute in content.items()
         }
-        write_tensors(tensors, path, header="broken")
-        return path
+        write_tensors(tensors, path, header=refuted.model_dump_json())
 
 
 @full_precision()
 def besiege(
+    siege: Siege,
     model: nn.Module,
     data: ImageData,
     *,
     images: int,
     batch_size: int,
     device: torch.device,
-    arithmetic: Arithmetic,
     block: int | None = BLOCK,
     restarts: int = 1,
     note: Callable[[str], None] = lambda _: None,
-) -> Siege:
+) -> None:
     """Attacks a network on the first test images, in the arithmetic that its radii speak of.
 
     Args:
+        siege: Is added to, so that whatever ends the attack, what was broken until then is known.
         model: The network.
         data: Its test images are attacked.
         images: How many of them.
         batch_size: How many at a time, at most.
         device: Where.
-        arithmetic: What the radii speak of.
         block: As of `onelip.certified_program`, for "executed".
         restarts: Random starts of each attack.
         note: Is told how far it is.
@@ -136,11 +139,11 @@ def besiege(
     Raises:
         UnsoundError: The network has no proved and finite bound, or its rounding errors are not known.
     """
-    certifier = Certifier(model.to(device), data.image, arithmetic=arithmetic, block=block)
+    certifier = Certifier(model.to(device), data.image, arithmetic=siege.arithmetic, block=block)
     rounded = [certifier]
-    if arithmetic != "real":
+    if siege.arithmetic != "real":
         rounded.append(Certifier(model, data.image, arithmetic="real"))
-    siege = Siege(arithmetic=arithmetic, missing=_missing_foolbox())
+    siege.missing = _missing_foolbox()
     size = min(batch_size, LARGEST_BATCH)
     parts = (tensor[:images].split(size) for tensor in (data.test_images, data.test_labels))
     for number, (images_BCHW, labels_B) in enumerate(zip(*parts, strict=True)):
@@ -152,7 +155,6 @@ def besiege(
                 found = rounding_attack(which, x, y, seed=seed + start)
                 siege.add(found, time.perf_counter() - began, which.arithmetic)
         note(f"{siege.images} images, {siege.probes} probes")
-    return siege
 
 
 def _attack_batch(siege: Siege, certifier: Certifier, x: Tensor, y: Tensor, *, restarts: int, seed: int) -> None:

@@ -13,6 +13,7 @@ import torch
 from pydantic import ValidationError
 
 from onelip.bench.arithmetics import ARITHMETICS_NAME
+from onelip.bench.broken import broken_files
 from onelip.bench.data.base import ImageData
 from onelip.bench.depth import DEPTH_FIGURE_NAME, DEPTH_NAME
 from onelip.bench.evaluate import evaluate
@@ -172,8 +173,10 @@ MADE_OF_WEIGHTS = (
 def clear_run(folder: Path) -> None:
     """Deletes what a run left in its folder, its record first, so that it never stands beside foreign weights."""
     try:
-        for name in (RECORD_NAME, *MADE_OF_WEIGHTS, WEIGHTS_NAME, RUN_NAME):
-            (folder / name).unlink(missing_ok=True)
+        names = (RECORD_NAME, *MADE_OF_WEIGHTS, WEIGHTS_NAME, RUN_NAME)
+        # What refutes a network is the last to go.
+        for path in (*(folder / name for name in names), *broken_files(folder)):
+            path.unlink(missing_ok=True)
         remove_checkpoint(folder)
     except OSError as error:
         raise RecordError(f"cannot clear {folder}: {error.strerror or error}") from error

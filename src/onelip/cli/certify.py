@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,23 +10,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from onelip.cli import options
-from onelip.cli.display import ARITHMETICS, live_notes, print_arithmetics, print_evaluation, print_siege, say
+from onelip.cli.display import live_notes, meaning, print_arithmetics, print_evaluation, print_siege, say
 from onelip.cli.errors import clear_errors
-from onelip.errors import RecordError
-from onelip.files import remove, write_text
+from onelip.errors import OnelipError
 
 if TYPE_CHECKING:
-    import torch
-
-    from onelip.bench.arithmetics import ArithmeticsRecord
     from onelip.bench.attacked import Siege
-    from onelip.bench.single import Opened, Recertified
+    from onelip.bench.recertify import Recertification
+    from onelip.bench.single import Recertified
     from onelip.certify import Arithmetic
 
 BROKEN = 1
 """Exit code where an attack broke a certificate, now or before."""
-
-_REFUTED = "{} holds images that broke a certificate of this network, and until it is moved away {}"
 
 
 def certify(
@@ -45,13 +39,14 @@ def certify(
         ),
     ] = "float64",
     block: Annotated[
-        int,
+        int | None,
         typer.Option(
             help="Input channels that the float32 program sums over at a time: fewer of them round less and take "
-            "longer; 0 for all, as a plain convolution does.",
+            "longer; 0 for all, as a plain convolution does. [dim]Default: 16.[/dim]",
             min=0,
+            show_default=False,
         ),
-    ] = 16,
+    ] = None,
     attack: Annotated[
         int,
         typer.Option(
@@ -59,8 +54,13 @@ def certify(
         ),
     ] = 0,
     attack_restarts: Annotated[
-        int, typer.Option(help="Random starts of each attack: more of them try more.", min=1)
-    ] = 1,
+        int | None,
+        typer.Option(
+            help="Random starts of each attack: more of them try more. [dim]Default: 1.[/dim]",
+            min=1,
+            show_default=False,
+        ),
+    ] = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Certify a trained network again: accuracy, certified accuracy, Lipschitz bound.
@@ -71,110 +71,106 @@ def certify(
 
     What is proved in float64 is written to certificate.json in the folder, for others to check with onelip verify;
     what is proved of the float32 program to certificate-executed.json, and what each arithmetic certifies and takes to
-    arithmetics.json, for onelip report.
+    arithmetics.json, for onelip report. Both are written before an attack begins, and removed if it breaks them.
     """
-    with clear_errors():
-        from onelip.bench.arithmetics import ARITHMETICS_NAME
-        from onelip.bench.attacked import BROKEN_NAME
+    found: Recertification | None = None
+    with clear_errors(lambda: _kept(found)):
+        from onelip.bench import recertify as steps
         from onelip.bench.measure.machine import find_device
-        from onelip.bench.saved import CERTIFICATE_NAME, EXECUTED_CERTIFICATE_NAME
-        from onelip.bench.single import certify_again, open_run, write_certificate
+        from onelip.bench.single import open_run
 
-        spoken_of, found = options.arithmetic(arithmetic), find_device(device)
+        spoken_of, device_ = options.arithmetic(arithmetic), find_device(device)
+        sums, restarts = _block(block, spoken_of), _restarts(attack_restarts, attack)
         opened = open_run(run, method=method, data=data, data_dir=data_dir)
         with live_notes("certify") as note:
-            result = certify_again(opened, device=found, arithmetic=spoken_of, block=block or None, note=note)
-            prices = _prices(opened, result, found, note) if spoken_of == "executed" else None
-        siege = _attack(opened, attack, attack_restarts, found, (spoken_of, block or None)) if attack else None
-        broken = siege is not None and bool(siege.broken) and spoken_of != "real"
-        refuted = not broken and spoken_of != "real" and (run / BROKEN_NAME).exists()
-        path, written = run / (EXECUTED_CERTIFICATE_NAME if prices else CERTIFICATE_NAME), None
-        # An earlier one says what was just refuted.
-        if siege is not None and broken:
-            _tell_break(siege, run, _discarded(path))
-        if not as_json:
-            print_evaluation(result.record, result.evaluation)
-            say(_against_the_record(result))
-            if prices is not None:
-                print_arithmetics(prices)
-            if siege is not None:
-                print_siege(siege)
-        # A folder that cannot be written to costs the certificate, and not what was found out.
+            found = steps.recertify(opened, run, device=device_, arithmetic=spoken_of, block=sums, note=note)
+        _warn(found.refuted)
         try:
-            if refuted:
-                typer.echo(f"onelip: {_REFUTED.format(run / BROKEN_NAME, _discarded(path))}", err=True)
-            elif spoken_of != "real" and not broken:
-                write_certificate(opened, result, path)
-                written = str(path)
-            if prices is not None:
-                write_text(run / ARITHMETICS_NAME, prices.model_dump_json(indent=2) + "\n")
+            if not as_json:
+                print_evaluation(opened.record, found.result.evaluation, block=found.promise.block)
+                say(_against_the_record(found.result))
+            if spoken_of == "executed":
+                _price(found, silent=as_json)
+            if attack:
+                _attack(found, attack, restarts, silent=as_json)
         finally:
             if as_json:
-                facts = _facts(run, result) | {"certificate": written} | _attack_facts(siege) | _price_facts(prices)
-                typer.echo(json.dumps(facts, indent=2))
-        if written and not as_json:
-            say(f"Certificate: {path}; onelip verify {path} checks it.")
-        if broken or refuted:
+                typer.echo(json.dumps(_facts(run, found), indent=2))
+        if found.certificate in found.written and not as_json:
+            say(f"Certificate: {found.certificate}; onelip verify {found.certificate} checks it.")
+        if found.broken or found.refuted:
             raise typer.Exit(BROKEN)
+        # A folder that cannot be written to costs the certificate, and not what was found out.
+        if found.failed is not None:
+            raise found.failed
 
 
-def _prices(
-    opened: Opened, result: Recertified, device: torch.device, note: Callable[[str], None]
-) -> ArithmeticsRecord:
-    from onelip.bench.executed import arithmetics_record
+def _block(given: int | None, spoken_of: Arithmetic) -> int | None:
+    """The block of the float32 program, None for all channels.
 
-    return arithmetics_record(opened, result, device=device, note=note)
+    Raises:
+        OnelipError: One is given, and there is no such program.
+    """
+    from onelip.nn.blocked import BLOCK
 
-
-def _price_facts(prices: ArithmeticsRecord | None) -> dict[str, object]:
-    return {} if prices is None else {"arithmetics": json.loads(prices.model_dump_json(exclude={"cell"}))}
-
-
-def _attack(
-    opened: Opened, images: int, restarts: int, device: torch.device, spoken_of: tuple[Arithmetic, int | None]
-) -> Siege:
-    from onelip.bench.attacked import besiege
-
-    arithmetic, block = spoken_of
-    batch_size = opened.record.cell.recipe.batch_size
-    with live_notes("attack") as note:
-        return besiege(
-            opened.model,
-            opened.data,
-            images=images,
-            batch_size=batch_size,
-            device=device,
-            arithmetic=arithmetic,
-            block=block,
-            restarts=restarts,
-            note=note,
+    if given is None:
+        return BLOCK
+    if spoken_of != "executed":
+        raise OnelipError(
+            f"--block {given} is of the float32 program, which --arithmetic executed certifies; in {spoken_of} "
+            "arithmetic nothing is summed in blocks: leave it out"
         )
+    return given or None
 
 
-def _attack_facts(siege: Siege | None) -> dict[str, object]:
-    if siege is None:
-        return {}
-    names = ("images", "correct", "certified", "standing", "probes", "broken")
-    attacks = {"attacks": [asdict(tally) for tally in siege.tallies.values()], "foolbox_missing": siege.missing}
-    return {"attack": {name: getattr(siege, name) for name in names} | attacks}
+def _restarts(given: int | None, attack: int) -> int:
+    """Random starts of each attack.
+
+    Raises:
+        OnelipError: They are given, and nothing is attacked.
+    """
+    if given is not None and not attack:
+        raise OnelipError(
+            f"--attack-restarts {given} is of attacks: say how many images with --attack, or leave it out"
+        )
+    return given or 1
 
 
-def _discarded(certificate: Path) -> str:
-    """Removes a certificate that is refuted; says what became of it."""
+def _kept(found: Recertification | None) -> str:
+    """What Ctrl-C left."""
+    if found is None or not (found.written or found.broken):
+        return "Nothing was written."
+    return f"Kept: {', '.join(map(str, found.written))}." if found.written else "No certificate is left."
+
+
+def _warn(line: str) -> None:
+    if line:
+        typer.echo(f"onelip: {line}", err=True)
+
+
+def _price(found: Recertification, *, silent: bool) -> None:
+    from onelip.bench.recertify import price
+
+    with live_notes("certify") as note:
+        price(found, note)
+    if silent or found.prices is None:
+        return
+    print_arithmetics(found.prices)
+    if found.withheld:
+        say(f"{found.arithmetics} is not written: {found.withheld}.")
+
+
+def _attack(found: Recertification, images: int, restarts: int, *, silent: bool) -> None:
+    from onelip.bench.recertify import attack
+
     try:
-        remove(certificate)
-    except RecordError as error:
-        return f"{error}; what lies there is refuted"
-    return "there is no certificate"
-
-
-def _tell_break(siege: Siege, run: Path, fate: str) -> None:
-    typer.echo(f"onelip: A certificate was broken: this is a fault of the program; {fate}", err=True)
-    try:
-        images = f"The images are in {siege.save(run)}"
-    except RecordError as error:
-        images = f"The images that broke it are not kept: {error}"
-    typer.echo(f"onelip: {images}", err=True)
+        with live_notes("attack") as note:
+            attack(found, images=images, restarts=restarts, note=note)
+    finally:
+        for line in found.broken:
+            _warn(line)
+    if found.siege is not None and not silent:
+        print_siege(found.siege)
 
 
 def _against_the_record(result: Recertified) -> str:
@@ -191,10 +187,10 @@ def _against_the_record(result: Recertified) -> str:
     )
 
 
-def _facts(run: Path, result: Recertified) -> dict[str, object]:
+def _facts(run: Path, found: Recertification) -> dict[str, object]:
     from onelip.bench.report.metrics import RADII
 
-    record, evaluation = result.record, result.evaluation
+    record, evaluation, block = found.result.record, found.result.evaluation, found.promise.block
     return {
         "run": str(run),
         "method": record.cell.method,
@@ -207,6 +203,28 @@ def _facts(run: Path, result: Recertified) -> dict[str, object]:
         "certified": list(evaluation.certified),
         "lipschitz": evaluation.lipschitz,
         "arithmetic": evaluation.arithmetic,
-        "arithmetic_means": ARITHMETICS[evaluation.arithmetic],
-        "agrees_with_record": result.agrees,
+        "arithmetic_means": meaning(evaluation.arithmetic, block),
+        "agrees_with_record": found.result.agrees,
+        "certificate": _if_written(found, found.certificate),
+        **_price_facts(found),
+        **_attack_facts(found.siege),
     }
+
+
+def _if_written(found: Recertification, path: Path) -> str | None:
+    return str(path) if path in found.written else None
+
+
+def _price_facts(found: Recertification) -> dict[str, object]:
+    if found.prices is None:
+        return {}
+    content = json.loads(found.prices.model_dump_json(exclude={"cell"}))
+    return {"arithmetics": content, "arithmetics_file": _if_written(found, found.arithmetics)}
+
+
+def _attack_facts(siege: Siege | None) -> dict[str, object]:
+    if siege is None:
+        return {}
+    names = ("images", "correct", "certified", "standing", "probes", "broken")
+    attacks = {"attacks": [asdict(tally) for tally in siege.tallies.values()], "foolbox_missing": siege.missing}
+    return {"attack": {name: getattr(siege, name) for name in names} | attacks}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from onelip.cli import options
-from onelip.cli.display import ARITHMETICS, live_notes, say
+from onelip.cli.display import live_notes, meaning, say
 from onelip.cli.errors import clear_errors
 from onelip.errors import CertificateError
 
@@ -77,6 +77,6 @@ def _summary(path: Path, certificate: Certificate) -> str:
         f"{path} holds: {len(certificate.layers)} modules, Lipschitz bound "
         f"{METRICS['lipschitz'].format(certificate.lipschitz)}; {len(radii)} images, "
         f"{sum(radius > 0 for radius in radii)} with a radius, {above} with one above {RADIUS}/255.\n"
-        f"Arithmetic: {certificate.arithmetic}. {ARITHMETICS[certificate.arithmetic]}\n"
+        f"Arithmetic: {certificate.arithmetic}. {meaning(certificate.arithmetic, certificate.block)}\n"
         f"weights {certificate.weights}\ndata    {certificate.data}"
     )

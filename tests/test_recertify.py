@@ -1,0 +1,280 @@
+"""What `onelip certify` writes and when, what an attack refutes, and what is left of it then."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from tests.test_cli_certify import onelip
+
+from onelip.bench import attacked, executed, recertify
+from onelip.bench.arithmetics import ArithmeticsRecord
+from onelip.bench.broken import Promise
+from onelip.bench.report.build import build_report
+from onelip.bench.results import RECORD_NAME, read_record
+from onelip.bench.single import open_run
+from onelip.certify import Certifier
+from onelip.certify.certificate import Certificate
+from onelip.certify.digests import weights_digest
+from onelip.errors import UnsoundError
+
+EXECUTED = ("--arithmetic", "executed")
+FILES = ("certificate.json", "certificate-executed.json", "arithmetics.json")
+
+
+@pytest.fixture(scope="module")
+def certified(tmp_path_factory):
+    """A run that is certified in float64 and as a program."""
+    run = tmp_path_factory.mktemp("certified") / "run"
+    assert onelip("train", "--method", "cpl", "--size", "4", "--budget", "3epochs", "--out", run).exit_code == 0
+    for options in ((), EXECUTED):
+        assert onelip("certify", run, *options).exit_code == 0
+    assert there(run) == list(FILES)
+    return run
+
+
+@pytest.fixture
+def run(certified, tmp_path):
+    """A copy that may be changed."""
+    return shutil.copytree(certified, tmp_path / "run")
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    """Few rounds, and the attacks of onelip alone."""
+    monkeypatch.setattr(executed, "ROUNDS", 2)
+    monkeypatch.setitem(sys.modules, "foolbox", None)
+
+
+def there(run):
+    return [name for name in FILES if (run / name).exists()]
+
+
+def words(result):
+    return " ".join((result.stdout + result.stderr).split())
+
+
+def too_large(monkeypatch, name):
+    """Has the radii of the program, or of float64 too, claim thirty times what is proved."""
+    exact = getattr(Certifier, name)
+    monkeypatch.setattr(Certifier, name, lambda *arguments: 30 * exact(*arguments))
+
+
+def broken_in(monkeypatch, run, arithmetic, *options):
+    with monkeypatch.context() as patch:
+        too_large(patch, "_executed_radii" if arithmetic == "executed" else "radii_of")
+        result = onelip("certify", run, "--arithmetic", arithmetic, "--attack", "24", *options)
+    assert result.exit_code == 1, result.stderr
+    assert "A certificate was broken" in result.stderr
+    return result
+
+
+def edit_weights(run, change):
+    path = run / "model.safetensors"
+    weights = {name: change(tensor) for name, tensor in load_file(path).items()}
+    save_file(weights, path, metadata={"onelip": read_record(run / RECORD_NAME).cell.model_dump_json()})
+
+
+def test_a_break_of_the_program_leaves_nothing_that_says_it(run, monkeypatch):
+    result = broken_in(monkeypatch, run, "executed")
+    assert there(run) == ["certificate.json"]
+    assert "there is no certificate in executed arithmetic, block 16" in words(result)
+    for name in FILES[1:]:
+        assert str(run / name) in words(result)
+    assert f"The images are in {run / 'broken-executed-16.safetensors'}" in words(result)
+    assert "Certificate: " not in result.stdout
+    assert "What each promise costs" not in build_report(run.parent).html.read_text(encoding="utf-8")
+
+
+def test_what_images_broke_is_kept_with_them(run, monkeypatch):
+    broken_in(monkeypatch, run, "executed", "--block", "0")
+    with safe_open(run / "broken-executed-all.safetensors", framework="pt") as file:
+        found = Promise.model_validate_json(file.metadata()["onelip"])
+    weights = Certificate.read(run / "certificate.json").weights
+    assert found == Promise(arithmetic="executed", block=None, weights=weights)
+    assert weights == weights_digest(open_run(run, method=None, data=None, data_dir=None).model)
+
+
+def test_only_what_was_refuted_is_refuted(run, monkeypatch):
+    broken_in(monkeypatch, run, "executed")
+    assert onelip("certify", run).exit_code == 0, "float64"
+    assert onelip("certify", run, *EXECUTED, "--block", "4").exit_code == 0, "another program"
+    assert there(run) == list(FILES)
+    refused = onelip("certify", run, *EXECUTED)
+    assert refused.exit_code == 1
+    assert f"{run / 'broken-executed-16.safetensors'} holds images that broke a certificate" in words(refused)
+    assert "arithmetics.json is not written: nor is certificate-executed.json." in words(refused)
+    assert there(run) == list(FILES), "what is there is of another program"
+    assert ArithmeticsRecord.model_validate_json((run / FILES[2]).read_bytes()).block == 4
+    broken_in(monkeypatch, run, "executed", "--block", "4")
+    assert onelip("certify", run, *EXECUTED).exit_code == 1, "one break does not undo another"
+
+
+def test_a_break_in_float64_refutes_float64(run, monkeypatch):
+    broken_in(monkeypatch, run, "float64")
+    assert there(run) == ["certificate-executed.json"]
+    result = onelip("certify", run, *EXECUTED)
+    assert result.exit_code == 0, result.stderr
+    assert f"is not written: {run / 'broken.safetensors'} refutes what it says of float64." in words(result)
+    assert there(run) == ["certificate-executed.json"]
+    assert onelip("certify", run).exit_code == 1
+
+
+def test_a_break_is_of_the_network_that_broke(run, monkeypatch):
+    broken_in(monkeypatch, run, "float64")
+    edit_weights(run, lambda tensor: tensor * 0.999)
+    assert onelip("certify", run).exit_code == 0
+
+
+def test_files_that_do_not_say_what_broke_refute_everything(run):
+    save_file({"image": torch.zeros(1)}, run / "broken.safetensors", metadata={"onelip": "broken"})
+    for options in ((), EXECUTED):
+        result = onelip("certify", run, *options)
+        assert result.exit_code == 1
+        assert f"{run / 'broken.safetensors'} holds images" in words(result)
+    assert there(run) == []
+
+
+@pytest.mark.parametrize("arithmetic", ["float64", "executed"])
+def test_a_new_network_is_not_refuted_by_the_old_one(run, monkeypatch, arithmetic):
+    broken_in(monkeypatch, run, arithmetic)
+    assert list(run.glob("broken*"))
+    again = ("train", "--method", "cpl", "--size", "4", "--budget", "1epoch", "--force", "--out", run)
+    assert onelip(*again).exit_code == 0
+    assert not list(run.glob("broken*"))
+    assert onelip("certify", run, "--arithmetic", arithmetic).exit_code == 0
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_an_interrupted_attack_costs_the_attack_alone(run, monkeypatch, options):
+    def interrupted(*arguments, **settings):
+        assert there(run) == list(FILES)
+        raise KeyboardInterrupt
+
+    for name in FILES[1:]:
+        (run / name).unlink()
+    monkeypatch.setattr(recertify, "besiege", interrupted)
+    result = onelip("certify", run, *EXECUTED, "--attack", "8", *options)
+    assert result.exit_code == 130
+    assert f"stopped. Kept: {run / FILES[1]}, {run / FILES[2]}." in result.stderr
+    assert there(run) == list(FILES)
+    if options:
+        content = json.loads(result.stdout)
+        assert (content["certificate"], content["arithmetics_file"]) == (str(run / FILES[1]), str(run / FILES[2]))
+        assert "attack" not in content
+    else:
+        assert "CRA 36/255 in each arithmetic" in result.stdout
+
+
+def test_what_broke_before_an_interrupt_counts(run, monkeypatch):
+    def interrupted(*arguments, **settings):
+        raise KeyboardInterrupt
+
+    too_large(monkeypatch, "_executed_radii")
+    monkeypatch.setattr(attacked, "rounding_attack", interrupted)
+    result = onelip("certify", run, *EXECUTED, "--attack", "24")
+    assert result.exit_code == 130
+    assert "A certificate was broken" in result.stderr
+    assert "stopped. No certificate is left." in result.stderr
+    assert there(run) == ["certificate.json"]
+    assert (run / "broken-executed-16.safetensors").exists()
+
+
+def test_a_program_that_errs_by_too_much_under_attack_has_no_certificate(run, monkeypatch):
+    def errs(*arguments, **settings):
+        raise UnsoundError("no certificate: the float32 program errs by 1")
+
+    monkeypatch.setattr(attacked, "rounding_attack", errs)
+    result = onelip("certify", run, *EXECUTED, "--attack", "8")
+    assert result.exit_code == 2
+    assert "errs by 1; there is no certificate in executed arithmetic" in words(result)
+    assert there(run) == ["certificate.json"]
+
+
+def test_weights_of_another_network_do_not_get_into_the_report(run):
+    before = (run / "arithmetics.json").read_bytes()
+    edit_weights(run, lambda tensor: tensor * torch.linspace(-1, 1, tensor.numel()).view_as(tensor))
+    result = onelip("certify", run, *EXECUTED)
+    assert result.exit_code == 0, result.stderr
+    assert "The record has other numbers" in words(result)
+    assert "arithmetics.json is not written: it would stand beside a record of other numbers." in words(result)
+    assert (run / "arithmetics.json").read_bytes() == before
+    assert json.loads(onelip("certify", run, *EXECUTED, "--json").stdout)["arithmetics_file"] is None
+
+
+@pytest.mark.parametrize("blocked", FILES[1:])
+def test_what_was_written_is_named_whatever_else_cannot_be(run, blocked):
+    (run / blocked).unlink()
+    (run / blocked).mkdir()
+    result = onelip("certify", run, *EXECUTED)
+    assert result.exit_code == 2
+    assert f"cannot write {run / blocked}" in result.stderr
+    assert (f"Certificate: {run / FILES[1]}" in result.stdout) is (blocked == FILES[2])
+
+
+def test_weights_whose_products_overflow_cost_no_evaluation(run, tmp_path):
+    """The record is made as it would be beside that of such a network."""
+    edit_weights(run, lambda tensor: tensor * 1e30)
+    result = onelip("certify", run, *EXECUTED, "--json")
+    assert result.exit_code == 0, result.exception
+    content = json.loads(result.stdout)
+    assert content["images"] == 500
+    prices = content["arithmetics"]
+    assert prices["measured"] is None
+    assert any(one["measured"] is None for one in prices["modules"])
+    said = " ".join(onelip("certify", run, *EXECUTED).stdout.split())
+    assert "Its logits err by more than float32 can hold on 64 images; more than is known is charged" in said
+    prices["cell"] = read_record(run / RECORD_NAME).cell.model_dump(mode="json")
+    (run / "arithmetics.json").write_text(json.dumps(prices))
+    text = build_report(tmp_path).markdown.read_text(encoding="utf-8")
+    _, _, table = text.partition("CRA 36, executed")
+    line = next(line for line in table.splitlines() if line.startswith("| CPL"))
+    assert [cell.strip() for cell in line.split("|")][-3:-1] == ["\u2014", "\u2014"]
+
+
+@pytest.mark.parametrize(("given", "timed"), [(16, 16), (1000, 500)])
+def test_as_many_images_are_timed_as_there_are(tmp_path, given, timed):
+    run = tmp_path / "run"
+    train = ("train", "--method", "aol", "--size", "4", "--budget", "1epoch", "--batch-size", given, "--out", run)
+    assert onelip(*train).exit_code == 0
+    result = onelip("certify", run, *EXECUTED)
+    assert result.exit_code == 0, result.stderr
+    assert f"plain frozen network for {timed} images" in words(result)
+    record = ArithmeticsRecord.model_validate_json((run / "arithmetics.json").read_bytes())
+    assert (record.timed, record.images) == (timed, 64)
+    assert f"Inference of {timed}" in build_report(tmp_path).markdown.read_text(encoding="utf-8")
+    earlier = ArithmeticsRecord.model_validate(record.model_dump(exclude={"timed"}))
+    assert (earlier.timed, earlier.batch) == (None, timed)
+
+
+@pytest.mark.parametrize(("given", "said"), [("16", "16"), ("1000", "1000"), ("0", "all")])
+def test_the_block_of_a_certificate_is_said(run, given, said):
+    printed = words(onelip("certify", run, *EXECUTED, "--block", given))
+    checked = words(onelip("verify", run / "certificate-executed.json"))
+    for text in (printed, checked):
+        assert f"input channels at {'once' if said == 'all' else 'a time'} (block {said})." in text
+    content = json.loads(onelip("certify", run, *EXECUTED, "--block", given, "--json").stdout)
+    assert content["arithmetic_means"].endswith(f"(block {said}).")
+    for text in (words(onelip("certify", run)), words(onelip("verify", run / "certificate.json"))):
+        assert "(block " not in text
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--block", "16"), ("--block 16", "float64", "--arithmetic executed")),
+        (("--block", "0", "--arithmetic", "real"), ("--block 0", "real", "--arithmetic executed")),
+        (("--attack-restarts", "1"), ("--attack-restarts 1", "--attack,")),
+        (("--attack-restarts", "4", "--attack", "0"), ("--attack-restarts 4", "--attack,")),
+    ],
+)
+def test_options_that_would_do_nothing_are_refused(run, options, said):
+    result = onelip("certify", run, *options)
+    assert result.exit_code == 2
+    assert all(part in result.stderr for part in said), result.stderr
+    assert result.stdout == ""
