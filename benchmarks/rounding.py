@@ -11,13 +11,16 @@ an image of twice the side is a network of five more layers with weights.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from onelip.__main__ import keep_memory
 from onelip.cli import options
 from onelip.cli.errors import clear_errors
+
+if TYPE_CHECKING:
+    from onelip import ConvNet
 
 METHODS = "aol,bcop,cpl,sll,cayley,lot,soc"
 IMAGES = 16
@@ -33,28 +36,43 @@ def main(
     """Bounds fresh networks, and prints what is charged for their rounding."""
     keep_memory()
     with clear_errors():
+        networks = _networks(methods, *(_numbers(*one) for one in (("--widths", widths), ("--sides", sides))))
         heads = ("Method", "Width", "Side", "Layers", "Charged", "Sums over all", "3x3 layers, %", "Head, %")
         typer.echo("| " + " | ".join(heads) + " |")
         typer.echo("| ---" + " | ---:" * (len(heads) - 1) + " |")
-        for name in options.listed(methods):
-            # One of them grows at a time, from the widest and from the largest image.
-            sizes = [int(one) for one in options.listed(widths)], [int(one) for one in options.listed(sides)]
-            pairs = dict.fromkeys(
-                [*((width, sizes[1][-1]) for width in sizes[0]), *((sizes[0][-1], side) for side in sizes[1])]
-            )
-            for width, side in pairs:
-                typer.echo("| " + " | ".join(_row(name, width, side)) + " |")
+        for name, width, side in networks:
+            typer.echo("| " + " | ".join(_row(name, width, side)) + " |")
+
+
+def _numbers(option: str, text: str) -> tuple[int, ...]:
+    return options.numbers(option, text, int, "whole numbers")
+
+
+def _networks(methods: str, widths: tuple[int, ...], sides: tuple[int, ...]) -> list[tuple[str, int, int]]:
+    """Method, width and side of each network, all of which can be built."""
+    # One of them grows at a time, from the widest and from the largest image.
+    pairs = dict.fromkeys([*((width, sides[-1]) for width in widths), *((widths[-1], side) for side in sides)])
+    found = [(name, *pair) for name in options.method_names(methods, None) for pair in pairs]
+    for one in found:
+        _network(*one, device="meta")
+    return found
+
+
+def _network(name: str, width: int, side: int, *, device: str = "cpu") -> ConvNet:
+    from onelip import ConvNet
+
+    return ConvNet(name, size=width, classes=10, image=(3, side, side), mean=[0.5] * 3, device=device)
 
 
 def _row(name: str, width: int, side: int) -> Iterator[str]:
     import torch
 
-    from onelip import Certifier, ConvNet
+    from onelip import Certifier
     from onelip.certify.tightness import rounding_by_module
 
     torch.manual_seed(0)
     image = (3, side, side)
-    model, x = ConvNet(name, size=width, classes=10, image=image, mean=[0.5] * 3), torch.rand(IMAGES, *image)
+    model, x = _network(name, width, side), torch.rand(IMAGES, *image)
     charged = []
     for block in (16, ALL_OF_THEM):
         certifier = Certifier(model, image, arithmetic="executed", block=block)
