@@ -3,6 +3,8 @@
 import math
 from pathlib import Path
 
+from onelip.bench.arithmetics import ORDER, ArithmeticsRecord, RoundingRecord
+from onelip.bench.depth import DepthRecord, ModuleRecord
 from onelip.bench.origin import DataInfo, Machine, MethodInfo
 from onelip.bench.records import (
     CURVE_STEPS,
@@ -200,6 +202,43 @@ def cost_record(names=tuple(TITLES), *, entries=None, data=DIGITS, **changes):
         "entries": tuple(entries),
     }
     return CostRecord(**facts | changes)
+
+
+def depth_record(run, variances=(1.0, 0.8), gradients=(0.7, 1.0), images=9):
+    """A diagnosis of a run, layer by layer."""
+    facts = {"kind": "AOLConv2d", "shape": (16, 8, 8), "parametrised": True, "broken": False}
+    facts |= dict.fromkeys(("growth", "bound", "preservation"), 1.0)
+    modules = tuple(
+        ModuleRecord(name=f"block{index}", variance=variance, gradient=gradient, **facts)
+        for index, (variance, gradient) in enumerate(zip(variances, gradients, strict=True))
+    )
+    return DepthRecord(cell=run.cell, started=run.started, images=images, modules=modules)
+
+
+def arithmetics_record(run, counts=(120, 124, 100), charged=(1e-4, 2e-4), measured=(1e-7, 2e-7), **changes):
+    """What each arithmetic certifies of a run at every radius up to 100/255, and what two layers err by."""
+    modules = tuple(
+        RoundingRecord(name=f"block{index}", kind="Conv2d", measured=least, bound=most, passed_on=most)
+        for index, (most, least) in enumerate(zip(charged, measured, strict=True))
+    )
+    facts = {
+        "cell": run.cell,
+        "started": run.started,
+        "machine": MACHINE,
+        "block": 16,
+        "evaluations": tuple(
+            exactly(count).model_copy(update={"arithmetic": name}) for name, count in zip(ORDER, counts, strict=True)
+        ),
+        "plain": samples(0.01, 12),
+        "program": samples(0.014, 12),
+        "plain_single": samples(0.002, 8),
+        "program_single": samples(0.004, 8),
+        "images": 64,
+        "measured": 3e-7,
+        "bound": 0.002,
+        "modules": modules,
+    }
+    return ArithmeticsRecord(**facts | changes)
 
 
 def write(folder, *records):

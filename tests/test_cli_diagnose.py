@@ -195,7 +195,7 @@ def test_a_diagnosis_of_other_weights_is_out_of_date(run):
     records = load_records(run)
     assert records.depths == ()
     assert [one.reason for one in records.stale] == [
-        "the diagnosis of an earlier training; onelip diagnose makes another"
+        "the diagnosis of an earlier training; onelip diagnose RUN makes another"
     ]
 
 

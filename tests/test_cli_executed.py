@@ -114,7 +114,7 @@ def test_the_report_sets_the_promises_side_by_side(run, tmp_path):
     path.write_text(path.read_text().replace('"started": "2', '"started": "1'))
     (stale,) = load_records(tmp_path).stale
     assert stale.reason == (
-        "the comparison of arithmetics of an earlier training; onelip certify --arithmetic executed makes another"
+        "the comparison of arithmetics of an earlier training; onelip certify RUN --arithmetic executed makes another"
     )
     path.write_text("{")
     (corrupt,) = load_records(tmp_path).corrupt

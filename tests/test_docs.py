@@ -4,6 +4,7 @@ import re
 import shlex
 import subprocess
 import sys
+from itertools import chain, pairwise, takewhile
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,49 @@ def test_the_site_builds_with_warnings_as_errors(tmp_path):
     reference = (tmp_path / "api.html").read_text(encoding="utf-8")
     for name in ("lipschitz_bound", "certified_radius", "ConvNet", "CPLConv2d"):
         assert f'id="onelip.{name}"' in reference, name
+
+
+def numbers(page, heading):
+    """The lines of the table with such a heading: a method with what stands in each column."""
+    lines = page.read_text(encoding="utf-8").splitlines()
+    (start,) = (index for index, line in enumerate(lines) if line.startswith(heading))
+    table = [line.strip("|").split("|") for line in takewhile(lambda line: line.startswith("|"), lines[start:])]
+    titles, _, *rows = [[cell.strip() for cell in row] for row in table]
+    return [dict(zip(titles, row, strict=True)) for row in rows]
+
+
+def ends(ratios):
+    """The least and the largest ratio in two digits, each with whose it is."""
+    found = sorted(ratios)
+    return [(f"{float(f'{ratio:.2g}'):,g}", name) for ratio, name in (found[0], found[-1])]
+
+
+def test_the_ranges_of_what_is_charged_are_those_of_the_tables():
+    """docs/certification.md, section 10: ratios in sentences are those of the numbers that stand beside them."""
+    page = ROOT / "docs" / "certification.md"
+    text = " ".join(page.read_text(encoding="utf-8").split())
+    said = []
+    for heading in (
+        "| Method | Real | Float64 | Executed | Charged",
+        "| Method | Real | Float64 | Executed | Executed",
+    ):
+        rows = numbers(page, heading)
+        (low, lowest), (high, highest) = ends((float(r["Charged"]) / float(r["Measured"]), r["Method"]) for r in rows)
+        said.append(f"{low} ({lowest}) to {high} times ({highest})")
+    assert f"What is charged is {said[0]} what was measured here, and {said[1]} on CIFAR-10" in text
+    rows = [row for row in numbers(page, "| Method | Width | Side") if row["Side"] == "32"]
+    for title, sentence in (
+        ("Charged", "charged {} ({}) to {} times as much ({}),"),
+        ("Sums over all", "and {} ({}) to {} times ({}) where sums run over all channels"),
+    ):
+        grown = [
+            (float(large[title]) / float(small[title]), small["Method"])
+            for small, large in pairwise(rows)
+            if small["Method"] == large["Method"]
+        ]
+        assert sentence.format(*chain(*ends(one for one in grown if one[1] != "Cayley"))) in text
+        (low, _), (high, _) = ends(one for one in grown if one[1] == "Cayley")
+        assert f"{low} to {high}" in text.partition("the 1x1 layers are left, and it is")[2][:60]
 
 
 def test_every_public_layer_is_in_the_reference():

@@ -3,11 +3,12 @@
 import re
 from dataclasses import replace
 
+import pytest
 from typer.testing import CliRunner
 
 from onelip import METHODS
 from onelip.bench import published
-from onelip.bench.recommend.facts import kernel_fact, overall_fact, resolution_fact, size_fact
+from onelip.bench.recommend.facts import collapse_fact, kernel_fact, overall_fact, resolution_fact, size_fact
 from onelip.bench.recommend.from_paper import published_choices
 from onelip.bench.recommend.guidelines import SITUATIONS, VERDICTS, advise
 from onelip.bench.theory import RESOLUTIONS, construction_growth
@@ -113,6 +114,19 @@ def test_constructions_on_kernels_do_not_grow_with_the_image():
     assert resolution_fact(PAPER["resolution"], grown, RESOLUTIONS, TITLES).agreement == "contradicts"
 
 
+def test_what_collapsed_is_counted_by_method():
+    results = published.accuracy()
+    fact = collapse_fact(PAPER["collapse"], results, TITLES)
+    fallen = sum(one.collapsed for one in results if one.method == "cpl")
+    assert fallen
+    assert f"CPL {fallen} of {sum(one.method == 'cpl' for one in results)}" in fact.sentence
+    assert "LOT" not in fact.sentence
+    low = next(one for one in results if one.collapsed)
+    shares = {"accuracy": low.accuracy, "cra36": low.cra36}
+    worse = [one.model_copy(update=shares) if (one.method, one.data) == ("lot", low.data) else one for one in results]
+    assert "LOT" in collapse_fact(PAPER["collapse"], worse, TITLES).sentence
+
+
 def test_nothing_is_decided_by_nothing():
     assert kernel_fact(PAPER["kernels"], published.accuracy()).agreement == "undecided"
     assert size_fact(PAPER["sizes"], []).agreement == "undecided"
@@ -129,18 +143,25 @@ def test_the_command_writes_markdown():
     assert "onelip recommend --records published --data cifar10 --image 256" in found.stdout
 
 
-def test_a_section_answers_as_its_command_does():
+@pytest.fixture(scope="module")
+def whole():
+    return CliRunner().invoke(app, ["guidelines"]).stdout
+
+
+@pytest.mark.parametrize("title", [situation.title for situation in SITUATIONS])
+def test_a_section_answers_as_its_command_does(title, whole):
     """With the same networks to choose from: those of methods that onelip has."""
-    whole = CliRunner().invoke(app, ["guidelines"]).stdout
-    section = whole.split("## Two hours of training\n")[1].split("\n## ")[0]
-    command = re.search(r"^    onelip (recommend .*cifar10 .*)$", section, re.MULTILINE)[1]
+    section = whole.split(f"## {title}\n")[1].split("\n## ")[0]
+    command = re.search(r"^    onelip (recommend .*cifar10\b.*)$", section, re.MULTILINE)[1]
     answered = CliRunner().invoke(app, [*command.split(), "--markdown"])
     assert answered.exit_code == 0, answered.stderr
     _, head, table, lines = answered.stdout.strip().split("\n\n")
     said = section.split("### CIFAR-10\n")[1].split("### ")[0]
     assert head in said
     assert table in said
-    assert all(line in said.splitlines() for line in lines.splitlines())
+    (more, *others) = [line for line in said.splitlines() if line.startswith("- ")]
+    assert more.startswith("- The next method is ")
+    assert others == lines.splitlines()
     assert "BNB" not in whole.split("## The radar plot")[0]
 
 

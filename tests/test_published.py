@@ -20,7 +20,7 @@ TABLES = {
     "complexity.csv": (published.complexity, 8),
     "complexity_poster.csv": (published.poster_complexity, 8),
     "radar_scores.csv": (published.radar_scores, 7),
-    "guidelines.csv": (published.guidelines, 6),
+    "guidelines.csv": (published.guidelines, 8),
     "sota_in_paper.csv": (published.cited, 8),
     "sota_certified_l2.csv": (published.state_of_the_art, 72),
 }

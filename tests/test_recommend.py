@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from onelip import METHODS
 from onelip.bench import published
 from onelip.bench.recommend import words
-from onelip.bench.recommend.answer import ALWAYS_WEIGHED, Question, answer
+from onelip.bench.recommend.answer import answer
 from onelip.bench.recommend.costs import Network
 from onelip.bench.recommend.from_paper import published_choices
 from onelip.bench.recommend.from_sessions import with_sessions
@@ -22,6 +22,7 @@ from onelip.bench.recommend.judging import Constraint, Orthogonal
 from onelip.bench.recommend.options import Choice, Known, Missing, keeps_norms
 from onelip.bench.recommend.quantities import QUANTITIES, quantity_named
 from onelip.bench.recommend.scripted import facts
+from onelip.bench.recommend.weighing import ALWAYS_WEIGHED, Question
 from onelip.bench.theory_costs import Formulas, method_facts
 from onelip.cli import app
 from onelip.errors import OnelipError, UnknownNameError
@@ -62,7 +63,7 @@ def test_limits_are_read_with_their_units(key, text, value):
 
 
 def test_every_published_share_keeps_to_itself_as_a_limit():
-    for one in of_paper():
+    for one in trained(of_paper()):
         for key in ("accuracy", "cra36"):
             value = one.number(key).value
             text = f"{100 * value:.1f}%"
@@ -143,7 +144,11 @@ def test_what_meets_everything_comes_first_then_what_is_not_known_then_what_fail
         "dark": None,
         "slow": pytest.approx(-1.0),
     }
-    assert "Take BETTER" in words.headline(said)
+    assert not said.decided
+    assert words.headline(said) == (
+        "BETTER XS, 2h (CRA 36 60.0 %, measured) comes first of what is known to fit; DARK XS, 2h (CRA 36 80.0 %, "
+        "measured) would come before it, if its inference time turned out to fit."
+    )
     assert any("No inference time of DARK: not measured; onelip measure." in line for line in words.details(said))
 
 
@@ -388,6 +393,10 @@ def of_paper(paper=PAPER, *, batch=1, book=BOOK, image=None):
     return published_choices(paper, method_facts(METHODS.values()), batch=batch, image=image, book=book)
 
 
+def trained(choices):
+    return [one for one in choices if one.seeds]
+
+
 def first(*constraints, data="cifar10", objective=CRA, paper=PAPER, **options):
     said = answer(
         Question(objective=objective, constraints=constraints),
@@ -422,7 +431,7 @@ class TestGuidelines:
     def test_without_overhead_in_inference_aol_or_bcop(self):
         said = answer(
             Question(objective=CRA, constraints=(limit("latency_ratio", 1.05),)),
-            [one for one in of_paper() if one.data == "cifar10"],
+            [one for one in trained(of_paper()) if one.data == "cifar10"],
         )
         fitting = [one.choice for one in said.fitting]
         assert {one.method for one in fitting if one.kernel_size == 3} == {"aol", "bcop"}
@@ -477,10 +486,14 @@ class TestGuidelines:
             assert sorted(found, key=found.get) == sorted(steps, key=steps.get)
 
     def test_what_collapsed_is_said(self):
-        failed = {one.label: one.failed for one in of_paper() if one.failed}
+        failed = {one.label: one.failed for one in trained(of_paper()) if one.failed}
         assert failed == {"CPL S, 24h": 1, "SLL S, 24h": 2, "SLL M, 24h": 2}
+        vain = {(one.data, one.label): one.failed for one in of_paper() if not one.seeds}
+        assert vain["cifar100", "CPL S, 10h"] == 1
+        assert len(vain) == sum(result.collapsed for result in PAPER.accuracy)
         said = list(words.details(answer(Question(objective=CRA), [one for one in of_paper() if one.failed])))
         assert any("SLL M, 24h (2 of 3)" in line for line in said)
+        assert any("CPL S, 10h (1 of 1, collapsed)" in line for line in said)
 
     def test_a_curve_that_is_not_published_says_why(self):
         reasons = {
@@ -492,7 +505,7 @@ class TestGuidelines:
         assert "CIFAR-10 with 3x3 kernels only" in reasons["Cayley L, 10h"]
 
     def test_frozen_networks_take_less_memory_by_theory(self):
-        for one in of_paper():
+        for one in trained(of_paper()):
             if one.method in METHODS:
                 kept, frozen = one.number("inference_memory"), one.number("frozen_memory")
                 assert (frozen.basis, frozen.value <= kept.value) == ("theory", True), one.label
@@ -571,9 +584,21 @@ def test_what_is_not_known_of_a_published_network_is_known_after_its_remedy(here
     assert judged["evidence"].startswith("cost-XS-3x32x32-b4-cpu on ")
 
 
+def at_revision(session, revision):
+    """A session as if it had measured other revisions."""
+    entries = [
+        one.model_copy(update={"method": one.method.model_copy(update={"revision": revision})})
+        for one in session.entries
+    ]
+    return session.model_copy(update={"entries": tuple(entries)})
+
+
 def test_a_session_of_another_network_says_nothing_of_a_published_one(sample_records):
     (one,) = (one for one in of_paper() if (one.data, one.label) == ("cifar10", "CPL XS, 24h"))
-    session = sample_records.cost_record().model_copy(update={"image": (3, 32, 32), "width": 16, "batch_size": 256})
+    session = at_revision(
+        sample_records.cost_record().model_copy(update={"image": (3, 32, 32), "width": 16, "batch_size": 256}), 3
+    )
+    assert one.revision == 3
     found = with_sessions(one, [session], width=16, batch=1)
     place = session.machine.device_name
     assert {key for key in one.numbers if one.number(key) != found.number(key)} == {
@@ -586,6 +611,7 @@ def test_a_session_of_another_network_says_nothing_of_a_published_one(sample_rec
     assert found.number("train_memory").evidence == f"{session.id} on {place}, batch 256"
     for changes in ({"width": 32}, {"kernel_size": 1}, {"image": (3, 64, 64)}):
         assert with_sessions(one, [session.model_copy(update=changes)], width=16, batch=1) == one
+    assert with_sessions(one, [at_revision(session, 2)], width=16, batch=1) == one
     assert isinstance(with_sessions(one, [session], width=16, batch=7).number("latency"), Missing)
     said = answer(Question(objective=QUANTITIES["latency"], constraints=(limit("train_time", 1e6),)), [found])
     assert any(f"Times are of one A100-80GB and {place}" in line for line in words.details(said))
@@ -633,9 +659,9 @@ def test_a_folder_is_read_once_and_may_stand_behind_records(sample_records, here
         (("nowhere",), "nowhere does not exist"),
         (("afile",), "afile is no folder; name one that"),
         (("--data", "CIFAR-10"), "did you mean cifar10?"),
-        (("--sizes", "xs"), "no network of size xs; there are XS, S, M, L; did you mean XS?"),
+        (("--sizes", "xs"), "; there are XS, S, M, L; did you mean XS?"),
         (("--data", "imagenette"), "no network was trained on 'imagenette'; there are cifar10"),
-        (("--sizes", "XXL"), "no network of size XXL; there are"),
+        (("--sizes", "XXL"), "no network of size XXL was trained by aol, bcop, "),
         (("--sizes", "7"), "no network of size 7"),
         (("--methods", "cplx"), "did you mean cpl"),
         (("--image", "big"), "--image 'big' is not allowed"),

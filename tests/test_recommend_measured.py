@@ -6,11 +6,14 @@ from typer.testing import CliRunner
 
 from onelip import METHODS
 from onelip.bench.recommend import words
-from onelip.bench.recommend.answer import Constraint, Question, answer
+from onelip.bench.recommend.answer import answer
+from onelip.bench.recommend.judging import Constraint
 from onelip.bench.recommend.measured import measured_choices
 from onelip.bench.recommend.options import Missing
 from onelip.bench.recommend.quantities import QUANTITIES
+from onelip.bench.recommend.ranking import ranking_table
 from onelip.bench.recommend.scripted import facts
+from onelip.bench.recommend.weighing import Question
 from onelip.bench.results import Records, load_records
 from onelip.bench.theory_costs import Formulas
 from onelip.cli import app
@@ -54,7 +57,7 @@ def test_what_certifies_nothing_to_speak_of_is_said_where_that_was_not_asked_for
     said = answer(Question(objective=QUANTITIES["latency"]), choices)
     assert words.headline(said).startswith("Take Cayley XS")
     assert "; certifies no more than a constant answer)" in words.headline(said)
-    notes = {line.head: line.cells[-2].note for line in words.ranking_table(said).lines}
+    notes = {line.head: line.cells[-2].note for line in ranking_table(said).lines}
     assert notes == {"Cayley XS, 20s": "certifies no more than a constant answer", "AOL XS, 20s": ""}
     assert [row["certifies_more_than_constant"] for row in facts(said)["ranking"]] == [False, True]
     asked_for = answer(

@@ -122,6 +122,33 @@ def halves(sample_records, tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="module")
+def odd(sample_records, tmp_path_factory):
+    """A run that diverged, a method of whose settings none is chosen, times of three rounds, two sessions."""
+    folder = tmp_path_factory.mktemp("odd")
+    rates = [sample_records.Recipe(learning_rate=rate) for rate in (0.1, 0.2)]
+    runs = [sample_records.train_record("aol", recipe=recipe) for recipe in rates]
+    runs += [sample_records.train_record("sll", status="diverged", message="the loss is not finite")]
+    runs += [sample_records.train_record(name) for name in ("bcop", "cpl", "lot")]
+    kinds = ("train_step", "inference", "latency")
+    entries = sample_records.cost_record().entries
+    entries = [one.model_copy(update={kind: getattr(one, kind)[:3] for kind in kinds}) for one in entries]
+    other = sample_records.cost_record(("bcop", "cpl"), batch_size=8, started="2025-06-01T09:00:00+00:00")
+    sample_records.write(folder, *runs, sample_records.cost_record(entries=entries), other)
+    build_report(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def single(sample_records, tmp_path_factory):
+    """One method with two budgets."""
+    folder = tmp_path_factory.mktemp("single")
+    runs = [sample_records.train_record("cpl", budget=budget) for budget in ("20s", "40s")]
+    sample_records.write(folder, *runs, sample_records.cost_record(("cpl",)))
+    build_report(folder)
+    return folder
+
+
 def drive(study, size):
     """What the page said to all questions, how a table was sorted, and how far the page is wider than the window."""
     page = (study / "report.html").read_text(encoding="utf-8")
@@ -139,7 +166,7 @@ def driven(study):
     return drive(study, "1280,900")
 
 
-@pytest.fixture(scope="module", params=["study", "committed", "halves"])
+@pytest.fixture(scope="module", params=["study", "committed", "halves", "odd", "single"])
 def answered(request):
     """A folder, and what its page said to all questions."""
     folder = request.getfixturevalue(request.param)
@@ -168,14 +195,14 @@ def test_the_page_answers_as_the_command_does(index, answered):
     expected = json.loads(command(folder, asked, said, "--json"))
     assert said["ranking"] == [[row["method"], row["status"]] for row in expected["ranking"]]
     assert said["answer"] == expected["answer"]
-    beyond = [line for line in expected["details"] if "the spread reaches beyond" in line]
-    assert [line for line in said["doubts"] if "the spread reaches beyond" in line] == beyond
+    beyond = [line for line in expected["details"] if "meets the limit, but" in line]
+    assert [line for line in said["doubts"] if "meets the limit, but" in line] == beyond
     missing = [line for line in expected["details"] if re.match("No .* of ", line)]
     assert len(missing) == len(said["doubts"]) - len(beyond)
     assert all(line.startswith(told.rstrip(".")) for line, told in zip(missing, said["doubts"], strict=False))
     for row, cells in zip(expected["ranking"], said["cells"], strict=True):
         unsure = [one for one in row["judgements"].values() if one["margin"] is not None and not one["sure"]]
-        assert cells[2].count("within its spread") == len(unsure), row["title"]
+        assert sum(map(cells[2].count, ("within its spread", "of too few samples"))) == len(unsure), row["title"]
 
 
 @pytest.mark.parametrize("index", [5, 6, 10])
@@ -197,7 +224,7 @@ def test_the_page_prints_numbers_and_margins_as_the_command_does(index, answered
                 assert f"| {'yes' if note == 'keeps norms' else 'no'} |" in plain
                 continue
             value, margin = re.search(r"(\u00d7?[\d.]+(?: \S+)?), (.*)", note).groups()
-            margin, within = re.fullmatch(r"(.*?)(, within its spread)?", margin).groups()
+            margin, within = re.fullmatch(r"(.*?)(, within its spread|, of too few samples)?", margin).groups()
             assert f"| {value} ({margin}, measured{within or ''}) |" in plain, note
 
 

@@ -70,6 +70,20 @@ def test_every_table_is_there_three_times(parts):
     assert {"comparison-1-metrics", "comparison-1-runs", "machines"} <= names[".tex"]
 
 
+@pytest.mark.parametrize("text", ['=HYPERLINK("http://x", "y")', "+1+1", "-2+3", "@SUM(1)", "\t=1"])
+def test_a_spreadsheet_runs_nothing_of_a_csv(text):
+    """In headings, heads of lines, entries and notes; numbers stay numbers."""
+    cells = TableCell(text="\u2014", note=text, missing=True), TableCell(text=text)
+    table = replace(
+        TABLE,
+        columns=(TABLE.columns[0], Column(title=text, numeric=False)),
+        lines=(Line(head=text, cells=cells), Line(head="-0.5", cells=(TableCell(text="-0.5"), TableCell(text="+1e5")))),
+    )
+    heads, foreign, numbers = csv.reader(io.StringIO(to_csv(table), newline=""))
+    assert [heads[-1], foreign[0], foreign[2], foreign[3]] == [f"'{text}"] * 4
+    assert [numbers[0], numbers[1], numbers[3]] == ["-0.5", "-0.5", "+1e5"]
+
+
 def test_csv_reads_back():
     rows = list(csv.reader(io.StringIO(to_csv(TABLE))))
     assert rows == [
@@ -99,6 +113,12 @@ def test_a_program_reads_every_number_of_a_csv(parts):
     low, middle, high = (float(named["AOL"][title]) for title in (f"{step}: low", step, f"{step}: high"))
     assert low < middle < high
     assert float(named["AOL"][f"{step}: ratio"]) == pytest.approx(1.31)
+
+
+def test_how_far_schedules_came_is_a_number_with_its_unit_above(parts):
+    folder, _ = parts
+    runs = csv.DictReader(io.StringIO((folder / "out" / "comparison-2-runs.csv").read_text(encoding="utf-8")))
+    assert {line["Schedule, %"] for line in runs} == {"100", "10"}
 
 
 def test_exports_say_what_spreads_and_columns_are(parts):

@@ -1,5 +1,9 @@
 """The page by keyboard alone, on a phone, and as a screen reader is told of it: a real browser, real key presses."""
 
+import base64
+import re
+import zlib
+
 import pytest
 from tests.headless import BROWSER, NO_BROWSER, driven
 
@@ -146,6 +150,43 @@ def test_paper_has_what_is_closed_on_the_screen_and_is_not_overrun(page):
         small, cell = page.value("""["td small", "td:has(small)"].map((one) =>
             Number.parseFloat(getComputedStyle(document.querySelector(one)).fontSize))""")
         assert small < cell
+    finally:
+        page.call("Emulation.setEmulatedMedia", media="")
+        page.call("Emulation.clearDeviceMetricsOverride")
+
+
+LONG = """(() => {
+    const style = document.createElement("style");
+    style.textContent = "@media print { .long thead, .long thead * { color: rgb(1, 2, 3) !important; } }";
+    document.head.append(style);
+    const table = document.querySelector("main section[id^=comparison] table");
+    table.className = "long";
+    const [body] = table.tBodies;
+    for (let line = 0; line < 100; line++) body.append(body.rows[0].cloneNode(true));
+})()"""
+"""The first table grows longer than two pages, and its headings have a colour that nothing else has."""
+
+
+def test_a_table_longer_than_a_page_has_its_headings_on_each(page):
+    """Their words, and not only their boxes: each page is a stream of its own, in which the colour is set."""
+    page.value(LONG)
+    pdf = base64.b64decode(page.call("Page.printToPDF")["data"])
+    streams = re.findall(rb"/FlateDecode[^>]*>>\s*stream\r?\n(.*?)\s*endstream", pdf, re.DOTALL)
+    headed = [stream for stream in map(inflated, streams) if re.search(rb"\.0039\d* \.0078\d* \.011\d+ rg", stream)]
+    assert len(headed) >= 3
+
+
+def inflated(stream):
+    return zlib.decompressobj().decompress(stream)
+
+
+def test_figures_stand_side_by_side_on_paper(page):
+    page.call("Emulation.setDeviceMetricsOverride", width=717, height=1000, deviceScaleFactor=1, mobile=False)
+    page.call("Emulation.setEmulatedMedia", media="print")
+    try:
+        tops = page.value("""[...document.querySelector(".drawings").children]
+            .map((one) => Math.round(one.getBoundingClientRect().top))""")
+        assert tops[0] == tops[1] < tops[2] == tops[3]
     finally:
         page.call("Emulation.setEmulatedMedia", media="")
         page.call("Emulation.clearDeviceMetricsOverride")

@@ -4,8 +4,12 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_hex, to_rgb
 
+from onelip.bench.report.groups import comparisons
 from onelip.bench.report.palette import COLOURS, styles
+from onelip.bench.report.promises import promises_drawing
+from onelip.bench.results import Records
 
 DARK = (False, True)
 
@@ -60,6 +64,25 @@ def test_series_are_told_apart(dark, seen):
     for pair in combinations(series(dark), 2):
         one, other = (lab(np.clip(SEEN[seen] @ linear(colour), 0, 1)) for colour in pair)
         assert np.linalg.norm(one - other) >= enough, pair
+
+
+@pytest.mark.parametrize("dark", DARK)
+def test_bars_of_the_arithmetics_stand_out_and_differ_by_more_than_their_colour(dark, sample_records):
+    """What fills a bar, if anything, and its outline; bars of one colour differ in outline, hatching and tint."""
+    (group,) = comparisons(Records(train=(run := sample_records.train_record("aol"),)))
+    drawing = promises_drawing(group, [sample_records.arithmetics_record(run)], "name")
+    (axes,) = drawing.figure.axes
+    page, accent = (np.array(to_rgb(COLOURS[name][dark])) for name in ("page", "accent"))
+    looks = []
+    for bars in axes.containers:
+        (bar,) = bars
+        assert to_hex(bar.get_edgecolor()) == to_hex(bar.get_facecolor()) == COLOURS["accent"][0]
+        alpha = bar.get_facecolor()[3]
+        tint = to_hex((1 - alpha) * page + alpha * accent)
+        assert (not alpha and bar.get_hatch()) or contrast(tint, COLOURS["page"][dark]) >= 3
+        looks.append((alpha, bar.get_hatch()))
+    assert contrast(COLOURS["accent"][dark], COLOURS["page"][dark]) >= 3, "outline and hatching"
+    assert len(set(looks)) == 3
 
 
 def test_figures_are_drawn_with_light_values_that_name_one_colour_each():

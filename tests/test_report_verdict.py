@@ -1,9 +1,10 @@
 import pytest
 
 from onelip.bench.measure.timing import MIN_ROUNDS
-from onelip.bench.recommend.answer import Question, answer
+from onelip.bench.recommend.answer import answer
 from onelip.bench.recommend.measured import measured_choices
 from onelip.bench.recommend.quantities import QUANTITIES
+from onelip.bench.recommend.weighing import Question
 from onelip.bench.report.groups import comparisons
 from onelip.bench.report.metrics import METRICS
 from onelip.bench.report.verdict import group_verdict, verdict

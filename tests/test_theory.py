@@ -270,6 +270,9 @@ def test_the_command_says_formulas_orders_and_reasons(how, monkeypatch):
         (("--out", "there"), "--out belongs to --against"),
         (("--against", "nowhere"), "nowhere does not exist"),
         (("--method", "standard", "--against", ROOT / "results" / "speed"), "holds no constrained network"),
+        (("--kernel", "3", "--against", "nowhere"), "--kernel: --against speaks of the networks that were measured"),
+        (("--out-channels", "8", "--table", "--against", "nowhere"), "--out-channels, --table: --against speaks"),
+        (("--markdown", "--against", "nowhere"), "--markdown: --against speaks"),
     ],
 )
 def test_wrong_options_are_refused(arguments, message):

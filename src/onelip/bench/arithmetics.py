@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveInt, model_validator
 
 from onelip.bench.beside import BesideRun, Kind
 from onelip.bench.origin import Machine, Model, NonNegative, Positive
-from onelip.bench.records import SCHEMA, Evaluation
+from onelip.bench.records import SCHEMA, Evaluation, impossible_counts
 
 ARITHMETICS_NAME = "arithmetics.json"
+REVISION = 1
+"""Of what is charged for rounding; a change of the charges makes another."""
+ORDER = ("real", "float64", "executed")
+"""In which a record has the arithmetics."""
 
 
 class RoundingRecord(Model):
@@ -28,7 +32,7 @@ class ArithmeticsRecord(BesideRun):
 
     Attributes:
         block: Input channels that the program sums over at a time; None for all.
-        evaluations: On the same images, in `real`, `float64` and `executed` arithmetic.
+        evaluations: On the same images, in the arithmetics of `ORDER`.
         timed: How many images the batches below have; None in earlier records, whose batches are those of the recipe
             or all test images, if these are fewer.
         plain: Seconds of inference of a batch by the plain frozen network in float32, round by round.
@@ -56,6 +60,18 @@ class ArithmeticsRecord(BesideRun):
     bound: NonNegative | None
     modules: tuple[RoundingRecord, ...]
 
+    @model_validator(mode="after")
+    def _does_not_contradict_itself(self) -> ArithmeticsRecord:
+        if tuple(one.arithmetic for one in self.evaluations) != ORDER:
+            raise ValueError(f"evaluations must be in {', '.join(ORDER)} arithmetic, in this order")
+        if len({one.images for one in self.evaluations}) != 1:
+            raise ValueError("evaluations must be of the same images")
+        for reason in (reason for one in self.evaluations for reason in impossible_counts(one)):
+            raise ValueError(reason)
+        if len(self.plain) != len(self.program) or len(self.plain_single) != len(self.program_single):
+            raise ValueError("plain and program must be timed in the same rounds")
+        return self
+
     @property
     def batch(self) -> int:
         """How many images the batches have that were timed."""
@@ -66,5 +82,6 @@ ARITHMETICS = Kind(
     name=ARITHMETICS_NAME,
     model=ArithmeticsRecord,
     title="comparison of arithmetics",
-    command="onelip certify --arithmetic executed",
+    command="onelip certify RUN --arithmetic executed",
+    revision=REVISION,
 )

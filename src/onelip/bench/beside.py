@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from pydantic import ValidationError
+from pydantic import PositiveInt, ValidationError
 
 from onelip.bench.origin import Model
 from onelip.bench.records import Cell, TrainRecord
@@ -19,10 +19,12 @@ class BesideRun(Model):
     Attributes:
         cell: Of the run.
         started: When the training of the run began: another training of the cell has other weights.
+        revision: Of what was computed; see `Kind`.
     """
 
     cell: Cell
     started: str = ""
+    revision: PositiveInt = 1
 
 
 R = TypeVar("R", bound=BesideRun)
@@ -37,12 +39,14 @@ class Kind(Generic[R]):
         model: What it holds.
         title: In sentences.
         command: What makes another one.
+        revision: Of what the command computes; records of another one are stale.
     """
 
     name: str
     model: type[R]
     title: str
     command: str
+    revision: int = 1
 
 
 @dataclass(slots=True)
@@ -51,7 +55,7 @@ class Beside(Generic[R]):
 
     Attributes:
         found: Records of the runs that they lie beside.
-        stale: Files of another training of the same cell, each with the reason.
+        stale: Files of another training of the same cell, or of another revision, each with the reason.
         corrupt: Files that are cut, or of another run.
     """
 
@@ -76,6 +80,9 @@ def beside(kind: Kind[R], runs: Iterable[tuple[Path, TrainRecord]]) -> Beside[R]
             read.corrupt.append((path, f"the {kind.title} of another run, {record.cell.id}"))
         elif record.started != run.started:
             read.stale.append((path, f"the {kind.title} of an earlier training; {kind.command} makes another"))
+        elif record.revision != kind.revision:
+            revisions = f"at revision {record.revision}; this onelip is at {kind.revision}"
+            read.stale.append((path, f"a {kind.title} {revisions}, and {kind.command} makes another"))
         else:
             read.found.append(record)
     return read

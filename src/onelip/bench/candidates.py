@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Literal
 
 from onelip.bench import published
@@ -14,8 +15,9 @@ from onelip.bench.recommend.calibrated import Calibration, calibrated, factors, 
 from onelip.bench.recommend.from_paper import PLACE, MethodFacts, published_choices
 from onelip.bench.recommend.from_sessions import with_sessions
 from onelip.bench.recommend.measured import measured_choices
-from onelip.bench.recommend.options import Choice, keeps_norms
+from onelip.bench.recommend.options import Choice, keeps_norms, told_apart
 from onelip.bench.records import CostRecord
+from onelip.bench.report.wording import counted, joined
 from onelip.bench.results import Records, load_records, place
 from onelip.bench.theory_costs import Formulas, method_facts
 from onelip.errors import OnelipError, UnknownNameError
@@ -96,20 +98,55 @@ def candidates(
     """
     book = Formulas(methods)
     facts = method_facts(methods)
+    sessions = [session for records in found.records for session in records.cost]
     choices = [
         _with_promise(choice, facts)
         for records in found.records
-        for choice in measured_choices(records, batch=batch, image=image, book=book)
+        for choice in measured_choices(records, batch=batch, image=image, book=book, sessions=sessions)
     ]
+    if image is not None:
+        choices = [_with_sessions(one, sessions, batch) if one.image != one.cost_image else one for one in choices]
     if found.source == "measured":
         if not choices:
             where = f"no trained network in {', '.join(map(str, found.folders)) or DEFAULT_FOLDER}"
             nowhere = f"no folder was named, and there is no folder {DEFAULT_FOLDER}"
-            raise OnelipError(f"{where if found.records else nowhere}; onelip compare or onelip grid makes records")
+            unused = " ".join(["", *notes(found, methods)])
+            makes = "onelip compare or onelip grid makes records"
+            raise OnelipError(f"{where if found.records else nowhere}; {makes}.{unused}".removesuffix("."))
         return choices
-    sessions = [session for records in found.records for session in records.cost]
     others = published_choices(published.paper(), facts, batch=batch, image=image, book=book)
     return [*choices, *(_with_sessions(choice, sessions, batch) for choice in others)]
+
+
+def notes(found: Evidence, methods: Sequence[Method]) -> list[str]:
+    """What lies in the folders and is not among the choices, and why.
+
+    Args:
+        found: What was read.
+        methods: What is implemented here.
+    """
+    said = []
+    for folder, records in zip(found.folders or (DEFAULT_FOLDER,), found.records, strict=False):
+        rejected = [*records.corrupt, *records.stale]
+        if rejected:
+            named = joined([f"{one.path} ({one.reason})" for one in rejected[:3]])
+            more = f" and {len(rejected) - 3} more" if len(rejected) > 3 else ""
+            files = counted(len(rejected), "file")
+            said.append(f"Not used, {files} of {folder}: {named}{more}; onelip report {folder} lists them.")
+        if records.unfinished:
+            runs = counted(len(records.unfinished), "run")
+            said.append(f"Not finished, {runs} in {folder}, of which {records.unfinished[0].id} is one.")
+    return [*said, *_outdated(found, methods)]
+
+
+def _outdated(found: Evidence, methods: Sequence[Method]) -> Iterator[str]:
+    """Sessions that measured other revisions of methods than are implemented here."""
+    now = {method.name: method.revision for method in methods}
+    for session in (one for records in found.records for one in records.cost):
+        made = [entry.method for entry in session.entries if entry.method.name in now]
+        older = dict.fromkeys(one.title for one in made if one.revision != now[one.name])
+        if older:
+            yield f"{session.id} measured other revisions than these of {joined(older)}: those costs do not count."
 
 
 def _with_sessions(choice: Choice, sessions: Sequence[CostRecord], batch: int) -> Choice:
@@ -153,18 +190,25 @@ def narrowed(
     wanted = data or next(iter(own), "cifar10" if "cifar10" in names else names[0])
     if wanted not in names:
         hint = _near(wanted.lower(), names)
-        raise UnknownNameError(f"no network was trained on {wanted!r}; there are {', '.join(names)}{hint}")
+        trains = "" if hint else f"; onelip compare --data {quote(wanted)} --out FOLDER trains some"
+        raise UnknownNameError(f"no network was trained on {wanted!r}; there are {', '.join(names)}{hint or trains}")
     asked = {method.name for method in methods}
     left = [one for one in choices if one.data == wanted and one.method in asked]
     if sizes is not None:
         there = list(dict.fromkeys(one.size for one in left))
         if absent := [size for size in sizes if size not in there]:
             hint = _near(absent[0].upper(), there)
-            raise UnknownNameError(f"no network of size {', '.join(absent)}; there are {', '.join(there)}{hint}")
+            raise UnknownNameError(
+                f"no network of size {', '.join(absent)} was trained by {joined(sorted(asked))} on {wanted}; "
+                f"there are {', '.join(there)}{hint}"
+            )
         left = [one for one in left if one.size in sizes]
     if not left:
-        raise OnelipError(f"no network of {', '.join(sorted(asked))} was trained on {wanted}")
-    return left
+        raise OnelipError(
+            f"no network of {', '.join(sorted(asked))} was trained on {wanted}; "
+            f"onelip compare --methods {','.join(sorted(asked))} --data {quote(wanted)} --out FOLDER trains some"
+        )
+    return told_apart(left)
 
 
 def _near(name: str, names: Sequence[str]) -> str:

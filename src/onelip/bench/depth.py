@@ -46,4 +46,4 @@ class DepthRecord(BesideRun):
     modules: Annotated[tuple[ModuleRecord, ...], Field(min_length=1)]
 
 
-DEPTHS = Kind(name=DEPTH_NAME, model=DepthRecord, title="diagnosis", command="onelip diagnose")
+DEPTHS = Kind(name=DEPTH_NAME, model=DepthRecord, title="diagnosis", command="onelip diagnose RUN")

@@ -10,7 +10,7 @@ from typing import get_args
 import torch
 from torch import Tensor
 
-from onelip.bench.arithmetics import ArithmeticsRecord, RoundingRecord
+from onelip.bench.arithmetics import REVISION, ArithmeticsRecord, RoundingRecord
 from onelip.bench.measure.machine import describe_machine
 from onelip.bench.measure.timing import interleave
 from onelip.bench.single import Opened, Recertified, evaluate_again
@@ -56,6 +56,7 @@ def arithmetics_record(
     return ArithmeticsRecord(
         cell=record.cell,
         started=record.started,
+        revision=REVISION,
         machine=describe_machine(device),
         block=program.block,
         evaluations=(evaluations["real"], evaluations["float64"], evaluations["executed"]),

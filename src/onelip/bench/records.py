@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
+from itertools import pairwise
 from typing import Annotated, Literal
 
 from pydantic import Field, FiniteFloat, NonNegativeInt, PositiveInt
@@ -148,6 +150,15 @@ class Evaluation(Model):
     lipschitz: Positive
     arithmetic: Literal["float64", "executed", "real"] = "real"
     seconds: NonNegative
+
+
+def impossible_counts(evaluation: Evaluation) -> Iterator[str]:
+    """What contradicts itself in the counts of an evaluation."""
+    counts = (evaluation.images, evaluation.correct, *evaluation.certified)
+    if len(evaluation.certified) != CURVE_STEPS + 1:
+        yield f"evaluation.certified has {len(evaluation.certified)} counts; {CURVE_STEPS + 1} are expected"
+    if any(later > earlier for earlier, later in pairwise(counts)):
+        yield "evaluation: images >= correct >= certified[0] >= certified[1] >= ... does not hold"
 
 
 class TrainRecord(Model):

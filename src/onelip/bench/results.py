@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
@@ -16,15 +15,14 @@ from onelip.bench.beside import Kind, R, beside
 from onelip.bench.depth import DEPTHS, DepthRecord
 from onelip.bench.origin import Machine
 from onelip.bench.records import (
-    CURVE_STEPS,
     HARNESS_REVISION,
     SCHEMA,
     Cell,
     CostRecord,
-    Evaluation,
     Record,
     Started,
     TrainRecord,
+    impossible_counts,
 )
 from onelip.errors import RecordError
 from onelip.files import write_text
@@ -210,15 +208,7 @@ def _contradictions(record: TrainRecord | CostRecord) -> Iterator[str]:
     if record.status == "ok" and record.evaluation is None:
         yield 'status "ok" without an evaluation'
     if record.evaluation is not None:
-        yield from _impossible_counts(record.evaluation)
-
-
-def _impossible_counts(evaluation: Evaluation) -> Iterator[str]:
-    counts = (evaluation.images, evaluation.correct, *evaluation.certified)
-    if len(evaluation.certified) != CURVE_STEPS + 1:
-        yield f"evaluation.certified has {len(evaluation.certified)} counts; {CURVE_STEPS + 1} are expected"
-    if any(later > earlier for earlier, later in pairwise(counts)):
-        yield "evaluation: images >= correct >= certified[0] >= certified[1] >= ... does not hold"
+        yield from impossible_counts(record.evaluation)
 
 
 def _current(found: Iterable[_Found], folder: Path, stale: list[Rejected]) -> list[_Found]:

@@ -175,6 +175,7 @@ def method_facts(methods: Iterable[Method]) -> dict[str, MethodFacts]:
     return {
         method.name: MethodFacts(
             title=method.title,
+            revision=method.revision,
             padding=method.padding,
             orthogonal=method.traits.orthogonal,
             orthogonal_zeros=method.traits.orthogonal_zeros,

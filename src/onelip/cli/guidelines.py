@@ -42,9 +42,9 @@ def guidelines(
     """
     with clear_errors():
         from onelip.bench import published
-        from onelip.bench.candidates import evidence
+        from onelip.bench.candidates import evidence, notes
+        from onelip.bench.recommend import facts as known
         from onelip.bench.recommend import guidelines as made
-        from onelip.bench.recommend.facts import kernel_fact, overall_fact, resolution_fact, size_fact
         from onelip.bench.recommend.sheet import guidelines_to_markdown
         from onelip.bench.report.markdown import escaped, table_to_markdown
         from onelip.bench.report.paper_radar import radar_sentences, radar_table
@@ -59,13 +59,16 @@ def guidelines(
         results, scores = published.accuracy(), published.radar_scores()
         titles = {method.name: method.title for method in everyone}
         facts = (
-            overall_fact(paper["overall"], results, scores, titles),
-            kernel_fact(paper["kernels"], (*results, *published.accuracy_1x1())),
-            size_fact(paper["sizes"], results),
-            resolution_fact(paper["resolution"], construction_growth(everyone), RESOLUTIONS, titles),
+            known.overall_fact(paper["overall"], results, scores, titles),
+            known.kernel_fact(paper["kernels"], (*results, *published.accuracy_1x1())),
+            known.size_fact(paper["sizes"], results),
+            known.collapse_fact(paper["collapse"], (*results, *published.accuracy_1x1()), titles),
+            known.identity_fact(paper["identity"]),
+            known.resolution_fact(paper["resolution"], construction_growth(everyone), RESOLUTIONS, titles),
         )
         asked = " ".join(["onelip recommend", *(quote(str(folder)) for folder in named), f"--records {source}"])
         advice = made.advise(found, paper.values(), data)
+        typer.echo("".join(f"{escaped(note)}\n\n" for note in notes(read, everyone)), nl=False)
         typer.echo(guidelines_to_markdown(advice, paper.values(), facts, asked))
         typer.echo(f"## The radar plot\n\n{table_to_markdown(radar_table(results, scores, titles))}\n")
         typer.echo("\n\n".join(map(escaped, radar_sentences(results, scores, titles))))

@@ -16,8 +16,9 @@ from onelip.cli.theory import image_size
 from onelip.errors import OnelipError
 
 if TYPE_CHECKING:
-    from onelip.bench.recommend.answer import Answer, Question
+    from onelip.bench.recommend.answer import Answer
     from onelip.bench.recommend.judging import Constraint, Orthogonal
+    from onelip.bench.recommend.weighing import Question
 
 NOTHING_FITS = 1
 """Exit code when no choice is known to meet everything."""
@@ -151,7 +152,7 @@ def recommend(
     with clear_errors():
         if as_json and as_markdown:
             raise OnelipError("--json and --markdown exclude each other")
-        from onelip.bench.candidates import candidates, evidence, narrowed, scaled_to_here
+        from onelip.bench.candidates import candidates, evidence, narrowed, notes, scaled_to_here
         from onelip.bench.measure.machine import find_device
         from onelip.bench.recommend.answer import answer
         from onelip.bench.selection import find_methods
@@ -170,7 +171,7 @@ def recommend(
             where = find_device(device)
             with live_notes("measuring this machine") as note:
                 chosen = scaled_to_here(chosen, found, everyone, batch=batch, device=where, note=note)
-        said = answer(question, chosen)
+        said = answer(question, chosen, notes(found, everyone))
         _show(said, everything=everything, as_json=as_json, as_markdown=as_markdown)
         if not said.fitting:
             raise typer.Exit(NOTHING_FITS)
@@ -179,9 +180,9 @@ def recommend(
 def _question(
     given: dict[str, str | None], *, orthogonal: bool, maximise: str | None, minimise: str | None
 ) -> Question:
-    from onelip.bench.recommend.answer import Question
     from onelip.bench.recommend.judging import Constraint, Orthogonal
     from onelip.bench.recommend.quantities import QUANTITIES, quantity_named
+    from onelip.bench.recommend.weighing import Question
 
     if maximise is not None and minimise is not None:
         raise OnelipError("--maximise and --minimise exclude each other: one quantity is to be best")
@@ -192,9 +193,9 @@ def _question(
         key = objective.key.replace("_", "-")
         raise OnelipError(f"--{wrong} {key}: of that {more} is better; write --{right} {key}")
     limits: list[Constraint | Orthogonal] = [
-        Constraint(quantity=quantity, limit=quantity.read(text))
-        for option, text in given.items()
-        if text is not None and (quantity := QUANTITIES[option[4:]])
+        Constraint(quantity=quantity, limit=quantity.read(text), given=text.strip())
+        for quantity in QUANTITIES.values()
+        if (text := given[quantity.option[2:].replace("-", "_")]) is not None
     ]
     if orthogonal:
         limits.append(Orthogonal())
@@ -216,12 +217,13 @@ def _shape(image: str | None) -> tuple[int, int, int] | None:
 
 def _show(said: Answer, *, everything: bool, as_json: bool, as_markdown: bool) -> None:
     from onelip.bench.recommend import words
+    from onelip.bench.recommend.ranking import ranking_table
     from onelip.bench.recommend.scripted import facts
 
     if as_json:
         typer.echo(json.dumps(facts(said), indent=2, allow_nan=False))
         return
-    table = words.ranking_table(said, everything=everything)
+    table = ranking_table(said, everything=everything)
     if as_markdown:
         from onelip.bench.report.markdown import escaped, table_to_markdown
 

@@ -20,7 +20,12 @@ if TYPE_CHECKING:
     from onelip.method import Method
 
 
+SINGLE = ("batch", "image", "channels", "out_channels", "kernel", "padding", "table", "as_markdown")
+"""Parameters that speak of a single layer, and not of the networks of a session."""
+
+
 def theory(
+    context: typer.Context,
     *,
     methods: Annotated[
         list[str] | None,
@@ -85,6 +90,7 @@ def theory(
             raise OnelipError("--method names no method; onelip methods lists them")
         found = find_methods(named)
         if against is not None:
+            _refuse_options(context)
             _compare(against, out, found, as_json=as_json)
             return
         from onelip.bench.theory import sheets
@@ -101,6 +107,14 @@ def theory(
             typer.echo(json.dumps([one.as_json() for one in made], indent=2))
         else:
             _show(made, table=table, markdown=as_markdown)
+
+
+def _refuse_options(context: typer.Context) -> None:
+    """Raises where something was given that says nothing beside `--against`."""
+    given = [name for name in SINGLE if str(context.get_parameter_source(name)).rpartition(".")[2] != "DEFAULT"]
+    if given:
+        names = ", ".join(f"--{name.removeprefix('as_').replace('_', '-')}" for name in given)
+        raise OnelipError(f"{names}: --against speaks of the networks that were measured, and not of a layer of yours")
 
 
 def image_size(text: str) -> Image:

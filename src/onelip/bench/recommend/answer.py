@@ -8,11 +8,8 @@ from functools import cached_property
 
 from onelip.bench.recommend.judging import Constraint, Judgement, Orthogonal, Status
 from onelip.bench.recommend.options import Choice, Known, Missing, Number
-from onelip.bench.recommend.quantities import QUANTITIES, Quantity
+from onelip.bench.recommend.weighing import Question, compared, merit, pareto_front, weighed
 from onelip.bench.statistics import stands_above
-
-ALWAYS_WEIGHED = ("cra36", "train_time")
-"""On the Pareto front, whatever was asked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +28,9 @@ class Ranked:
 
     @property
     def status(self) -> Status:
-        """Of the choice as a whole."""
+        """Of the choice as a whole; what failed as it was trained is none."""
+        if not self.choice.seeds:
+            return "fails"
         found = {one.status for one in self.judgements}
         if isinstance(self.objective, Missing):
             found.add("unknown")
@@ -43,23 +42,14 @@ class Ranked:
         return tuple(one for one in self.judgements if one.status == "meets" and not one.sure)
 
     @property
-    def possible(self) -> bool:
-        """Whether it may meet everything: what it misses it misses within its spread."""
-        within = all(one.status == "meets" or (one.status == "fails" and not one.sure) for one in self.judgements)
-        return within and isinstance(self.objective, Known)
+    def open(self) -> tuple[Judgement, ...]:
+        """The limits that it is not known to keep to, or misses."""
+        return tuple(one for one in self.judgements if one.status != "meets")
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
-    """What a user asks.
-
-    Attributes:
-        objective: What is to be best.
-        constraints: What must be kept to.
-    """
-
-    objective: Quantity
-    constraints: tuple[Constraint | Orthogonal, ...] = ()
+    @property
+    def may_meet(self) -> bool:
+        """Whether it may meet everything: misses lie within their spread, and what is sought of it is known."""
+        return isinstance(self.objective, Known) and not any(one.status == "fails" and one.sure for one in self.open)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,10 +83,17 @@ class Answer:
         ranking: All choices, best first: those that meet everything, those of which something is not known, those that
             fail, fewest limits first; each by the objective, then by certified accuracy, training time and what is
             limited.
+        notes: What else has to be said, such as which records are not among the choices.
     """
 
     question: Question
     ranking: tuple[Ranked, ...]
+    notes: tuple[str, ...] = ()
+
+    @cached_property
+    def trained(self) -> tuple[Ranked, ...]:
+        """The choices but those whose training failed."""
+        return tuple(one for one in self.ranking if one.choice.seeds)
 
     @cached_property
     def fitting(self) -> tuple[Ranked, ...]:
@@ -105,8 +102,13 @@ class Answer:
 
     @cached_property
     def possible(self) -> Ranked | None:
-        """The best of those that miss limits within their spread only, where nothing is known to meet everything."""
-        return None if self.fitting else next((one for one in self.ranking if one.possible), None)
+        """The best of those that miss limits within their spread, where nothing is known to meet everything.
+
+        Those of which all is known come before others.
+        """
+        near = [one for one in self.ranking if one.status == "fails" and one.may_meet]
+        unknown = [sum(judged.status == "unknown" for judged in one.open) for one in near]
+        return None if self.fitting or not near else near[unknown.index(min(unknown))]
 
     @cached_property
     def per_method(self) -> tuple[Ranked, ...]:
@@ -126,14 +128,39 @@ class Answer:
         return (best, *(one for one in others if not self._stands_above(best.objective, one.objective)))
 
     @cached_property
+    def rivals(self) -> tuple[Ranked, ...]:
+        """Of each method the best choice that would come first if what is open of it turned out to fit."""
+        if not self.fitting:
+            return ()
+        objective, best = self.question.objective, merit(self.fitting[0].objective, self.question.objective)
+        before = [
+            one
+            for one in self.ranking
+            if one.status != "meets" and one.may_meet and merit(one.objective, objective) < best
+        ]
+        found: dict[str, Ranked] = {}
+        for one in sorted(before, key=lambda one: merit(one.objective, objective)):
+            found.setdefault(one.choice.method, one)
+        return tuple(found.values())
+
+    @cached_property
+    def alone(self) -> bool:
+        """Whether all choices are of one method."""
+        return len({one.choice.method for one in self.trained}) == 1
+
+    @cached_property
     def decided(self) -> bool:
-        """Whether the data decide: the best stands above all other methods, and surely meets everything."""
-        return len(self.tied) == 1 and not self.tied[0].doubtful
+        """Whether the data decide: the best surely meets everything and stands above all other methods.
+
+        Where a better one may meet everything, or there is no other method, they do not.
+        """
+        return len(self.tied) == 1 and not (self.tied[0].doubtful or self.rivals or self.alone)
 
     @cached_property
     def weighed(self) -> tuple[str, ...]:
         """What the Pareto front is of, by its titles."""
-        return tuple(quantity.title for quantity in _weighed(self.question).values())
+        choices = [one.choice for one in self.ranking]
+        return tuple(quantity.title for quantity in compared(self.question, choices).values())
 
     @cached_property
     def blames(self) -> tuple[Blame, ...]:
@@ -141,7 +168,7 @@ class Answer:
         return tuple(self._blame(constraint) for constraint in self.question.constraints)
 
     def _stands_above(self, one: Number, other: Number) -> bool:
-        if isinstance(one, Missing) or isinstance(other, Missing):
+        if isinstance(one, Missing) or isinstance(other, Missing) or one.few or other.few:
             return False
         better, worse = (one, other) if self.question.objective.higher_is_better else (other, one)
         apart = stands_above((better.low, better.value, better.high), (worse.low, worse.value, worse.high))
@@ -168,7 +195,7 @@ class Answer:
                 any(judged.status == "fails" for judged in one.judgements if judged.constraint != constraint)
                 for one in failing
             ),
-            unknown=sum(of(one) == "unknown" for one in self.ranking),
+            unknown=sum(of(one) == "unknown" for one in self.trained),
             without=min(alone, key=_order(self.question)) if alone else None,
             nearest=max(alone, key=lambda one: _margin(one, constraint)) if alone else None,
         )
@@ -182,12 +209,13 @@ def _margin(ranked: Ranked, constraint: Constraint | Orthogonal) -> float:
 _ORDER: dict[Status, int] = {"meets": 0, "unknown": 1, "fails": 2}
 
 
-def answer(question: Question, choices: Iterable[Choice]) -> Answer:
+def answer(question: Question, choices: Iterable[Choice], notes: Sequence[str] = ()) -> Answer:
     """Judges and ranks choices.
 
     Args:
         question: What is asked.
         choices: What can be chosen.
+        notes: What else has to be said.
     """
     ranked = [
         Ranked(
@@ -197,9 +225,9 @@ def answer(question: Question, choices: Iterable[Choice]) -> Answer:
         )
         for choice in choices
     ]
-    front = _front(question, ranked)
-    marked = [replace(one, on_front=id(one) in front) for one in ranked]
-    return Answer(question, tuple(sorted(marked, key=_order(question))))
+    front = pareto_front(question, [(one.choice, one.judgements) for one in ranked])
+    marked = [replace(one, on_front=index in front) for index, one in enumerate(ranked)]
+    return Answer(question, tuple(sorted(marked, key=_order(question))), tuple(notes))
 
 
 Place = tuple[int, int, tuple[float, ...], str]
@@ -207,54 +235,12 @@ Place = tuple[int, int, tuple[float, ...], str]
 
 def _order(question: Question) -> Callable[[Ranked], Place]:
     """What choices are sorted by: of those that are equal in the objective none comes before one that beats it."""
-    weighed = _weighed(question)
+    counted = weighed(question)
 
     def place(one: Ranked) -> Place:
         failed = sum(judged.status == "fails" for judged in one.judgements)
-        merits = [_merit(one.objective, question.objective)]
-        merits += [_merit(one.choice.number(key), quantity) for key, quantity in weighed.items()]
+        merits = [merit(one.objective, question.objective)]
+        merits += [merit(one.choice.number(key), quantity) for key, quantity in counted.items()]
         return _ORDER[one.status], failed, tuple(merits), one.choice.label
 
     return place
-
-
-def _merit(number: Number, quantity: Quantity) -> float:
-    """The lower the better; what is not known comes last."""
-    if isinstance(number, Missing):
-        return float("inf")
-    return -number.value if quantity.higher_is_better else number.value
-
-
-def _weighed(question: Question) -> dict[str, Quantity]:
-    """Certified accuracy, training time, what is limited, and what is sought."""
-    keys = {key: QUANTITIES[key] for key in ALWAYS_WEIGHED}
-    keys |= {one.key: one.quantity for one in question.constraints if isinstance(one, Constraint)}
-    keys[question.objective.key] = question.objective
-    return keys
-
-
-def _front(question: Question, ranked: Sequence[Ranked]) -> set[int]:
-    """Those that nothing is better than, in certified accuracy, training time, the objective and all that is asked for.
-
-    Only choices of which all of these are known can be on it. Times of different places are not compared.
-    """
-    weighed = _weighed(question)
-    points: list[tuple[int, tuple[str, ...], tuple[float, ...]]] = []
-    for one in ranked:
-        facts = [judged.status for judged in one.judgements if not isinstance(judged.constraint, Constraint)]
-        numbers = [one.choice.number(key) for key in weighed]
-        known = [number for number in numbers if isinstance(number, Known)]
-        if len(known) == len(numbers) and "unknown" not in facts:
-            merits = [float(status == "meets") for status in facts]
-            merits += [-_merit(number, quantity) for number, quantity in zip(known, weighed.values(), strict=True)]
-            places = tuple(number.place or one.choice.place for number in known)
-            points.append((id(one), places, tuple(merits)))
-    return {
-        name
-        for name, places, point in points
-        if not any(there == places and _beats(other, point) for _, there, other in points)
-    }
-
-
-def _beats(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
-    return one != other and all(mine >= theirs for mine, theirs in zip(one, other, strict=True))

@@ -124,12 +124,20 @@ def inference_range(ratio: float) -> tuple[float, float]:
 
 
 def measure_command(
-    method: str, size: str, *, image: tuple[int, int, int], classes: int, kernel_size: int, batch: int
+    method: str,
+    size: str,
+    *,
+    image: tuple[int, int, int],
+    classes: int,
+    kernel_size: int,
+    batch: int,
+    padding: str = "paper",
 ) -> str:
-    """The command that measures a network with the padding of its method's paper, and what reads it."""
+    """The command that measures a network, by default with the padding of its method's paper, and what reads it."""
     own = f" --kernel-size {kernel_size}" * (kernel_size != 3)
     own += f" --image {'x'.join(map(str, image))}" * (image != (3, 32, 32))
     own += f" --classes {classes}" * (classes != 10)
+    own += f" --padding {padding}" * (padding != "paper")
     return (
         f"onelip measure --methods {method} --sizes {size}{own} --batch-size {batch} --out FOLDER measures it here, "
         "and onelip recommend FOLDER reads that"

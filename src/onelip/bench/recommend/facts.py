@@ -71,17 +71,17 @@ def overall_fact(
 
 def kernel_fact(guideline: Guideline, results: Iterable[Accuracy]) -> Fact:
     """How networks of 1x1 kernels compare with the same ones of 3x3 kernels."""
-    rows = {(one.data, one.method, one.size, one.hours, one.kernel): one for one in results if not one.collapsed}
-    gains = [
-        rows[(*key[:4], 3)].cra36 - one.cra36 for key, one in rows.items() if key[4] == 1 and (*key[:4], 3) in rows
-    ]
+    rows = {(one.data, one.method, one.size, one.hours, one.kernel): one for one in results}
+    pairs = [(rows[(*key[:4], 3)], one) for key, one in rows.items() if key[4] == 1 and (*key[:4], 3) in rows]
+    gains = [wide.cra36 - one.cra36 for wide, one in pairs if not wide.collapsed and not one.collapsed]
     better = sum(gain > 0 for gain in gains)
     return Fact(
         title="1x1 kernels",
         guideline=guideline,
         agreement=_majority(gains),
-        sentence=f"Of {len(gains)} networks that were trained with 3x3 and with 1x1 kernels, {better} certify more "
-        f"with 3x3 kernels, by {sum(gains) / max(len(gains), 1):.1f} points on average.",
+        sentence=f"Of {len(gains)} networks that were trained with 3x3 and with 1x1 kernels"
+        f"{_left_out(len(pairs) - len(gains))}, {better} certify more with 3x3 kernels, "
+        f"by {sum(gains) / max(len(gains), 1):.1f} points on average.",
     )
 
 
@@ -90,15 +90,17 @@ def size_fact(guideline: Guideline, results: Iterable[Accuracy]) -> Fact:
     rows = {(one.data, one.method, one.hours, one.kernel, one.size): one for one in results}
     pairs = [(rows[(*key[:4], "M")], one) for key, one in rows.items() if key[4] == "L" and (*key[:4], "M") in rows]
     gains = [middle.cra36 - large.cra36 for middle, large in pairs if not middle.collapsed and not large.collapsed]
-    collapsed = len(pairs) - len(gains)
-    left = f" ({counted(collapsed, 'pair')} with a network that collapsed left out)" if collapsed else ""
     return Fact(
         title="Sizes M and L",
         guideline=guideline,
         agreement=_majority(gains),
-        sentence=f"Of {len(gains)} pairs of equal budgets{left}, size M certifies more than size L in "
-        f"{sum(gain > 0 for gain in gains)}.",
+        sentence=f"Of {len(gains)} pairs of equal budgets{_left_out(len(pairs) - len(gains))}, size M certifies more "
+        f"than size L in {sum(gain > 0 for gain in gains)}.",
     )
+
+
+def _left_out(collapsed: int) -> str:
+    return f" ({counted(collapsed, 'pair')} with a network that collapsed left out)" if collapsed else ""
 
 
 def resolution_fact(
@@ -126,6 +128,35 @@ def resolution_fact(
             f"{joined(titles.get(method, method) for method in growth if method in constant)}, and grow as the pixels "
             f"do where something is computed per frequency, times: {joined(grown)}."
         ),
+    )
+
+
+def collapse_fact(guideline: Guideline, results: Iterable[Accuracy], titles: Mapping[str, str]) -> Fact:
+    """Which methods' trainings collapsed, which is what their initialisation may have a part in."""
+    found: dict[str, list[bool]] = {}
+    for one in results:
+        found.setdefault(one.method, []).append(one.collapsed)
+    said = [
+        f"{titles.get(method, method)} {sum(collapsed)} of {len(collapsed)}"
+        for method, collapsed in found.items()
+        if any(collapsed)
+    ]
+    return Fact(
+        title="Initialisation",
+        guideline=guideline,
+        agreement="untested",
+        sentence="No network was published with two initialisations. Of the published trainings, with 3x3 and with 1x1 "
+        f"kernels, these collapsed: {joined(said)}; none of another method did.",
+    )
+
+
+def identity_fact(guideline: Guideline) -> Fact:
+    """What the paper supposes of networks that begin near the identity."""
+    return Fact(
+        title="Skip connections",
+        guideline=guideline,
+        agreement="untested",
+        sentence="No network was published with and without them, all else equal, and none of our records has them.",
     )
 
 

@@ -18,6 +18,7 @@ from onelip.bench.recommend.costs import (
     no_network,
 )
 from onelip.bench.recommend.options import Choice, Known, Missing, Number, keeps_norms
+from onelip.bench.recommend.quantities import QUANTITIES
 from onelip.bench.statistics import wilson
 
 BATCH = 256
@@ -37,12 +38,14 @@ class MethodFacts:
 
     Attributes:
         title: In tables.
+        revision: Of what is implemented here.
         padding: What the published networks used.
         orthogonal: Whether its layers keep norms with circular padding.
         orthogonal_zeros: Whether they do with zero padding too.
     """
 
     title: str
+    revision: int
     padding: Literal["circular", "zeros"]
     orthogonal: bool
     orthogonal_zeros: bool
@@ -56,7 +59,7 @@ def published_choices(
     image: tuple[int, int, int] | None,
     book: FormulaBook | None,
 ) -> tuple[Choice, ...]:
-    """Every published network but those that collapsed.
+    """Every published network; of those that collapsed no number is known.
 
     Args:
         paper: Its tables.
@@ -65,11 +68,7 @@ def published_choices(
         image: The shape of the images that costs are asked of; None for those of the data set.
         book: What our formulas say of a network; None where they cannot be asked.
     """
-    return tuple(
-        _choice(result, paper, methods, batch=batch, image=image, book=book)
-        for result in paper.accuracy
-        if not result.collapsed
-    )
+    return tuple(_choice(result, paper, methods, batch=batch, image=image, book=book) for result in paper.accuracy)
 
 
 def _choice(
@@ -88,7 +87,7 @@ def _choice(
         "accuracy": _share(result.accuracy, images, result.source),
         "cra36": _share(result.cra36, images, result.source),
         **{f"cra{radius}": _curve(result, paper, radius, images) for radius in (72, 108, 255)},
-        "train_time": _time(result, paper) if own_images else _of_other_images(shape),
+        "train_time": _time(result, paper) if own_images else _of_other_images(shape, image),
         **dict.fromkeys(COSTS, Missing(reason="published only as a plot")),
     }
     if facts is not None:
@@ -105,6 +104,8 @@ def _choice(
         if book is not None and own_images:
             numbers |= _step_ratio(result, paper, methods, network, book)
         numbers |= _with_remedies(numbers, network, batch)
+    if result.collapsed:
+        numbers = dict.fromkeys(QUANTITIES, Missing(reason="collapsed"))
     return Choice(
         method=result.method,
         title=f"{result.method.upper()} (not in onelip)" if facts is None else facts.title,
@@ -121,8 +122,9 @@ def _choice(
         source="published",
         orthogonal=None if facts is None else keeps_norms(facts, facts.padding, result.kernel),
         images=images,
-        seeds=1,
-        failed=paper.collapses(result),
+        seeds=0 if result.collapsed else 1,
+        failed=paper.collapses(result) + result.collapsed,
+        revision=0 if facts is None else facts.revision,
         records=(" ".join(result.source.split()),),
         numbers=numbers,
     )
@@ -158,8 +160,9 @@ def _time(result: Accuracy, paper: Paper) -> Known:
     return Known(value=seconds, low=min(seconds, taken), high=max(seconds, taken), basis="published", evidence=evidence)
 
 
-def _of_other_images(shape: tuple[int, int, int]) -> Missing:
-    return Missing(reason=f"published of images of {shape[1]}x{shape[2]}", remedy="onelip budget measures steps here")
+def _of_other_images(shape: tuple[int, int, int], asked: tuple[int, int, int] | None) -> Missing:
+    remedy = f"onelip measure --image {'x'.join(map(str, asked or shape))} --out FOLDER measures a step of yours"
+    return Missing(reason=f"published of images of {shape[1]}x{shape[2]}", remedy=remedy)
 
 
 def _share(percent: float, images: int, source: str) -> Known:

@@ -5,32 +5,38 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from onelip.bench.recommend.options import Choice, Known
+from onelip.bench.recommend.options import Choice, Known, Missing, Number
 from onelip.bench.records import CostEntry, CostRecord
-from onelip.bench.statistics import quartiles, ratio_quartiles
+from onelip.bench.statistics import DECISIVE_SAMPLES, quartiles, ratio_quartiles
 
 
 def with_sessions(choice: Choice, sessions: Iterable[CostRecord], *, width: int, batch: int) -> Choice:
-    """A published choice with the costs that sessions measured of the same network; the newest counts.
+    """A choice with the costs that sessions measured of the same network, where it has none that were measured.
 
     Args:
         choice: Whose costs are asked for.
-        sessions: What was measured, on any machine.
+        sessions: What was measured, on any machine; the newest counts.
         width: Of the choice's network.
         batch: How many images are inferred at a time.
     """
-    made, wanted = (choice.method, choice.padding), (width, choice.kernel_size, choice.cost_image)
-    numbers = dict(choice.numbers)
+    made = choice.method, choice.revision, choice.padding
+    wanted = width, choice.kernel_size, choice.cost_image
+    numbers: dict[str, Number] = {}
     for session in sorted(sessions, key=lambda one: one.started):
         if (session.width, session.kernel_size, session.image) != wanted:
             continue
         place = session.machine.device_name
         for entry in session.entries:
-            if entry.status == "ok" and (entry.method.name, entry.padding) == made:
+            if entry.status == "ok" and (entry.method.name, entry.method.revision, entry.padding) == made:
                 evidence, train = f"{session.id} on {place}", session.batch_size == choice.batch
                 found = session_numbers(entry, session, batch, train=train, evidence=evidence)
                 numbers |= {key: replace(number, place=place) for key, number in found.items()}
-    return replace(choice, numbers=numbers)
+    own = {key: number for key, number in choice.numbers.items() if not _is_open(number)}
+    return replace(choice, numbers={**choice.numbers, **numbers, **own})
+
+
+def _is_open(number: Number) -> bool:
+    return isinstance(number, Missing) or number.basis != "measured"
 
 
 def session_numbers(
@@ -52,12 +58,12 @@ def session_numbers(
     if batch == session.batch_size and entry.inference_bytes:
         found["inference_memory"] = _exact(entry.inference_bytes, batch, evidence)
     if train and unit is not None and entry.train_step and unit.train_step:
-        found["train_step_ratio"] = _known(ratio_quartiles(entry.train_step, unit.train_step), evidence)
+        found["train_step_ratio"] = ratio_number(entry.train_step, unit.train_step, evidence)
     samples, units = _inference(entry, session, batch), () if unit is None else _inference(unit, session, batch)
     if samples:
-        found["latency"] = _known(quartiles(samples), evidence)
+        found["latency"] = time_number(samples, evidence)
         if units:
-            found["latency_ratio"] = _known(ratio_quartiles(samples, units), evidence)
+            found["latency_ratio"] = ratio_number(samples, units, evidence)
     return found
 
 
@@ -68,9 +74,20 @@ def _inference(entry: CostEntry, session: CostRecord, batch: int) -> Sequence[fl
     return entry.latency if batch == 1 else ()
 
 
-def _known(spread: tuple[float, float, float], evidence: str) -> Known:
+def time_number(samples: Sequence[float], evidence: str) -> Known:
+    """Median and quartiles of times."""
+    return _known(quartiles(samples), len(samples), evidence)
+
+
+def ratio_number(samples: Sequence[float], units: Sequence[float], evidence: str) -> Known:
+    """Those of times over the unconstrained network's."""
+    return _known(ratio_quartiles(samples, units), len(samples), evidence)
+
+
+def _known(spread: tuple[float, float, float], samples: int, evidence: str) -> Known:
     low, middle, high = spread
-    return Known(value=middle, low=low, high=high, basis="measured", evidence=evidence)
+    few = samples < DECISIVE_SAMPLES
+    return Known(value=middle, low=low, high=high, basis="measured", evidence=evidence, few=few)
 
 
 def _exact(size: int, batch: int, evidence: str) -> Known:

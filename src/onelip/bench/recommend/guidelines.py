@@ -6,14 +6,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from onelip.bench.published.advice import Guideline
-from onelip.bench.recommend.answer import Answer, Question, Ranked, answer
+from onelip.bench.recommend.answer import Answer, Ranked, answer
 from onelip.bench.recommend.judging import Constraint, Orthogonal
 from onelip.bench.recommend.options import Choice, Known
 from onelip.bench.recommend.quantities import QUANTITIES
-from onelip.bench.recommend.words import asked, details, headline, ranking_table
+from onelip.bench.recommend.ranking import ranking_table
+from onelip.bench.recommend.weighing import Question
+from onelip.bench.recommend.words import asked, details, headline
 from onelip.bench.report.cells import Table
 from onelip.bench.report.formats import percent
-from onelip.bench.report.wording import joined
 
 DATA_TITLES = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "tiny_imagenet": "Tiny ImageNet", "digits": "Digits"}
 VERDICTS = {
@@ -24,6 +25,7 @@ VERDICTS = {
     "depends": "that depends on what counts",
     "partly": "the data agree in part",
     "contradicts": "the data contradict it",
+    "untested": "no number tests it",
 }
 CRA36 = QUANTITIES["cra36"]
 SHORTEST = 0.9 * 7200
@@ -154,7 +156,7 @@ class Advice:
     @property
     def changes(self) -> tuple[str, ...]:
         """What would change the choice."""
-        return (*_runner_up(self.answer), *_would_be(self.answer), *details(self.answer))
+        return (*_runner_up(self.answer), *details(self.answer))
 
 
 def advise(
@@ -198,21 +200,10 @@ def agreement(said: Answer, guideline: Guideline | None) -> str:
         return ""
     tied = {one.choice.method for one in said.tied}
     if said.fitting[0].choice.method in guideline.methods:
-        if _unknown_and_better(said) or said.fitting[0].doubtful:
+        if said.rivals or said.fitting[0].doubtful:
             return "agrees_so_far"
         return "agrees" if tied <= set(guideline.methods) else "leans"
     return "undecided" if tied & set(guideline.methods) else "contradicts"
-
-
-def _unknown_and_better(said: Answer) -> tuple[Ranked, ...]:
-    """The best choice of each method that would come first if what is not known of it were within the limits."""
-    best = said.fitting[0].objective
-    assert isinstance(best, Known)
-    found: dict[str, Ranked] = {}
-    for one in said.ranking:
-        if one.status == "unknown" and isinstance(one.objective, Known) and one.objective.value > best.value:
-            found.setdefault(one.choice.method, one)
-    return tuple(found.values())
 
 
 def _runner_up(said: Answer) -> tuple[str, ...]:
@@ -222,19 +213,6 @@ def _runner_up(said: Answer) -> tuple[str, ...]:
         return ()
     best, second = fitting[:2]
     return (f"The next method is {second.choice.label}, {_points(best, second)}.",)
-
-
-def _would_be(said: Answer) -> tuple[str, ...]:
-    """What would come first if what is not known turned out well."""
-    if not said.fitting or not (better := _unknown_and_better(said)):
-        return ()
-    named = joined(f"{one.choice.label} ({_percent(one)})" for one in better)
-    return (f"First would come {named}, if what is not known kept to the limits.",)
-
-
-def _percent(one: Ranked) -> str:
-    assert isinstance(one.objective, Known)
-    return f"{percent(one.objective.value)} %"
 
 
 def _points(best: Ranked, second: Ranked) -> str:

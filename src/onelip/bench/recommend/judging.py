@@ -5,24 +5,33 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from onelip.bench.recommend.options import Choice, Missing, Number
+from onelip.bench.recommend.options import Choice, Known, Missing, Number
 from onelip.bench.recommend.quantities import Quantity
 
 Status = Literal["meets", "unknown", "fails"]
+WITHIN, FEW = "within its spread", "of too few samples"
+"""Why numbers do not decide."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Constraint:
-    """A limit of a quantity: an upper one where less is better, else a lower one."""
+    """A limit of a quantity: an upper one where less is better, else a lower one.
+
+    Attributes:
+        limit: In base units.
+        given: As the user wrote it.
+    """
 
     quantity: Quantity
     limit: float
+    given: str = ""
 
     @property
     def text(self) -> str:
         """As a user would say it."""
         sign = "\u2265" if self.quantity.higher_is_better else "\u2264"
-        return f"{self.quantity.title} {sign} {self.quantity.format(self.limit)}"
+        rounded = self.given and not self.quantity.shows(self.limit)
+        return f"{self.quantity.title} {sign} {self.given if rounded else self.quantity.format(self.limit)}"
 
     @property
     def key(self) -> str:
@@ -40,7 +49,7 @@ class Constraint:
         worst, best = (number.low, number.high) if sign > 0 else (number.high, number.low)
         kept = margin >= 0
         edge = worst if kept else best
-        sure = (sign * (edge - self.limit) >= 0) == kept
+        sure = not number.few and (sign * (edge - self.limit) >= 0) == kept
         return Judgement(constraint=self, number=number, status="meets" if kept else "fails", margin=margin, sure=sure)
 
 
@@ -70,7 +79,7 @@ class Judgement:
         number: What was judged; None where it is a fact and no number.
         margin: How far inside the limit the number lies: of shares the difference, of other numbers as a share of the
             limit; negative: outside.
-        sure: Whether the whole spread lies on the same side.
+        sure: Whether the whole spread lies on the same side, and is one of enough samples.
     """
 
     constraint: Constraint | Orthogonal
@@ -78,3 +87,10 @@ class Judgement:
     status: Status
     margin: float | None
     sure: bool
+
+    @property
+    def doubt(self) -> str:
+        """Why a number does not decide; empty where it does."""
+        if self.sure or not isinstance(self.number, Known):
+            return ""
+        return FEW if self.number.few else WITHIN

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Literal
 
-from onelip.bench.recommend.costs import COSTS, FormulaBook, Network, formula_numbers, no_network
+from onelip.bench.recommend.costs import COSTS, FormulaBook, Network, formula_numbers, measure_command, no_network
+from onelip.bench.recommend.from_sessions import ratio_number, time_number, with_sessions
 from onelip.bench.recommend.options import Choice, Known, Missing, Number, keeps_norms
-from onelip.bench.recommend.quantities import RADII
-from onelip.bench.records import CostEntry, CostRecord, TrainRecord
+from onelip.bench.recommend.quantities import QUANTITIES, RADII
+from onelip.bench.records import Cell, CostEntry, CostRecord, TrainRecord
 from onelip.bench.report.candidates import field
 from onelip.bench.report.formats import three_digits
 from onelip.bench.report.groups import comparisons
@@ -15,14 +18,22 @@ from onelip.bench.report.metrics import METRICS
 from onelip.bench.report.rows import Group, Row
 from onelip.bench.report.wording import counted
 from onelip.bench.results import Records
-from onelip.bench.statistics import quartiles, ratio_quartiles, wilson
+from onelip.bench.statistics import wilson
 
 Image = tuple[int, int, int]
-MEASURE = "onelip measure --sizes {size} --batch-size {batch} --out FOLDER"
+UNCHOSEN = Missing(
+    reason="it was run with several settings, of which no scan chose one",
+    remedy="onelip compare --scan chooses, of settings that are given to it",
+)
 
 
 def measured_choices(
-    records: Records, *, batch: int, image: Image | None = None, book: FormulaBook | None
+    records: Records,
+    *,
+    batch: int,
+    image: Image | None = None,
+    book: FormulaBook | None,
+    sessions: Sequence[CostRecord] = (),
 ) -> tuple[Choice, ...]:
     """The trained networks of a folder, but unconstrained ones.
 
@@ -31,13 +42,19 @@ def measured_choices(
         batch: How many images are inferred at a time.
         image: The shape of the images that costs are asked of; None for those of the data set.
         book: What formulas say of a network, for what was not measured; None where they cannot be asked.
+        sessions: What was measured elsewhere of the same networks.
     """
-    return tuple(
-        _choice(group, row, batch, image, book)
-        for group in comparisons(records)
-        if group.cell is not None
-        for row in _eligible(group)
-    )
+    everywhere, choices = (*records.cost, *sessions), []
+    for group in comparisons(records):
+        if (cell := group.cell) is None:
+            continue
+        for row in _eligible(group):
+            found = _choice(group, row, batch, image)
+            if image in (None, found.image):
+                found = with_sessions(found, everywhere, width=cell.width, batch=batch)
+            choices.append(_with_formulas(found, cell, row.padding, book, batch))
+        choices += [_unchosen(group, row, batch, image) for row in field(group).unchosen]
+    return tuple(choices)
 
 
 def _eligible(group: Group) -> tuple[Row, ...]:
@@ -50,7 +67,14 @@ def _eligible(group: Group) -> tuple[Row, ...]:
     )
 
 
-def _choice(group: Group, row: Row, batch: int, image: Image | None, book: FormulaBook | None) -> Choice:
+def _unchosen(group: Group, row: Row, batch: int, image: Image | None) -> Choice:
+    """A method of whose settings none is chosen; nothing is said of it by one of them."""
+    found = _choice(group, row, batch, image)
+    return replace(found, detail="", numbers=dict.fromkeys(QUANTITIES, UNCHOSEN))
+
+
+def _choice(group: Group, row: Row, batch: int, image: Image | None) -> Choice:
+    """A network with what was measured beside it."""
     cell, data = group.cell, group.data
     assert cell is not None
     assert data is not None
@@ -67,22 +91,8 @@ def _choice(group: Group, row: Row, batch: int, image: Image | None, book: Formu
     if image not in (None, data.image):
         other = Missing(reason=f"measured of images of {data.image[1]}x{data.image[2]}")
         numbers |= dict.fromkeys(("train_time", *COSTS), other)
-    network = Network(
-        method=row.method.name,
-        padding=row.padding,
-        size=str(cell.width) if image is None else cell.size,
-        image=image or data.image,
-        classes=data.classes,
-        kernel_size=cell.kernel_size,
-    )
-    said = formula_numbers(book, network, train_batch=cell.recipe.batch_size, batch=batch)
-    if book is not None and not said and image not in (None, data.image):
-        numbers |= dict.fromkeys(COSTS, no_network(cell.size))
-    numbers |= {
-        key: number
-        for key, number in said.items()
-        if key not in numbers or (isinstance(numbers[key], Missing) and isinstance(number, Known))
-    }
+    if not runs:  # what costs little and gives nothing is no choice
+        numbers = dict.fromkeys(QUANTITIES, Missing(reason=row.reason))
     return Choice(
         method=row.method.name,
         title=row.title,
@@ -100,12 +110,39 @@ def _choice(group: Group, row: Row, batch: int, image: Image | None, book: Formu
         orthogonal=keeps_norms(row.method, row.padding, cell.kernel_size),
         images=row.evaluations[0].images if row.evaluations else 0,
         seeds=len(runs),
+        revision=row.method.revision,
         learned=row.learned or not row.evaluations,
         failed=row.failed,
         detail=row.detail,
         records=tuple(run.cell.id for run in row.runs),
         numbers=numbers,
     )
+
+
+def _with_formulas(
+    choice: Choice, cell: Cell, padding: Literal["circular", "zeros"], book: FormulaBook | None, batch: int
+) -> Choice:
+    """A choice, if its run was not in vain, with what formulas say of that which was not measured."""
+    if not choice.seeds:
+        return choice
+    is_asked = choice.cost_image != choice.image
+    network = Network(
+        method=choice.method,
+        padding=padding,
+        size=cell.size if is_asked else str(cell.width),
+        image=choice.cost_image,
+        classes=choice.classes,
+        kernel_size=cell.kernel_size,
+    )
+    said, numbers = formula_numbers(book, network, train_batch=choice.batch, batch=batch), dict(choice.numbers)
+    if book is not None and not said and is_asked:
+        numbers |= dict.fromkeys(COSTS, no_network(cell.size))
+    numbers |= {
+        key: number
+        for key, number in said.items()
+        if key not in numbers or (isinstance(numbers[key], Missing) and isinstance(number, Known))
+    }
+    return replace(choice, numbers=numbers)
 
 
 def _share(row: Row, key: str, evidence: str) -> Number:
@@ -148,7 +185,16 @@ def _session_numbers(group: Group, row: Row, batch: int) -> Iterator[tuple[str, 
     """What the measuring session says: of a batch of its size, and of one image."""
     session, entry = group.session, row.cost
     assert group.cell is not None
-    remedy = MEASURE.format(size=group.cell.size, batch=batch)
+    assert group.data is not None
+    remedy = measure_command(
+        row.method.name,
+        group.cell.size,
+        image=group.data.image,
+        classes=group.data.classes,
+        kernel_size=group.cell.kernel_size,
+        batch=batch,
+        padding=group.cell.padding,
+    )
     if session is None or entry is None:
         missing = Missing(reason=row.cost_absence or "not measured", remedy=remedy)
         yield from ((key, missing) for key in COSTS)
@@ -180,8 +226,7 @@ def _samples(session: CostRecord, batch: int) -> Callable[[CostEntry], Sequence[
 def _quartiles(samples: Sequence[float], evidence: str, remedy: str) -> Number:
     if not samples:
         return Missing(reason="not measured", remedy=remedy)
-    low, middle, high = quartiles(samples)
-    return Known(value=middle, low=low, high=high, basis="measured", evidence=evidence)
+    return time_number(samples, evidence)
 
 
 def _ratio(
@@ -193,8 +238,7 @@ def _ratio(
 ) -> Number:
     if unit is None or not samples(unit) or not samples(entry):
         return Missing(reason="the unconstrained network was not measured beside it", remedy=remedy)
-    low, middle, high = ratio_quartiles(samples(entry), samples(unit))
-    return Known(value=middle, low=low, high=high, basis="measured", evidence=evidence)
+    return ratio_number(samples(entry), samples(unit), evidence)
 
 
 def _bytes(size: int, evidence: str, remedy: str) -> Number:

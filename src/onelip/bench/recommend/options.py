@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
 Basis = Literal["measured", "published", "theory", "calibrated"]
@@ -21,6 +22,7 @@ class Known:
         evidence: That in words.
         place: The hardware that it was measured on, where that is not the choice's.
         seeds: The lowest and the highest of several seeds, of which the value is the mean.
+        few: Whether it is of too few samples to decide anything.
     """
 
     value: float
@@ -30,6 +32,7 @@ class Known:
     evidence: str
     place: str = ""
     seeds: tuple[float, float] | None = None
+    few: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +84,7 @@ class Choice:
         source: Whether it is one of our records or a published one.
         orthogonal: Whether its layers keep the norm of gradients; None: not known, see `keeps_norms`.
         images: Test images that its shares are of; 0 where it has none.
+        revision: Of the method, as the network was trained; 0 where it is not known.
         learned: Whether more is certified of it at 36/255 than of a constant answer; also where that is not known.
         seeds: How many runs it rests on.
         failed: How many runs failed besides.
@@ -106,6 +110,7 @@ class Choice:
     images: int
     seeds: int
     records: tuple[str, ...]
+    revision: int = 0
     learned: bool = True
     failed: int = 0
     detail: str = ""
@@ -120,3 +125,30 @@ class Choice:
     def number(self, key: str) -> Number:
         """One number, or why there is none."""
         return self.numbers.get(key, Missing(reason="not known"))
+
+
+def told_apart(choices: Sequence[Choice]) -> list[Choice]:
+    """The same choices, with padding, source, hardware and record in those labels that would else be alike."""
+    found = list(choices)
+    for told in (_padding, _source, _place, _record):
+        count = Counter((one.label, one.data) for one in found)
+        found = [
+            replace(one, detail=one.detail + told(one)) if count[one.label, one.data] > 1 else one for one in found
+        ]
+    return found
+
+
+def _padding(choice: Choice) -> str:
+    return f", {choice.padding} padding"
+
+
+def _source(choice: Choice) -> str:
+    return f", {choice.source}"
+
+
+def _place(choice: Choice) -> str:
+    return f", {choice.place}"
+
+
+def _record(choice: Choice) -> str:
+    return f", {choice.records[0]}" if choice.records else ""

@@ -88,6 +88,15 @@ class Quantity:
             raise OnelipError(f"{self.option} {text!r} rules out everything: nothing takes none")
         return value
 
+    def shows(self, value: float) -> bool:
+        """Whether what is printed of a number is the number itself.
+
+        >>> QUANTITIES["train_time"].shows(7200), QUANTITIES["train_time"].shows(7199)
+        (True, False)
+        """
+        printed = self.format(value).removeprefix("\u00d7").replace("\u00b5", "u")
+        return math.isclose(self.read(printed), value, rel_tol=1e-9)
+
     def format(self, value: float) -> str:
         """A number with its unit."""
         if self.kind == "share":

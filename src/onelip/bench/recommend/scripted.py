@@ -21,6 +21,7 @@ def facts(answer: Answer) -> dict[str, object]:
         "answer": headline(answer),
         "decided": answer.decided,
         "tied": [_name(one) for one in answer.tied],
+        "rivals": [_name(one) for one in answer.rivals],
         "ranking": [_ranked_facts(one) for one in answer.ranking],
         "front": [_name(one) for one in answer.ranking if one.on_front],
         "rules_out": [
@@ -40,17 +41,23 @@ def facts(answer: Answer) -> dict[str, object]:
 
 def _name(one: Ranked) -> dict[str, object]:
     choice = one.choice
-    return {"method": choice.method, "size": choice.size, "kernel_size": choice.kernel_size, "budget": choice.budget}
+    return {
+        "label": choice.label,
+        "method": choice.method,
+        "size": choice.size,
+        "kernel_size": choice.kernel_size,
+        "padding": choice.padding,
+        "budget": choice.budget,
+        "source": choice.source,
+        "place": choice.place,
+    }
 
 
 def _ranked_facts(one: Ranked) -> dict[str, object]:
     choice = one.choice
     return _name(one) | {
         "title": choice.title,
-        "padding": choice.padding,
         "data": choice.data,
-        "place": choice.place,
-        "source": choice.source,
         "seeds": choice.seeds,
         "failed_seeds": choice.failed,
         "images": choice.images,

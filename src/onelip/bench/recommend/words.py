@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from onelip.bench.recommend.answer import Answer, Blame, Ranked
-from onelip.bench.recommend.judging import Constraint, Judgement
-from onelip.bench.recommend.options import Basis, Known, Missing, Number
+from onelip.bench.recommend.judging import WITHIN, Constraint, Judgement
+from onelip.bench.recommend.options import Basis, Choice, Known, Missing
 from onelip.bench.recommend.quantities import QUANTITIES, Quantity
-from onelip.bench.report.cells import Column, Line, Table, TableCell, text_cell
 from onelip.bench.report.formats import three_digits
 from onelip.bench.report.wording import counted, joined
 
@@ -20,7 +19,6 @@ BASES: dict[Basis, str] = {
 }
 DEPARTS = 1.1
 """A training time whose spread is wider is said, whatever was asked: runs are named by their budgets."""
-STATUSES = {"meets": "meets all", "unknown": "not all known", "fails": "fails"}
 CONSTANT = "certifies no more than a constant answer"
 
 
@@ -35,23 +33,38 @@ def asked(answer: Answer) -> str:
 def headline(answer: Answer) -> str:
     """What to take, or that data do not decide, or that nothing fits."""
     if answer.fitting:
-        best, tied = answer.fitting[0], answer.tied
-        if len(tied) == 1:
-            return f"Take {_named(best, answer)}{_doubt(best, 'its {}')}."
-        others = joined(_named(one, answer) for one in tied[1:])
-        doubt = _doubt(best, f"the {{}} of {best.choice.label}")
-        return f"{_named(best, answer)} comes first, but the data do not tell it apart from {others}{doubt}."
+        return _first(answer)
     unknown = [one for one in answer.per_method if one.status == "unknown"]
     names = [one.choice.label for one in unknown[:3]] + [f"{len(unknown) - 3} more"] * (len(unknown) > 3)
     not_known = f"not all that was asked for is known of {'; '.join(names)}"
     if (near := answer.possible) is not None:
-        missed = joined(_measure(judged) for judged in near.judgements if judged.status == "fails")
+        missed = joined(_measure(judged) for judged in near.open)
         return f"Nothing surely meets everything; {near.choice.label} may ({missed})" + (
             f", and {not_known}." if unknown else "."
         )
     if unknown:
         return f"Nothing is known to meet everything; {not_known}."
     return "Nothing meets everything." if answer.ranking else "There is nothing to choose from."
+
+
+def _first(answer: Answer) -> str:
+    """What comes first, and whether it is to be taken."""
+    best, tied, rivals = answer.fitting[0], answer.tied, answer.rivals
+    named = _named(best, answer)
+    if len(tied) > 1:
+        said = f"{named} comes first, but the data do not tell it apart from "
+        said += joined(_named(one, answer) for one in tied[1:])
+    elif answer.alone:
+        said = f"{named} comes first, and no other method is there to compare it with"
+    elif rivals:
+        said = f"{named} comes first of what is known to fit"
+    else:
+        return f"Take {named}{_doubt(best, 'its {}')}."
+    said += _doubt(best, f"the {{}} of {best.choice.label}")
+    if rivals:
+        fit = joined(_title(judged.constraint.key) for judged in rivals[0].open)
+        said += f"; {_named(rivals[0], answer)} would come before it, if its {fit} turned out to fit"
+    return f"{said}."
 
 
 def _doubt(best: Ranked, whose: str) -> str:
@@ -63,17 +76,19 @@ def _doubt(best: Ranked, whose: str) -> str:
 
 
 def _measure(judged: Judgement) -> str:
-    """A number that was judged, with its spread."""
-    assert isinstance(judged.constraint, Constraint)
-    assert isinstance(judged.number, Known)
+    """A number that was judged, with its spread, or that it is not known."""
+    if not isinstance(judged.constraint, Constraint) or not isinstance(judged.number, Known):
+        return f"{_title(judged.constraint.key)} not known"
     quantity = judged.constraint.quantity
-    return f"{quantity.title} {quantity.format(judged.number.value)}, {_spread(judged.number, quantity)}"
+    return f"{quantity.title} {quantity.format(judged.number.value)}, {spread(judged.number, quantity)}"
 
 
 def details(answer: Answer) -> Iterator[str]:
     """What rules out what, what is not known, and how it could be."""
+    yield from answer.notes
     for blame in answer.blames:
         yield _blamed(blame, answer)
+    yield from _would_be(answer)
     yield from _missing(answer)
     yield from _front(answer)
     yield from _images(answer)
@@ -81,6 +96,16 @@ def details(answer: Answer) -> Iterator[str]:
     yield from _failures(answer)
     if answer.fitting:
         yield from _evidence(answer.fitting[0], answer)
+
+
+def _would_be(answer: Answer) -> Iterator[str]:
+    """What would come first, of every method."""
+    if answer.rivals:
+        named = joined(_named(one, answer) for one in answer.rivals)
+        yield f"First would come {named}, if what is not known, or misses a limit within its spread, turned out to fit."
+    if answer.fitting and answer.alone:
+        title = answer.fitting[0].choice.title
+        yield f"Only {title} is among the choices: ask for more --methods, or train others with onelip compare."
 
 
 def _evidence(best: Ranked, answer: Answer) -> Iterator[str]:
@@ -101,76 +126,38 @@ def _evidence(best: Ranked, answer: Answer) -> Iterator[str]:
     said = "; ".join(f"{joined(titles)}: {source}" for source, titles in sources.items())
     runs = f"{joined(choice.records)}: " if choice.source == "measured" else ""
     yield (
-        f"{choice.label} rests on {runs}{counted(choice.seeds, 'seed')}, {choice.images} test images, times of "
+        f"{choice.label} rests on {runs}{counted(choice.seeds, 'seed')}, {choice.images} test images, a training on "
         f"{choice.place}. {said[:1].upper()}{said[1:]}."
     )
     if choice.source == "published" and choice.seeds == 1:
         yield "One seed was published: how seeds scatter is not in the spread."
     for judged in best.doubtful:
         if isinstance(judged.constraint, Constraint):
-            yield f"Its {judged.constraint.quantity.title} meets the limit, but the spread reaches beyond."
-
-
-def ranking_table(answer: Answer, *, everything: bool = False) -> Table:
-    """One line per method, its best choice; or all choices."""
-    shown = answer.ranking if everything else answer.per_method
-    objective = answer.question.objective
-    columns = [Column(title=objective.title, note="spread")]
-    columns += [Column(title=constraint.text, note="margin") for constraint in answer.question.constraints]
-    columns += [Column(title="All in all", numeric=False), Column(title="Pareto front", numeric=False)]
-    lines = [
-        Line(
-            head=one.choice.label,
-            cells=(
-                _number_cell(one.objective, objective, best=one.status == "meets" and one is answer.ranking[0]),
-                *map(_judged_cell, one.judgements),
-                TableCell(text=STATUSES[one.status], note=CONSTANT if _constant(one, answer) else ""),
-                TableCell(text="yes" if one.on_front else ""),
-            ),
-            muted=one.status == "fails",
-        )
-        for one in shown
-    ]
-    return Table(caption=asked(answer), head="Method, size, budget", columns=tuple(columns), lines=tuple(lines))
+            why = "the spread reaches beyond" if judged.doubt == WITHIN else "it is of too few samples"
+            yield f"Its {judged.constraint.quantity.title} meets the limit, but {why}."
 
 
 def _named(one: Ranked, answer: Answer) -> str:
     objective = answer.question.objective
     assert isinstance(one.objective, Known)
     value = objective.format(one.objective.value)
-    known = f"{objective.title} {value}, {_spread(one.objective, objective)}"
-    return f"{one.choice.label} ({known}{f'; {CONSTANT}' * _constant(one, answer)})"
+    known = f"{objective.title} {value}, {spread(one.objective, objective)}"
+    return f"{one.choice.label} ({known}{f'; {CONSTANT}' * is_constant(one, answer)})"
 
 
-def _constant(one: Ranked, answer: Answer) -> bool:
+def is_constant(one: Ranked, answer: Answer) -> bool:
     """Whether it must be said that a choice certifies nothing to speak of: certified accuracy was not asked for."""
     asked_for = (answer.question.objective.key, *(constraint.key for constraint in answer.question.constraints))
     return not one.choice.learned and not any(key.startswith("cra") for key in asked_for)
 
 
-def _spread(number: Known, quantity: Quantity) -> str:
+def spread(number: Known, quantity: Quantity) -> str:
+    """Between what a number lies, and where it comes from."""
     if number.low == number.high:
         return BASES[number.basis]
     low, high = (quantity.format(end) for end in (number.low, number.high))
     unit = f" {high.split()[-1]}"
     return f"{low.removesuffix(unit)} to {high}, {BASES[number.basis]}"
-
-
-def _number_cell(number: Number, quantity: Quantity, *, best: bool) -> TableCell:
-    if isinstance(number, Missing):
-        return text_cell("", number.reason)
-    return TableCell(text=quantity.format(number.value), note=_spread(number, quantity), best=best)
-
-
-def _judged_cell(judged: Judgement) -> TableCell:
-    if not isinstance(judged.constraint, Constraint):
-        reason = judged.number.reason if isinstance(judged.number, Missing) else ""
-        return text_cell({"meets": "yes", "fails": "no", "unknown": ""}[judged.status], reason)
-    if judged.number is None or isinstance(judged.number, Missing) or judged.margin is None:
-        return text_cell("", judged.number.reason if isinstance(judged.number, Missing) else "")
-    note = f"{margin_text(judged)}, {_spread(judged.number, judged.constraint.quantity)}"
-    note += "" if judged.sure else ", within its spread"
-    return TableCell(text=judged.constraint.quantity.format(judged.number.value), note=note)
 
 
 def margin_text(judged: Judgement) -> str:
@@ -189,7 +176,7 @@ def margin_text(judged: Judgement) -> str:
 
 
 def _blamed(blame: Blame, answer: Answer) -> str:
-    total = len(answer.ranking)
+    total = len(answer.trained)
     text = f'"{blame.constraint.text}" rules out {blame.ruled_out} of {total} networks'
     if blame.without is not None and blame.nearest is not None:
         keep = "keeps" if blame.alone == 1 else "keep"
@@ -199,8 +186,10 @@ def _blamed(blame: Blame, answer: Answer) -> str:
         if blame.nearest is not blame.without and judged.margin is not None:
             text += f", the nearest {_named(blame.nearest, answer)}, which {margin_text(judged)}"
     elif blame.ruled_out and not answer.fitting:
-        together = blame.shared == blame.ruled_out
-        text += ", all of them together with another limit" if together else ", and of none is all else known"
+        together = "all" if blame.shared == blame.ruled_out else str(blame.shared)
+        text += f", {together} of them together with another limit" if blame.shared else ""
+        if blame.shared < blame.ruled_out:
+            text += "; of the others not all else is known" if blame.shared else ", and of none is all else known"
     if blame.unknown:
         text += f"; of {blame.unknown} it is not known"
     return f"{text}."
@@ -239,8 +228,14 @@ def _failures(answer: Answer) -> Iterator[str]:
     """Runs that failed are no choice, but a fact about a method."""
     failed = [one.choice for one in answer.ranking if one.choice.failed]
     if failed:
-        named = joined(f"{one.label} ({one.failed} of {one.failed + one.seeds})" for one in failed)
-        yield f"Seeds that failed: {named}."
+        yield f"Seeds that failed: {joined(map(_failure, failed))}."
+
+
+def _failure(choice: Choice) -> str:
+    """How many seeds failed; of all of them also how."""
+    number = choice.number("accuracy")
+    how = f", {number.reason}" if not choice.seeds and isinstance(number, Missing) else ""
+    return f"{choice.label} ({choice.failed} of {choice.failed + choice.seeds}{how})"
 
 
 def _title(key: str) -> str:
@@ -250,7 +245,7 @@ def _title(key: str) -> str:
 def _missing(answer: Answer) -> Iterator[str]:
     """Why numbers are missing, each reason once, with a command that would produce one of them."""
     seen: dict[tuple[str, str], tuple[dict[str, None], dict[str, None]]] = {}
-    for one in answer.ranking:
+    for one in answer.trained:
         found = [judged.number for judged in one.judgements if isinstance(judged.number, Missing)]
         keys = [judged.constraint.key for judged in one.judgements if isinstance(judged.number, Missing)]
         if isinstance(one.objective, Missing):

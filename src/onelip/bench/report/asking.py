@@ -9,9 +9,8 @@ from statistics import median
 
 from onelip.bench.recommend.judging import Orthogonal
 from onelip.bench.recommend.measured import measured_choices
-from onelip.bench.recommend.options import Choice, Known, Missing
+from onelip.bench.recommend.options import Choice, Known, Missing, told_apart
 from onelip.bench.recommend.quantities import QUANTITIES, UNITS, Kind, Quantity
-from onelip.bench.report.groups import comparisons
 from onelip.bench.results import Records
 
 _SCALES: dict[Kind, tuple[tuple[float, str], ...]] = {
@@ -63,25 +62,31 @@ class Asking:
 
 
 def asking(records: Records) -> Asking | None:
-    """The recommender of a folder; None where fewer than two networks could be chosen."""
-    sessions = [group.session for group in comparisons(records) if group.cell is not None]
-    batches = tuple(sorted({1, *(session.batch_size for session in sessions if session is not None)}))
-    found = {batch: measured_choices(records, batch=batch, book=None) for batch in batches}
+    """The recommender of a folder; None where fewer than two networks could be chosen, or nothing is known of them."""
+    sizes = sorted({1, *(session.batch_size for session in records.cost)})
+    found = {batch: told_apart(measured_choices(records, batch=batch, book=None)) for batch in sizes}
+    found = {batch: choices for batch, choices in found.items() if batch == 1 or any(map(_has_inference, choices))}
     if len(found[1]) < 2:
         return None
     choices = [choice for of_batch in found.values() for choice in of_batch]
     titles = {run.data.name: run.data.title for run in records.train}
     fields = tuple(field for quantity in QUANTITIES.values() if (field := _field(quantity, choices)) is not None)
+    if not fields:
+        return None
     names = list(dict.fromkeys(one.data for one in choices))
     facts = [_facts(one, batch) for batch, of_batch in found.items() for one in of_batch]
     text = json.dumps({"units": UNITS, "choices": facts}, separators=(",", ":"), allow_nan=False)
     return Asking(
         fields=fields,
         data=tuple((name, titles.get(name, name)) for name in names),
-        batches=batches,
+        batches=tuple(found),
         # Nothing of a foreign text may end the element that it stands in.
         facts=text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"),
     )
+
+
+def _has_inference(choice: Choice) -> bool:
+    return isinstance(choice.number("latency"), Known)
 
 
 def _field(quantity: Quantity, choices: Sequence[Choice]) -> Field | None:
@@ -115,8 +120,9 @@ def _facts(choice: Choice, batch: int) -> dict[str, object]:
         "batch": batch,
         "orthogonal": choice.orthogonal,
         "learned": choice.learned,
+        "trained": choice.seeds > 0,
         "numbers": {
-            key: [number.value, number.low, number.high, *(number.seeds or (number.value, number.value))]
+            key: [number.value, number.low, number.high, *(number.seeds or (number.value, number.value)), number.few]
             for key, number in known.items()
         },
         "missing": missing,

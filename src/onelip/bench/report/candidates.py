@@ -54,14 +54,14 @@ class Field:
     Attributes:
         candidates: From the highest certified accuracy down.
         constant: Those of which no more is certified than of a constant answer.
-        unchosen: Titles of those that were run with several settings, of which no scan chose one.
+        unchosen: One row of each that was run with several settings, of which no scan chose one.
         absent: Those without a result.
         chosen: Of `candidates` and `constant`, those that a scan chose among several.
     """
 
     candidates: tuple[Candidate, ...]
     constant: tuple[Row, ...]
-    unchosen: tuple[str, ...]
+    unchosen: tuple[Row, ...]
     absent: tuple[Row, ...]
     chosen: tuple[Row, ...]
 
@@ -78,7 +78,7 @@ def field(group: Group) -> Field:
     return Field(
         candidates=tuple(sorted(candidates, key=lambda candidate: (-candidate.share, candidate.row.title))),
         constant=tuple(row for row in rows if row.evaluations and not row.learned),
-        unchosen=tuple(alike[0].title for alike, row in zip(by_method.values(), judged, strict=True) if row is None),
+        unchosen=tuple(alike[0] for alike, row in zip(by_method.values(), judged, strict=True) if row is None),
         absent=tuple(row for row in rows if not row.evaluations),
         chosen=tuple(row for row in rows if row.evaluations and row.method.name in several),
     )

@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter
 
-from onelip.bench.depth import DepthRecord, ModuleRecord
+from onelip.bench.depth import DEPTHS, DepthRecord, ModuleRecord
+from onelip.bench.report.legend import legend
+from onelip.bench.report.marks import plain_marks
 from onelip.bench.report.palette import Style
 from onelip.bench.report.rows import Group, Row
 from onelip.bench.report.svg import Drawing, drawing, drawn
@@ -35,15 +35,14 @@ def depth_drawing(group: Group, depths: Sequence[DepthRecord], look: Mapping[str
             for row, depth in reversed(found):
                 _draw(axes, depth, look[row.label], quantity)
             axes.set(ylabel=title, yscale="log")
-            axes.yaxis.set_major_formatter(FuncFormatter(lambda mark, _: f"{mark:g}"))
+            plain_marks(axes.yaxis)
         panels[-1].set_xlabel("layer with weights")
-        handles = [
-            Line2D([], [], color=look[row.label].colour, dashes=look[row.label].dashes, label=row.label)
-            for row, _ in found
-        ]
-        figure.legend(handles=handles, loc="outside lower center", ncols=4, handlelength=2.4, columnspacing=1.2)
+        labels = [row.label for row, _ in found]
+        legend(figure, {label: look[label] for label in labels}, marked=labels)
         broken = [row.label for row, depth in found if any(one.broken for one in depth.modules)]
         fault = f" Not 1-Lipschitz as measured: {joined(broken)}." if broken else ""
+        missing = [row.label for row in group.rows if row.evaluations and _of(row, depths) is None]
+        rest = f" Not diagnosed: {joined(missing)}. {DEPTHS.command} does it." if missing else ""
         images = joined(sorted({str(depth.images) for _, depth in found}))
         return drawn(
             figure,
@@ -51,7 +50,7 @@ def depth_drawing(group: Group, depths: Sequence[DepthRecord], look: Mapping[str
             f"Variance of the activations and norm of the gradient after each layer: {_said(found)}.",
             title="Layer by layer",
             caption=f"On {images} test images, after each layer with weights, of the first seed that was diagnosed. A "
-            f"1-Lipschitz layer cannot raise the variance; an orthogonal one keeps the gradient's norm.{fault}",
+            f"1-Lipschitz layer cannot raise the variance; an orthogonal one keeps the gradient's norm.{fault}{rest}",
         )
 
 

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from onelip.bench.report.formats import bound_digits
+from onelip.bench.report.marks import plain_marks
 from onelip.bench.report.palette import COLOURS
 from onelip.bench.report.svg import Drawing, drawing, drawn
 from onelip.errors import plain
@@ -31,7 +32,7 @@ _NAMED = 4
 """As many broken modules does the figure name; a network of them would leave no room."""
 
 _MANY = 30
-"""From this ratio of the largest to the smallest number on, axes count in decades."""
+"""Length ratios above this stand on decades."""
 
 _TICKS = 16
 """As many modules are named along the axis, about."""
@@ -168,17 +169,15 @@ def _scale(axes: Axes, panel: _Panel, known: Sequence[float]) -> None:
         axes.yaxis.set_major_locator(MaxNLocator(4, steps=(1, 2, 5, 10)))
         if highest > _MANY:
             axes.set_yscale("symlog", linthresh=1.0)
+        # matplotlib writes powers in the markup of mathematics, which a drawing does not read.
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda mark, _: f"{mark:g}"))
         axes.set_ylim(0, 1.15 * highest)
     elif known:
         axes.set_yscale("log")
-        wide = max(known) > _MANY * min(known)
-        axes.yaxis.set_major_locator(LogLocator(numticks=6) if wide else LogLocator(subs=(1, 2, 5)))
-        axes.yaxis.set_minor_locator(NullLocator())
         axes.set_ylim(min(known) / 1.6, max(known) * 1.6)
+        plain_marks(axes.yaxis)
     else:
         axes.set_yticks([])
-    # matplotlib writes powers in the markup of mathematics, which a drawing does not read.
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda mark, _: f"{mark:g}"))
 
 
 def _cross(axes: Axes, indices: Sequence[int], colour: str) -> None:

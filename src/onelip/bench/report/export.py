@@ -191,6 +191,7 @@ def to_csv(table: Table) -> str:
     """A table with the parts of its notes, and notes that are words alone, in columns of their own.
 
     Numbers are written so that programs read them: without separators of thousands, multiples without their sign.
+    Other text that a spreadsheet would take for a formula has an apostrophe before it.
     """
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
@@ -199,7 +200,7 @@ def to_csv(table: Table) -> str:
         made = _csv_columns(column, [line.cells[index] for line in table.lines])
         for row, texts in zip(rows, zip(*made, strict=True), strict=True):
             row.extend(texts)
-    writer.writerows(rows)
+    writer.writerows([_inert(text) for text in row] for row in rows)
     return buffer.getvalue()
 
 
@@ -223,6 +224,19 @@ def _number(text: str) -> str:
     """
     found = re.fullmatch(r"\u00d7?(\d[\d,]*(?:\.\d+)?)(?: \u00b1\d+%)?", text)
     return text if found is None else found[1].replace(",", "")
+
+
+def _inert(text: str) -> str:
+    r"""A cell that spreadsheets only show.
+
+    >>> _inert('=HYPERLINK("x")'), _inert("-0.5"), _inert("a=b")
+    ('\'=HYPERLINK("x")', '-0.5', 'a=b')
+    """
+    try:
+        float(text)
+    except ValueError:
+        return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t")) else text
+    return text
 
 
 def to_latex(table: Table) -> str:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from onelip.bench.choice import RADIUS
 from onelip.bench.records import CURVE_STEPS, Epoch, TrainRecord
 from onelip.bench.report.formats import percent
+from onelip.bench.report.legend import legend
 from onelip.bench.report.metrics import METRICS, RADII, SIX
 from onelip.bench.report.palette import COLOURS, YARDSTICK, Style, styles
 from onelip.bench.report.rows import Group, Row
@@ -43,7 +43,7 @@ def curves(group: Group, look: Mapping[str, Style], name: str) -> Drawing | None
         axes.set(xlim=(0, last), ylim=(0, None), xlabel="radius, in multiples of 1/255", ylabel="certified, %")
         axes.set_xticks([0, *RADII, *range(400, last + 1, 100)])
         axes.grid(visible=False, axis="x")
-        _legend(figure, rows, look)
+        legend(figure, {row.label: look[row.label] for row in rows})
         band = " The band spans the seeds." if any(len(row.evaluations) > 1 for row in rows) else ""
         return drawn(
             figure,
@@ -131,7 +131,8 @@ def _learning(group: Group, look: Mapping[str, Style], name: str, learned: _Lear
         # A run that diverges leaves the frame: its last values would flatten all others.
         axes.set(xlim=(0, None), ylim=roomy(heights, 0.01 * max(heights)) if heights else None, ylabel=learned.label)
         axes.set_xlabel("seconds of training" if by_clock else "epoch")
-        _legend(figure, rows, look)
+        marked = [row.label for row in rows if any(len(run.history) == 1 for run in row.runs)]
+        legend(figure, {row.label: look[row.label] for row in rows}, marked)
         ends = "; ".join(f"{row.label} {_said_ends(row, learned)}" for row in rows)
         said = f"{learned.title} over the course of training, one line per run. In the end: {ends}."
         return drawn(figure, name, said, title=learned.title, caption=learned.caption)
@@ -145,10 +146,3 @@ def _draw_run(axes: Axes, run: TrainRecord, style: Style, by_clock: bool, quanti
     axes.plot(across, up, color=style.colour, dashes=style.dashes, linewidth=1.3, marker=marker)
     if run.status != "ok":
         axes.plot(across[-1:], up[-1:], color=style.colour, marker="x", markersize=8, markeredgewidth=2, zorder=4)
-
-
-def _legend(figure: Figure, rows: Sequence[Row], look: Mapping[str, Style]) -> None:
-    handles = [
-        Line2D([], [], color=look[row.label].colour, dashes=look[row.label].dashes, label=row.label) for row in rows
-    ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=4, handlelength=2.4, columnspacing=1.2)

@@ -21,9 +21,9 @@ def whole_percent(share: float) -> str:
     """A share in whole percent, rounded down: what is not all of it is not 100.
 
     >>> whole_percent(0.999), whole_percent(1.0)
-    ('99 %', '100 %')
+    ('99', '100')
     """
-    return f"{math.floor(100 * share)} %"
+    return f"{math.floor(100 * share)}"
 
 
 def three_digits(number: float) -> str:

@@ -68,6 +68,8 @@ def _section(section: Section, radar_file: str | None) -> Iterator[str]:
         if table is not None and table.lines:
             yield f"### {escaped(table.caption)}"
             yield table_to_markdown(table)
+            if table is section.promises and section.uncertified:
+                yield escaped(section.uncertified)
     yield "### Protocol"
     yield _definitions(section.protocol)
 

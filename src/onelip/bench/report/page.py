@@ -14,7 +14,7 @@ from onelip.bench.report.cost_sheet import costs
 from onelip.bench.report.depth_figure import depth_drawing, undiagnosed
 from onelip.bench.report.groups import comparisons
 from onelip.bench.report.palette import Style
-from onelip.bench.report.promises import promises, promises_drawing, rounding_drawing
+from onelip.bench.report.promises import READING, promises, promises_drawing, rounding_drawing, uncertified
 from onelip.bench.report.protocol import protocol
 from onelip.bench.report.radar import RULE, Radar, radar
 from onelip.bench.report.radar_figure import radar_panels, radar_sheet
@@ -89,6 +89,7 @@ class Section:
         main: The six metrics; of a mere measuring session its costs.
         further: None where nothing was run.
         promises: What each arithmetic certifies; None where no network was certified in them.
+        uncertified: Which methods that table lacks.
         panels: A key and one radar per method; `sheet` has them all in one figure.
         scores: The radar's numbers as a table.
         costs: Of the session that trained networks take theirs from, where plain torch was measured along.
@@ -101,6 +102,7 @@ class Section:
     main: Table
     further: Table | None
     promises: Table | None
+    uncertified: str
     panels: tuple[Drawing, ...]
     sheet: Drawing | None
     scores: Table | None
@@ -130,7 +132,7 @@ class Page:
     undiagnosed: str
     set_aside: Table | None
     machines: Table
-    how_to_read: tuple[tuple[str, str], ...] = HOW_TO_READ
+    how_to_read: tuple[tuple[str, str], ...]
     command: str = COMMAND
 
 
@@ -138,16 +140,18 @@ def page(records: Records) -> Page:
     """Everything that the report says: a function of the records alone."""
     groups = comparisons(records)
     look = figures.group_styles(groups)
+    sections = tuple(
+        _section(group, records, look, f"comparison-{index}") for index, group in enumerate(groups, start=1)
+    )
     return Page(
         title="1-Lipschitz layers compared",
         asking=asking(records),
-        sections=tuple(
-            _section(group, records, look, f"comparison-{index}") for index, group in enumerate(groups, start=1)
-        ),
+        sections=sections,
         scans=tuple((scan, scan_drawing(scan, look, f"scan-{index}")) for index, scan in enumerate(scans(records), 1)),
         undiagnosed=undiagnosed(groups, records.depths),
         set_aside=sheets.set_aside(records, groups),
         machines=sheets.machines(records),
+        how_to_read=HOW_TO_READ + (READING,) * any(section.promises for section in sections),
     )
 
 
@@ -172,6 +176,7 @@ def _section(group: Group, records: Records, look: Mapping[str, Style], anchor: 
         main=sheets.six_metrics(group) if trained or beside is None else beside,
         further=sheets.further_numbers(group) if trained else None,
         promises=promises(group, records.arithmetics),
+        uncertified=uncertified(group, records.arithmetics),
         panels=radar_panels(scores, look, f"{anchor}-radar") if drawn else (),
         sheet=radar_sheet(scores, look, f"{anchor}-sheet") if drawn else None,
         scores=_scores(scores) if drawn else None,

@@ -3,29 +3,42 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TypeAlias
 
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter
 
-from onelip.bench.arithmetics import ArithmeticsRecord, RoundingRecord
+from onelip.bench.arithmetics import ARITHMETICS, ORDER, ArithmeticsRecord, RoundingRecord
 from onelip.bench.choice import RADIUS
 from onelip.bench.records import Evaluation
 from onelip.bench.report.cells import Column, Line, Table, TableCell
 from onelip.bench.report.formats import percent, two_decimals
+from onelip.bench.report.legend import legend
+from onelip.bench.report.marks import plain_marks
 from onelip.bench.report.palette import COLOURS, Style
 from onelip.bench.report.rows import Group, Row
 from onelip.bench.report.svg import Drawing, drawing, drawn
-from onelip.bench.report.wording import joined
+from onelip.bench.report.wording import counted, device, joined
 from onelip.bench.statistics import ratio_quartiles, wilson
 
-_SHADES = (0.35, 0.65, 1.0)
-"""How solid the bars of real arithmetic, float64 and float32 are."""
+READING = (
+    "What each promise costs",
+    "One run of each method, whose seed is named, certified three times; other tables have means over the seeds. Real: "
+    "as if nothing rounded, the margin over \u221a2 times the bound of the whole network, as papers do. Float64: the "
+    "network as float64 evaluates it, its rounding paid for; executed: its float32 program, likewise, on the machine "
+    "that the table names. Both of these take the distances between the rows of the last layer times the bound of the "
+    "layers before it, where it is linear. That can certify more than \u221a2 does: real may be less than they are, "
+    "and what float32 costs is executed over float64.",
+)
+"""For those who read the page."""
+_FILLS: tuple[tuple[float, str], ...] = ((0.0, "////"), (0.65, ""), (1.0, ""))
+"""How solid the bars of real arithmetic, float64 and float32 are, and their hatching; all have an outline."""
 _SIZE = (5.1, 3.4)
 NOTHING = 1e-30
 """What flushing tiny numbers may lose; modules that only move values are charged for that."""
+_Found: TypeAlias = "list[tuple[Row, ArithmeticsRecord]]"
 
 
 def promises(group: Group, arithmetics: Sequence[ArithmeticsRecord]) -> Table | None:
@@ -33,32 +46,63 @@ def promises(group: Group, arithmetics: Sequence[ArithmeticsRecord]) -> Table | 
     found = _found(group, arithmetics)
     if not found:
         return None
-    rounds = joined(sorted({str(len(one.plain)) for _, one in found}))
-    shares = "95 % Wilson interval"
-    ratios = f"plain frozen network in the same round; quartiles, n = {rounds}"
-    batches = joined(sorted({str(one.batch) for _, one in found}))
+    batches = _each(one.batch for _, one in found)
     columns = (
-        *(Column(title=f"CRA {RADIUS}, {name}", unit="%", note=shares) for name in ("real", "float64", "executed")),
-        Column(title="Executed over real"),
-        Column(title=f"Inference of {batches}", unit="\u00d7", note=ratios),
-        Column(title="Inference of 1", unit="\u00d7", note=ratios),
+        Column(title="Seed"),
+        *(Column(title=f"CRA {RADIUS}, {name}", unit="%", note="95 % Wilson interval") for name in ORDER),
+        Column(title="Executed over float64"),
+        Column(title=f"Inference of {batches}", unit="\u00d7", note=_ratios(len(one.plain) for _, one in found)),
+        Column(title="Inference of 1", unit="\u00d7", note=_ratios(len(one.plain_single) for _, one in found)),
         Column(title="Charged for float32", note="norm of the logits' error, median"),
         Column(title="Measured", note="largest"),
     )
     return Table(
-        caption=f"Certified accuracy at radius {RADIUS}/255 by what is promised: in real arithmetic, as the network is "
-        "evaluated in float64, as the float32 program is executed on this machine",
+        caption=f"Certified accuracy at radius {RADIUS}/255 of one run of each method, by what is promised: in real "
+        f"arithmetic, as the network is evaluated in float64, as the float32 program is executed {_where(found)}",
         head="Method",
         columns=columns,
-        lines=tuple(Line(head=row.label, cells=_cells(one)) for row, one in found),
+        lines=tuple(Line(head=_head(row, one, found), cells=_cells(one)) for row, one in found),
     )
 
 
+def uncertified(group: Group, arithmetics: Sequence[ArithmeticsRecord]) -> str:
+    """Which methods the table lacks, and how they are had; empty where it lacks none, or there is no table."""
+    missing = [row.label for row in group.constrained if row.evaluations and _of(row, arithmetics) is None]
+    if not missing or not _found(group, arithmetics):
+        return ""
+    return f"Not certified in float32: {joined(missing)}. {ARITHMETICS.command} does it."
+
+
+def _each(numbers: Iterable[int]) -> str:
+    return joined(map(str, sorted(set(numbers))))
+
+
+def _ratios(rounds: Iterable[int]) -> str:
+    return f"plain frozen network in the same round; quartiles, n = {_each(rounds)}"
+
+
+def _place(one: ArithmeticsRecord) -> str:
+    """Where a program was executed, and how it sums."""
+    sums = "all input channels" if one.block is None else counted(one.block, "input channel")
+    return f"on {device(one.machine)}, {counted(one.machine.threads, 'thread')}, in sums over {sums}"
+
+
+def _where(found: _Found) -> str:
+    places = {_place(one) for _, one in found}
+    return places.pop() if len(places) == 1 else "as each line says"
+
+
+def _head(row: Row, one: ArithmeticsRecord, found: _Found) -> str:
+    places = {_place(other) for _, other in found}
+    return row.label + (f", {_place(one)}" if len(places) > 1 else "")
+
+
 def _cells(one: ArithmeticsRecord) -> tuple[TableCell, ...]:
-    real, _, executed = (evaluation.certified[RADIUS] for evaluation in one.evaluations)
+    _, float64, executed = (evaluation.certified[RADIUS] for evaluation in one.evaluations)
     return (
+        TableCell(text=str(one.cell.seed)),
         *(_share(evaluation.certified[RADIUS], evaluation.images) for evaluation in one.evaluations),
-        TableCell(text=two_decimals(executed / real)) if real else TableCell(text="\u2014", missing=True),
+        TableCell(text=two_decimals(executed / float64)) if float64 else TableCell(text="\u2014", missing=True),
         _ratio(one.program, one.plain),
         _ratio(one.program_single, one.plain_single),
         _error(one.bound),
@@ -88,13 +132,14 @@ def promises_drawing(group: Group, arithmetics: Sequence[ArithmeticsRecord], nam
     with drawing():
         figure = Figure(figsize=_SIZE, layout="constrained")
         axes: Axes = figure.subplots()
-        for index, shade in enumerate(_SHADES):
+        for index, (shade, hatch) in enumerate(_FILLS):
             shares = [
                 100 * one.evaluations[index].certified[RADIUS] / one.evaluations[index].images for _, one in found
             ]
             places = [place + 0.27 * (index - 1) for place in range(len(found))]
             colour = COLOURS["accent"][0]
-            axes.bar(places, shares, 0.25, color=colour, alpha=shade, label=found[0][1].evaluations[index].arithmetic)
+            fill = to_rgba(colour, shade)
+            axes.bar(places, shares, 0.25, facecolor=fill, edgecolor=colour, hatch=hatch, label=ORDER[index])
         axes.set_xticks(range(len(found)), [row.title for row, _ in found])
         axes.set(ylabel=f"CRA {RADIUS}, %")
         axes.grid(visible=False, axis="x")
@@ -109,7 +154,7 @@ def promises_drawing(group: Group, arithmetics: Sequence[ArithmeticsRecord], nam
             f"Certified accuracy at radius {RADIUS}/255 in each arithmetic: {said}.",
             title="What each promise costs",
             caption="Certified in real arithmetic, as float64 evaluates the network, and as the float32 program is "
-            "executed.",
+            f"executed {_where(found)}; one run of each method.",
         )
 
 
@@ -125,27 +170,24 @@ def rounding_drawing(
         axes: Axes = figure.subplots()
         for row, one in reversed(found):
             style = look[row.label]
-            _draw(axes, _own(one), lambda module: module.bound, style.colour, style.dashes)
-            _draw(axes, _own(one), lambda module: module.measured, style.colour, (1, 1))
+            _draw(axes, _own(one), lambda module: module.bound, style, measured=False)
+            _draw(axes, _own(one), lambda module: module.measured, style, measured=True)
         axes.set(yscale="log", xlabel="modules that round, in their order", ylabel="norm of the module's own error")
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda mark, _: f"{mark:g}"))
-        handles = [
-            Line2D([], [], color=look[r.label].colour, dashes=look[r.label].dashes, label=r.label) for r, _ in found
-        ]
-        figure.legend(handles=handles, loc="outside lower center", ncols=4, handlelength=2.4, columnspacing=1.2)
+        plain_marks(axes.yaxis)
+        legend(figure, {row.label: look[row.label] for row, _ in found}, [row.label for row, _ in found])
         said = "; ".join(
             f"{row.label} {_or_infinite(one.measured):.1g} measured at the logits, "
             f"{_or_infinite(one.bound):.1g} charged"
             for row, one in found
         )
-        images = joined(sorted({str(one.images) for _, one in found}))
+        images = _each(one.images for _, one in found)
         return drawn(
             figure,
             name,
             f"What each layer of the float32 program errs by, and what is charged for it. At the end of all: {said}.",
             title="How tight the bounds of float32 are",
-            caption="Upper lines: charged, whatever the order inside a sum; dotted lower lines: measured, the largest "
-            f"of {images} test images. What one layer errs by, all layers behind it pass on.",
+            caption="Upper lines: charged, whatever the order inside a sum; thin lower lines with marks: measured, the "
+            f"largest of {images} test images. What one layer errs by, all layers behind it pass on.",
         )
 
 
@@ -157,7 +199,7 @@ def _percent(evaluation: Evaluation) -> str:
     return percent(evaluation.certified[RADIUS] / evaluation.images)
 
 
-def _found(group: Group, arithmetics: Sequence[ArithmeticsRecord]) -> list[tuple[Row, ArithmeticsRecord]]:
+def _found(group: Group, arithmetics: Sequence[ArithmeticsRecord]) -> _Found:
     pairs = ((row, _of(row, arithmetics)) for row in group.rows)
     return [(row, one) for row, one in pairs if one is not None]
 
@@ -176,8 +218,17 @@ def _draw(
     axes: Axes,
     modules: Sequence[RoundingRecord],
     quantity: Callable[[RoundingRecord], float | None],
-    colour: str,
-    dashes: tuple[float, ...],
+    style: Style,
+    *,
+    measured: bool,
 ) -> None:
     heights = [quantity(module) or float("nan") for module in modules]
-    axes.plot(range(1, len(heights) + 1), heights, color=colour, dashes=dashes, linewidth=1.2)
+    axes.plot(
+        range(1, len(heights) + 1),
+        heights,
+        color=style.colour,
+        dashes=style.dashes,
+        marker=style.marker if measured else "",
+        markersize=3,
+        linewidth=0.7 if measured else 1.5,
+    )

@@ -48,7 +48,7 @@ def _really_taken(group: Group) -> str:
     if not cut:
         return f"{taken}; every schedule came to its end"
     return (
-        f"{taken}; in {counted(len(cut), 'run')} the time was up before, at {whole_percent(min(cut))} of the schedule"
+        f"{taken}; in {counted(len(cut), 'run')} the time was up before, at {whole_percent(min(cut))} % of the schedule"
     )
 
 

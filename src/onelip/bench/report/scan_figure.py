@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter
 
 from onelip.bench.choice import RADIUS, best_run
 from onelip.bench.records import Evaluation, TrainRecord
+from onelip.bench.report.legend import legend
+from onelip.bench.report.marks import plain_marks
 from onelip.bench.report.palette import COLOURS, YARDSTICK, Style, styles
 from onelip.bench.report.scans import Scan
 from onelip.bench.report.svg import Drawing, drawing, drawn
@@ -48,9 +48,8 @@ def scan_drawing(scan: Scan, look: Mapping[str, Style], name: str) -> Drawing | 
         top = max(constant, *(_of(run, _certified) for run in every))
         upper.set(ylabel=f"CRA at {RADIUS}/255, %", ylim=(-0.05 * top, 1.08 * top))
         lower.set(ylabel="loss", xlabel="learning rate", xscale="log", ylim=_losses(found))
-        lower.xaxis.set_major_formatter(FuncFormatter(lambda rate, _: f"{rate:g}"))
-        handles = [Line2D([], [], color=one.colour, dashes=one.dashes, label=title) for title, one in looks.items()]
-        figure.legend(handles=handles, loc="outside lower center", ncols=4, handlelength=2.4, columnspacing=1.2)
+        plain_marks(lower.xaxis)
+        legend(figure, looks, marked=looks)
         return drawn(
             figure,
             name,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from onelip.bench.origin import Machine
 from onelip.bench.records import CostEntry, CostRecord, Costs, OtherCosts, TrainRecord
@@ -11,7 +11,7 @@ from onelip.bench.report.formats import two_decimals, whole_percent
 from onelip.bench.report.groups import unused_sessions
 from onelip.bench.report.metrics import FURTHER, SIX
 from onelip.bench.report.rows import Group, Row
-from onelip.bench.report.wording import counted, failure, moment, shortened, software
+from onelip.bench.report.wording import counted, device, failure, moment, shortened, software
 from onelip.bench.results import Records, Rejected
 from onelip.errors import plain
 
@@ -67,7 +67,10 @@ def runs(group: Group) -> Table:
     return Table(
         caption="Every run",
         head="Method",
-        columns=tuple(Column(title=title, numeric=title not in {"Status", "Started"}) for title in titles),
+        columns=tuple(
+            Column(title=title, unit="%" * (title == "Schedule"), numeric=title not in {"Status", "Started"})
+            for title in titles
+        ),
         lines=tuple(
             Line(head=row.label, cells=_run_cells(run), muted=not row.method.constrained)
             for row in group.rows
@@ -110,15 +113,17 @@ def set_aside(records: Records, groups: Iterable[Group]) -> Table | None:
 def machines(records: Records) -> Table:
     """Where the records come from, one line per machine and set of versions."""
     counts: dict[Machine, list[int]] = {}
-    found: list[TrainRecord | CostRecord] = [*records.train, *records.cost]
-    for record in found:
-        counts.setdefault(record.machine, [0, 0])[record.kind == "cost"] += 1
+    found = [(record.machine, 0) for record in records.train]
+    found += [(record.machine, 1) for record in records.cost]
+    found += [(record.machine, 2) for record in records.arithmetics]
+    for machine, kind in found:
+        counts.setdefault(machine, [0, 0, 0])[kind] += 1
     titles = ("Processor", "Threads", "Memory", "System", "Python", "torch", "onelip", "Records")
     return Table(
         caption="Machine and versions",
         head="Device",
         columns=tuple(Column(title=title, numeric=False) for title in titles),
-        lines=tuple(_machine_line(machine, trained, measured) for machine, (trained, measured) in counts.items()),
+        lines=tuple(_machine_line(machine, made) for machine, made in counts.items()),
     )
 
 
@@ -176,8 +181,9 @@ def _session_line(session: CostRecord) -> Line:
     return Line(head=plain(session.id), cells=(text_cell("not shown"), text_cell(reason)))
 
 
-def _machine_line(machine: Machine, trained: int, measured: int) -> Line:
-    parts = [counted(trained, "run")] * bool(trained) + [counted(measured, "session")] * bool(measured)
+def _machine_line(machine: Machine, made: Sequence[int]) -> Line:
+    nouns = ("run", "session", "float32 certification")
+    parts = [counted(number, noun) for number, noun in zip(made, nouns, strict=True) if number]
     texts = (
         f"{machine.processor}, {counted(machine.cores, 'core')}",
         str(machine.threads),
@@ -188,5 +194,4 @@ def _machine_line(machine: Machine, trained: int, measured: int) -> Line:
         software(machine),
         ", ".join(parts),
     )
-    head = machine.device_name if machine.device in machine.device_name else f"{machine.device_name} ({machine.device})"
-    return Line(head=plain(head), cells=tuple(text_cell(plain(text)) for text in texts))
+    return Line(head=device(machine), cells=tuple(text_cell(plain(text)) for text in texts))

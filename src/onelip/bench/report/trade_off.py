@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from onelip.bench.choice import RADIUS
 from onelip.bench.report.formats import percent
+from onelip.bench.report.marks import plain_marks
 from onelip.bench.report.metrics import METRICS, Metric, interval, shown
 from onelip.bench.report.palette import COLOURS, YARDSTICK, Style
 from onelip.bench.report.placement import Box, place
@@ -142,17 +142,14 @@ def _draw_point(axes: Axes, x: float, y: tuple[float, float, float], style: Styl
 
 
 def _cost_axis(axes: Axes, times: Sequence[float], yardsticks: Sequence[float]) -> None:
-    """A logarithmic axis with round marks, which matplotlib's own logarithmic axis lacks within one decade."""
+    """A logarithmic axis with room at its ends."""
     ends = [*times, *yardsticks]
     low, high = min(ends) / 1.15, max(ends) * 1.3
     axes.set_xscale("log")
     axes.set_xlim(low, high)
     for time in yardsticks:
         axes.axvline(time, color=YARDSTICK.colour, linewidth=1.4, dashes=YARDSTICK.dashes)
-    marks = [m * 10.0**e for e in range(-6, 8) for m in (1, 1.5, 2, 3, 5, 7)]
-    axes.set_xticks([mark for mark in marks if low <= mark <= high])
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda mark, _: f"{mark:g}"))
-    axes.xaxis.set_minor_formatter(NullFormatter())
+    plain_marks(axes.xaxis)
 
 
 def _label_points(

@@ -48,8 +48,9 @@ def verdict(records: Records) -> str:
 def group_verdict(group: Group) -> Verdict:
     """The verdict of one table: the highest certified accuracy at 36/255, if it stands apart from all others.
 
-    It stands apart if its 95 % Wilson interval over the test images, widened to the range of its seeds where there are
-    several, touches none of the other methods'. The recommender judges by the same ends.
+    It stands apart if the difference to every other method is more than their 95 % Wilson intervals over the test
+    images, widened to the range of the seeds where there are several, leave to chance, and no seeds of both meet. The
+    recommender judges by the same rule.
     """
     if group.cell is None:
         return Verdict(headline="No verdict: only costs were measured here, nothing was trained.")
@@ -148,7 +149,10 @@ def _doubts(group: Group, found: Field) -> Iterable[str]:
     beside = [row.label for row in group.constrained if row.evaluations and any(run.beside for run in row.runs)]
     lists = (
         ("Certified is no more than of a constant answer", constant),
-        ("No verdict for those with several learning rates of which no scan chose one", found.unchosen),
+        (
+            "No verdict for those with several learning rates of which no scan chose one",
+            [row.title for row in found.unchosen],
+        ),
         ("Judged at the one of several learning rates that the scan chose", rates),
         ("Without a result", absent),
         ("Trained beside another process, with fewer steps than alone", beside),

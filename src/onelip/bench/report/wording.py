@@ -67,6 +67,12 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
+def device(machine: Machine) -> str:
+    """The name of the device, and its kind where the name does not say it."""
+    kind = "" if machine.device in machine.device_name else f" ({machine.device})"
+    return plain(machine.device_name + kind)
+
+
 def software(machine: Machine) -> str:
     """The version of onelip, and the commit where it is known."""
     return machine.onelip + (f" ({machine.commit[:10]})" if machine.commit else "")

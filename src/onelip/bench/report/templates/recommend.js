@@ -47,16 +47,19 @@
     return found;
   };
 
-  // A number keeps to its limit for sure where its whole spread lies on the same side.
+  const [WITHIN, FEW] = ["within its spread", "of too few samples"];
+
+  // A number keeps to its limit for sure where its whole spread lies on the same side, and is of enough samples.
   const judge = (choice, { key, limit }) => {
     const number = choice.numbers[key];
     if (!number) return { key, status: "unknown", margin: null, sure: false };
-    const [value, low, high] = number;
+    const [value, low, high, , , few] = number;
     const sign = higher(key) ? 1 : -1;
     const margin = (sign * (value - limit)) / (about(key).kind === "share" ? 1 : limit);
     const kept = margin >= 0;
     const edge = (sign > 0) === kept ? low : high;
-    return { key, status: kept ? "meets" : "fails", margin, sure: (sign * (edge - limit) >= 0) === kept };
+    const sure = !few && (sign * (edge - limit) >= 0) === kept;
+    return { key, status: kept ? "meets" : "fails", margin, sure, doubt: sure ? "" : few ? FEW : WITHIN };
   };
   const keepsNorms = ({ orthogonal }) => {
     const status = orthogonal === null ? "unknown" : orthogonal ? "meets" : "fails";
@@ -75,6 +78,8 @@
         const sought = choice.numbers[objective];
         const found = new Set(judged.map((one) => one.status));
         if (!sought) found.add("unknown");
+        // What failed as it was trained is no choice.
+        if (!choice.trained) found.add("fails");
         const status = found.has("fails") ? "fails" : found.has("unknown") ? "unknown" : "meets";
         const failed = judged.filter((one) => one.status === "fails").length;
         return { choice, judged, sought, status, failed };
@@ -96,7 +101,8 @@
   // By the interval of the difference, as of two independent numbers; seeds that meet decide nothing.
   const apart = (objective, one, other) => {
     const [better, worse] = higher(objective) ? [one.sought, other.sought] : [other.sought, one.sought];
-    const [[above, low, , lowest], [below, , high, , highest]] = [better, worse];
+    const [[above, low, , lowest, , few], [below, , high, , highest, fewer]] = [better, worse];
+    if (few || fewer) return false;
     return above - below > Math.sqrt((above - low) ** 2 + (high - below) ** 2) && lowest > highest;
   };
 
@@ -116,11 +122,27 @@
     const titles = judged.filter((one) => one.status === "meets" && !one.sure).map((one) => about(one.key).name);
     return titles.length ? `; ${whose(joined(titles))} may not meet the limit${titles.length > 1 ? "s" : ""}` : "";
   };
-  const possible = ({ judged, sought }) =>
-    sought && judged.every((one) => one.status === "meets" || (one.status === "fails" && !one.sure));
+  const open = ({ judged }) => judged.filter((one) => one.status !== "meets");
+  const mayMeet = (one) => one.sought && !open(one).some(({ status, sure }) => status === "fails" && sure);
+  const nameOf = (key) => (key === "orthogonal" ? "promise to keep norms" : about(key).name);
   const measure = ({ choice }, { key }) => {
+    if (!choice.numbers[key]) return `${nameOf(key)} not known`;
     const parts = [`${about(key).name} ${shown(key, choice.numbers[key][0])}`, spread(key, choice.numbers[key])];
     return [...parts, "measured"].filter(Boolean).join(", ");
+  };
+
+  // Of each method the best choice that would come first if what is open of it turned out to fit.
+  const rivalsOf = ({ objective }, ranked, best) => {
+    const merit = ({ sought }) => (higher(objective) ? -1 : 1) * sought[0];
+    const before = ranked.filter((one) => one.status !== "meets" && mayMeet(one) && merit(one) < merit(best));
+    return perMethod(before.sort((one, other) => merit(one) - merit(other)));
+  };
+
+  // The best of those that miss limits within their spread; those of which all is known come before others.
+  const possibleOf = (ranked) => {
+    const near = ranked.filter((one) => one.status === "fails" && mayMeet(one));
+    const unknown = near.map((one) => open(one).filter(({ status }) => status === "unknown").length);
+    return near[unknown.indexOf(Math.min(...unknown))];
   };
 
   const headline = (question, ranked) => {
@@ -133,17 +155,28 @@
     const [best, ...others] = perMethod(ranked.filter((one) => one.status === "meets"));
     if (best) {
       const tied = others.filter((one) => !apart(objective, best, one));
-      if (!tied.length) return `Take ${named(best)}${doubt(best, (titles) => `its ${titles}`)}.`;
+      const rivals = rivalsOf(question, ranked, best);
+      const alone = new Set(ranked.filter((one) => one.choice.trained).map((one) => one.choice.method)).size === 1;
+      if (!tied.length && !alone && !rivals.length)
+        return `Take ${named(best)}${doubt(best, (titles) => `its ${titles}`)}.`;
+      const why = tied.length
+        ? `, but the data do not tell it apart from ${joined(tied.map(named))}`
+        : alone
+          ? ", and no other method is there to compare it with"
+          : " of what is known to fit";
       const doubted = doubt(best, (titles) => `the ${titles} of ${best.choice.label}`);
-      return `${named(best)} comes first, but the data do not tell it apart from ${joined(tied.map(named))}${doubted}.`;
+      const [rival] = rivals;
+      const fit = rival ? joined(open(rival).map(({ key }) => nameOf(key))) : "";
+      const before = rival ? `; ${named(rival)} would come before it, if its ${fit} turned out to fit` : "";
+      return `${named(best)} comes first${why}${doubted}${before}.`;
     }
     const unknown = perMethod(ranked).filter((one) => one.status === "unknown");
     const names = unknown.slice(0, 3).map((one) => one.choice.label);
     if (unknown.length > 3) names.push(`${unknown.length - 3} more`);
     const notKnown = `not all that was asked for is known of ${names.join("; ")}`;
-    const near = ranked.find(possible);
+    const near = possibleOf(ranked);
     if (near) {
-      const missed = near.judged.filter((one) => one.status === "fails").map((one) => measure(near, one));
+      const missed = open(near).map((one) => measure(near, one));
       const more = unknown.length ? `, and ${notKnown}` : "";
       return `Nothing surely meets everything; ${near.choice.label} may (${joined(missed)})${more}.`;
     }
@@ -161,10 +194,10 @@
   // Of what reaches beyond its limit, and why numbers are missing, each reason once.
   const doubts = ({ objective }, ranked) => {
     const missing = new Map();
-    for (const { choice, judged, sought } of ranked) {
+    for (const { choice, judged, sought } of ranked.filter((one) => one.choice.trained)) {
       const unknown = judged.filter((one) => one.status === "unknown").map((one) => one.key);
       for (const key of sought ? unknown : [...unknown, objective]) {
-        const title = key === "orthogonal" ? "promise to keep norms" : about(key).name;
+        const title = nameOf(key);
         const why = `${choice.missing[key] ?? "not known"}${elsewhere(choice, key)}`;
         const lead = JSON.stringify([title, why]);
         missing.set(lead, (missing.get(lead) ?? new Set()).add(choice.title));
@@ -175,7 +208,10 @@
       return `No ${title} of ${joined([...titles])}: ${why}.`;
     });
     const best = ranked[0]?.status === "meets" ? ranked[0].judged.filter((one) => !one.sure) : [];
-    const beyond = best.map(({ key }) => `Its ${about(key).name} meets the limit, but the spread reaches beyond.`);
+    const beyond = best.map(({ key, doubt: why }) => {
+      const reason = why === WITHIN ? "the spread reaches beyond" : "it is of too few samples";
+      return `Its ${about(key).name} meets the limit, but ${reason}.`;
+    });
     return [...said, ...beyond];
   };
 
@@ -195,7 +231,7 @@
     if (judged.margin === null) return `${title} not known${why}`;
     const value = shown(judged.key, choice.numbers[judged.key][0]);
     const around = spread(judged.key, choice.numbers[judged.key]);
-    const said = [marginText(judged, kind === "share"), around, judged.sure ? "" : "within its spread"];
+    const said = [marginText(judged, kind === "share"), around, judged.doubt];
     return `${title} ${value}, ${said.filter(Boolean).join(", ")}`;
   };
 
@@ -215,7 +251,7 @@
     const sought = one.sought ? [shown(objective, one.sought[0]), spread(objective, one.sought)] : ["\u2014"];
     cell("td", ...sought).className = "number";
     cell("td", one.judged.map((judged) => noteOf(one, judged)).join("; ") || "\u2014");
-    cell("td", words[one.status], constant(one, question) ? CONSTANT : "");
+    cell("td", one.choice.trained ? words[one.status] : "training failed", constant(one, question) ? CONSTANT : "");
     row.dataset.method = one.choice.method;
     row.dataset.status = one.status;
     return row;
