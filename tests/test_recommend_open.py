@@ -12,12 +12,13 @@ from onelip.bench import published
 from onelip.bench.recommend import words
 from onelip.bench.recommend.answer import answer
 from onelip.bench.recommend.facts import kernel_fact
-from onelip.bench.recommend.judging import Constraint
+from onelip.bench.recommend.judging import Constraint, Orthogonal
 from onelip.bench.recommend.options import Known, Missing, told_apart
 from onelip.bench.recommend.quantities import QUANTITIES
 from onelip.bench.recommend.ranking import ranking_table
 from onelip.bench.recommend.weighing import Question
 from onelip.bench.records import Started
+from onelip.bench.results import load_records
 from onelip.cli import app
 
 DARK = Missing(reason="not measured")
@@ -55,8 +56,10 @@ def test_each_method_that_would_be_first_is_named_once_the_best_before():
     dark = [choice("dark", size=size, cra36=share, latency=DARK) for size, share in (("XS", 0.6), ("S", 0.7))]
     said = answer(asked(FAST), [best, *dark, choice("other", cra36=0.65, latency=DARK)])
     assert [one.choice.label for one in said.rivals] == ["DARK S, 2h", "OTHER XS, 2h"]
-    (line,) = (line for line in words.details(said) if line.startswith("First would come"))
-    assert line.index("DARK S") < line.index("OTHER XS")
+    assert "; DARK S, 2h (CRA 36 70.0 %, measured) would come before it" in words.headline(said)
+    (line,) = (line for line in words.details(said) if line.startswith("So would "))
+    assert "OTHER XS" in line
+    assert "DARK" not in line
 
 
 def test_what_misses_one_limit_within_its_spread_and_is_not_known_of_another_may_fit():
@@ -98,7 +101,49 @@ def test_a_network_whose_training_failed_is_no_choice_however_fast_it_is():
     said = answer(asked(objective=QUANTITIES["latency"]), [failed, choice("good", cra36=0.4, latency=0.002)])
     assert said.fitting[0].choice.method == "good"
     assert [line.cells[-2].text for line in ranking_table(said).lines] == ["meets all", "training failed"]
-    assert words.headline(answer(asked(), [failed])) == "Nothing meets everything."
+    assert (said.rivals, said.possible) == ((), None)
+    assert words.headline(answer(asked(), [failed])) == "No training came to its end."
+    within = answer(asked(limit("latency", 0.0009), objective=QUANTITIES["latency"]), [failed])
+    assert within.possible is None
+
+
+def test_what_failed_is_in_no_count_on_no_front_and_below_what_misses_a_limit():
+    failed = [
+        replace(choice("one", size=size, cra36=DARK, latency=DARK, orthogonal=False), seeds=0, failed=1)
+        for size in ("S", "M")
+    ]
+    slow, dark = choice("one", cra36=0.5, latency=0.5), choice("other", cra36=0.4, latency=DARK)
+    said = answer(asked(FAST, Orthogonal()), [*failed, slow, dark])
+    assert all(blame.ruled_out <= 2 for blame in said.blames)
+    assert not any(one.on_front for one in said.ranking if not one.choice.seeds)
+    assert said.per_method[1].choice is slow
+    assert [one.choice.seeds for one in said.ranking] == [1, 1, 0, 0]
+
+
+def test_costs_of_what_failed_are_not_filled_in_again(sample_records, tmp_path):
+    """The failed one would be the fastest."""
+    runs = [sample_records.train_record("aol", status="diverged", message="the loss is not finite")]
+    runs += [sample_records.train_record(name) for name in ("bcop", "cpl")]
+    sample_records.write(tmp_path, *runs, sample_records.cost_record())
+    for options in (("--minimise", "latency"), ("--minimise", "latency", "--max-latency", "0.1ms")):
+        found = json.loads(onelip("recommend", tmp_path, "--records", "measured", "--json", *options).stdout)
+        (failed,) = (row for row in found["ranking"] if row["method"] == "aol")
+        assert failed["objective"]["value"] is None
+        assert not any("AOL" in line for line in (found["answer"], *map(str, found["rivals"])))
+
+
+def test_to_take_something_is_to_have_decided():
+    best, other = choice("best", cra36=0.6, latency=near(0.009, 0.002)), choice("other", cra36=0.1, latency=0.001)
+    said = answer(asked(FAST), [best, other])
+    assert not said.decided
+    assert words.headline(said).endswith("comes first; its inference time may not meet the limit.")
+    sure = answer(asked(FAST), [choice("best", cra36=0.6, latency=0.005), other])
+    assert (sure.decided, words.headline(sure)[:10]) == (True, "Take BEST ")
+
+
+def test_nothing_is_on_a_front_of_nothing():
+    bare = [choice(name, cra36=DARK, train_time=DARK, latency=DARK) for name in ("one", "two")]
+    assert not any(one.on_front for one in answer(asked(objective=QUANTITIES["latency"]), bare).ranking)
 
 
 def test_the_front_compares_numbers_that_carry_the_places_where_they_were_measured():
@@ -135,6 +180,7 @@ def test_what_fails_with_another_limit_is_told_from_what_is_not_known():
         ("accuracy", "0.7", "accuracy \u2265 70.0 %"),
         ("train_memory", "8GiB", "training memory \u2264 8GiB"),
         ("latency_ratio", "1.05", "relative inference time \u2264 \u00d71.05"),
+        ("latency_ratio", "0.004", "relative inference time \u2264 0.004"),
         ("latency", "12us", "inference time \u2264 12.0 \u00b5s"),
     ],
 )
@@ -216,6 +262,40 @@ class TestRecords:
         rows = json.loads(found.stdout)
         assert all(row["judgements"]["latency"]["value"] is None for row in rows["ranking"])
         assert any("measured other revisions than these of" in line for line in rows["details"])
+
+    def test_a_session_of_the_revision_of_the_runs_counts_for_them(self, folder):
+        """Though this onelip has another revision by now."""
+        found = self.recommend(folder, "--max-latency", "1s")
+        assert {run.method.revision for run in load_records(folder).train} == {1}
+        assert {row["judgements"]["latency"]["basis"] for row in found["ranking"]} == {"measured"}
+        assert not any("other revisions" in line and "CPL" in line for line in found["details"])
+
+    def test_what_is_named_twice_is_said_once(self, folder):
+        (path,) = folder.glob("aol-*/record.json")
+        path.write_text("{")
+        found = onelip("recommend", folder.parent, folder, "--records", "measured", "--json")
+        assert sum("Not used" in line for line in json.loads(found.stdout)["details"]) == 1
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            (("--methods", "soc", "--sizes", "XS"), "no network of soc was trained on digits; onelip compare --data"),
+            (("--data", "foo"), "no network was trained on 'foo'; there are digits"),
+        ],
+    )
+    def test_what_is_said_to_train_does(self, options, message, folder):
+        refused = onelip("recommend", folder, "--records", "measured", *options)
+        assert refused.exit_code == 2
+        assert message in refused.stderr
+        assert ("onelip compare" in refused.stderr) == ("soc" in options)
+
+    def test_costs_of_other_images_have_a_remedy(self, folder):
+        asked_for = ("--image", "64", "--max-latency", "1s")
+        (line,) = (
+            line for line in self.recommend(folder, *asked_for)["details"] if line.startswith("No inference time")
+        )
+        assert "onelip measure" in line
+        assert "--image 1x64x64" in line
 
     def test_a_method_of_several_settings_that_no_scan_chose_is_named(self, sample_records, tmp_path):
         rates = [sample_records.Recipe(learning_rate=rate) for rate in (0.1, 0.2)]

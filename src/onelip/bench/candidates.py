@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from onelip.bench import published
 from onelip.bench.calibrate import calibration
+from onelip.bench.data import DATASETS
 from onelip.bench.recommend.calibrated import Calibration, calibrated, factors, published_steps, recorded_steps
 from onelip.bench.recommend.from_paper import PLACE, MethodFacts, published_choices
 from onelip.bench.recommend.from_sessions import with_sessions
@@ -125,9 +126,12 @@ def notes(found: Evidence, methods: Sequence[Method]) -> list[str]:
         found: What was read.
         methods: What is implemented here.
     """
-    said = []
+    said, seen = [], set[Path]()
     for folder, records in zip(found.folders or (DEFAULT_FOLDER,), found.records, strict=False):
-        rejected = [*records.corrupt, *records.stale]
+        # Folders may lie within each other.
+        places = {(folder / one.path).resolve(): one for one in (*records.corrupt, *records.stale)}
+        rejected = [one for place, one in places.items() if place not in seen]
+        seen |= set(places)
         if rejected:
             named = joined([f"{one.path} ({one.reason})" for one in rejected[:3]])
             more = f" and {len(rejected) - 3} more" if len(rejected) > 3 else ""
@@ -140,11 +144,13 @@ def notes(found: Evidence, methods: Sequence[Method]) -> list[str]:
 
 
 def _outdated(found: Evidence, methods: Sequence[Method]) -> Iterator[str]:
-    """Sessions that measured other revisions of methods than are implemented here."""
-    now = {method.name: method.revision for method in methods}
+    """Sessions that measured revisions of methods that are neither implemented here nor those of the runs."""
+    there = {(method.name, method.revision) for method in methods}
+    there |= {(run.method.name, run.method.revision) for records in found.records for run in records.train}
+    names = {name for name, _ in there}
     for session in (one for records in found.records for one in records.cost):
-        made = [entry.method for entry in session.entries if entry.method.name in now]
-        older = dict.fromkeys(one.title for one in made if one.revision != now[one.name])
+        made = [entry.method for entry in session.entries if entry.method.name in names]
+        older = dict.fromkeys(one.title for one in made if (one.name, one.revision) not in there)
         if older:
             yield f"{session.id} measured other revisions than these of {joined(older)}: those costs do not count."
 
@@ -190,10 +196,13 @@ def narrowed(
     wanted = data or next(iter(own), "cifar10" if "cifar10" in names else names[0])
     if wanted not in names:
         hint = _near(wanted.lower(), names)
-        trains = "" if hint else f"; onelip compare --data {quote(wanted)} --out FOLDER trains some"
-        raise UnknownNameError(f"no network was trained on {wanted!r}; there are {', '.join(names)}{hint or trains}")
+        told = f"no network was trained on {wanted!r}; there are {', '.join(names)}"
+        raise UnknownNameError(f"{told}{hint or _training(wanted)}")
     asked = {method.name for method in methods}
     left = [one for one in choices if one.data == wanted and one.method in asked]
+    trains = _training(wanted)
+    if not left:
+        raise OnelipError(f"no network of {joined(sorted(asked))} was trained on {wanted}{trains}")
     if sizes is not None:
         there = list(dict.fromkeys(one.size for one in left))
         if absent := [size for size in sizes if size not in there]:
@@ -203,12 +212,13 @@ def narrowed(
                 f"there are {', '.join(there)}{hint}"
             )
         left = [one for one in left if one.size in sizes]
-    if not left:
-        raise OnelipError(
-            f"no network of {', '.join(sorted(asked))} was trained on {wanted}; "
-            f"onelip compare --methods {','.join(sorted(asked))} --data {quote(wanted)} --out FOLDER trains some"
-        )
     return told_apart(left)
+
+
+def _training(data: str) -> str:
+    """What trains networks on a data set, as the end of a sentence; nothing for what is none."""
+    is_there = data in DATASETS or Path(data).is_dir()
+    return f"; onelip compare --data {quote(data)} --out FOLDER trains some" if is_there else ""
 
 
 def _near(name: str, names: Sequence[str]) -> str:

@@ -49,7 +49,9 @@ class Ranked:
     @property
     def may_meet(self) -> bool:
         """Whether it may meet everything: misses lie within their spread, and what is sought of it is known."""
-        return isinstance(self.objective, Known) and not any(one.status == "fails" and one.sure for one in self.open)
+        if not self.choice.seeds or isinstance(self.objective, Missing):
+            return False
+        return not any(one.status == "fails" and one.sure for one in self.open)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,8 +83,8 @@ class Answer:
     Attributes:
         question: What was asked.
         ranking: All choices, best first: those that meet everything, those of which something is not known, those that
-            fail, fewest limits first; each by the objective, then by certified accuracy, training time and what is
-            limited.
+            fail, fewest limits first, and last those whose training failed; each by the objective, then by certified
+            accuracy, training time and what is limited.
         notes: What else has to be said, such as which records are not among the choices.
     """
 
@@ -180,7 +182,7 @@ class Answer:
         def of(ranked: Ranked) -> Status:
             return next(one.status for one in ranked.judgements if one.constraint == constraint)
 
-        failing = [one for one in self.ranking if of(one) == "fails"]
+        failing = [one for one in self.trained if of(one) == "fails"]
         alone = [
             one
             for one in failing
@@ -230,7 +232,7 @@ def answer(question: Question, choices: Iterable[Choice], notes: Sequence[str] =
     return Answer(question, tuple(sorted(marked, key=_order(question))), tuple(notes))
 
 
-Place = tuple[int, int, tuple[float, ...], str]
+Place = tuple[bool, int, int, tuple[float, ...], str]
 
 
 def _order(question: Question) -> Callable[[Ranked], Place]:
@@ -241,6 +243,6 @@ def _order(question: Question) -> Callable[[Ranked], Place]:
         failed = sum(judged.status == "fails" for judged in one.judgements)
         merits = [merit(one.objective, question.objective)]
         merits += [merit(one.choice.number(key), quantity) for key, quantity in counted.items()]
-        return _ORDER[one.status], failed, tuple(merits), one.choice.label
+        return not one.choice.seeds, _ORDER[one.status], failed, tuple(merits), one.choice.label
 
     return place

@@ -124,6 +124,8 @@ def calibrated(choices: Sequence[Choice], known: Calibration) -> tuple[Choice, .
 
 
 def _calibrated(choice: Choice, known: Calibration) -> Choice:
+    if not choice.seeds:
+        return choice
     numbers, session = dict(choice.numbers), known.session
     if isinstance(time := choice.number("train_time"), Known):
         numbers["train_time"] = _time(choice, time, known)
@@ -152,6 +154,7 @@ def _elsewhere(choice: Choice, batch: int) -> Missing:
             classes=choice.classes,
             kernel_size=choice.kernel_size,
             batch=batch,
+            padding=choice.padding if choice.source == "measured" else "paper",
         ),
     )
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from onelip.bench.published.advice import Guideline
+from onelip.bench.published.paper import Paper
 from onelip.bench.published.rows import Accuracy, RadarScores
 from onelip.bench.report.wording import counted, joined
 from onelip.bench.statistics import wilson
@@ -131,11 +132,11 @@ def resolution_fact(
     )
 
 
-def collapse_fact(guideline: Guideline, results: Iterable[Accuracy], titles: Mapping[str, str]) -> Fact:
-    """Which methods' trainings collapsed, which is what their initialisation may have a part in."""
+def collapse_fact(guideline: Guideline, paper: Paper, titles: Mapping[str, str]) -> Fact:
+    """Which methods' trainings collapsed, by tables and logs: what their initialisation may have a part in."""
     found: dict[str, list[bool]] = {}
-    for one in results:
-        found.setdefault(one.method, []).append(one.collapsed)
+    for one in paper.accuracy:
+        found.setdefault(one.method, []).extend([one.collapsed, *[True] * paper.collapses(one)])
     said = [
         f"{titles.get(method, method)} {sum(collapsed)} of {len(collapsed)}"
         for method, collapsed in found.items()
@@ -145,8 +146,8 @@ def collapse_fact(guideline: Guideline, results: Iterable[Accuracy], titles: Map
         title="Initialisation",
         guideline=guideline,
         agreement="untested",
-        sentence="No network was published with two initialisations. Of the published trainings, with 3x3 and with 1x1 "
-        f"kernels, these collapsed: {joined(said)}; none of another method did.",
+        sentence="No network was published with two initialisations. Of the trainings in the tables and the logs, with "
+        f"3x3 and 1x1 kernels, these collapsed: {joined(said)}; none of another method did.",
     )
 
 

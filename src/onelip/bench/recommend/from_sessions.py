@@ -13,12 +13,16 @@ from onelip.bench.statistics import DECISIVE_SAMPLES, quartiles, ratio_quartiles
 def with_sessions(choice: Choice, sessions: Iterable[CostRecord], *, width: int, batch: int) -> Choice:
     """A choice with the costs that sessions measured of the same network, where it has none that were measured.
 
+    One whose training failed stays without: what costs little and gives nothing is no choice.
+
     Args:
         choice: Whose costs are asked for.
         sessions: What was measured, on any machine; the newest counts.
         width: Of the choice's network.
         batch: How many images are inferred at a time.
     """
+    if not choice.seeds:
+        return choice
     made = choice.method, choice.revision, choice.padding
     wanted = width, choice.kernel_size, choice.cost_image
     numbers: dict[str, Number] = {}

@@ -196,14 +196,18 @@ def _is_long(choice: Choice) -> bool:
 
 def agreement(said: Answer, guideline: Guideline | None) -> str:
     """Whether the data say what the paper advises."""
-    if guideline is None or not guideline.methods or not said.fitting:
+    if guideline is None or not said.fitting or said.alone:
         return ""
-    tied = {one.choice.method for one in said.tied}
-    if said.fitting[0].choice.method in guideline.methods:
-        if said.rivals or said.fitting[0].doubtful:
-            return "agrees_so_far"
-        return "agrees" if tied <= set(guideline.methods) else "leans"
-    return "undecided" if tied & set(guideline.methods) else "contradicts"
+    named = set(guideline.methods)
+    if not named & {one.choice.method for one in said.trained}:
+        return ""
+    tied, best = {one.choice.method for one in said.tied}, said.fitting[0]
+    if best.choice.method in named:
+        if not tied <= named:
+            return "leans"
+        return "agrees_so_far" if said.rivals or best.doubtful else "agrees"
+    may = tied | {one.choice.method for one in said.rivals}
+    return "undecided" if may & named or best.doubtful else "contradicts"
 
 
 def _runner_up(said: Answer) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Literal
@@ -23,7 +24,7 @@ from onelip.bench.statistics import wilson
 Image = tuple[int, int, int]
 UNCHOSEN = Missing(
     reason="it was run with several settings, of which no scan chose one",
-    remedy="onelip compare --scan chooses, of settings that are given to it",
+    remedy="onelip compare --scan RATES --scan-budget TIME chooses one",
 )
 
 
@@ -35,7 +36,9 @@ def measured_choices(
     book: FormulaBook | None,
     sessions: Sequence[CostRecord] = (),
 ) -> tuple[Choice, ...]:
-    """The trained networks of a folder, but unconstrained ones.
+    """The networks of a folder that were trained or failed, but unconstrained ones.
+
+    Nothing is known of those that failed, nor of a method that was run with several settings of which no scan chose.
 
     Args:
         records: Of the folder.
@@ -82,15 +85,17 @@ def _choice(group: Group, row: Row, batch: int, image: Image | None) -> Choice:
     runs = [run for run in row.runs if run.status == "ok"]
     place = row.runs[0].machine.device_name
     evidence = f"{counted(len(runs), 'run')} of {row.label} on {place}"
+    remedy = functools.partial(_remedy, group, row, batch, image or data.image)
     numbers: dict[str, Number] = {
         "accuracy": _share(row, "accuracy", evidence),
         **{f"cra{radius}": _certified(row, radius, evidence) for radius in RADII},
         "train_time": _train_time(runs, evidence, row),
-        **dict(_session_numbers(group, row, batch)),
+        **dict(_session_numbers(group, row, batch, remedy)),
     }
     if image not in (None, data.image):
-        other = Missing(reason=f"measured of images of {data.image[1]}x{data.image[2]}")
-        numbers |= dict.fromkeys(("train_time", *COSTS), other)
+        trained = f"trained on images of {data.image[1]}x{data.image[2]}"
+        numbers["train_time"] = Missing(reason=trained)
+        numbers |= {key: Missing(reason="not measured of such images", remedy=remedy(key)) for key in COSTS}
     if not runs:  # what costs little and gives nothing is no choice
         numbers = dict.fromkeys(QUANTITIES, Missing(reason=row.reason))
     return Choice(
@@ -181,40 +186,46 @@ def _train_time(runs: Sequence[TrainRecord], evidence: str, row: Row) -> Number:
     return Known(value=budget, low=min(budget, least), high=max(budget, most), basis="measured", evidence=evidence)
 
 
-def _session_numbers(group: Group, row: Row, batch: int) -> Iterator[tuple[str, Number]]:
-    """What the measuring session says: of a batch of its size, and of one image."""
-    session, entry = group.session, row.cost
+def _remedy(group: Group, row: Row, batch: int, image: Image, key: str) -> str:
+    """The command that measures a cost."""
     assert group.cell is not None
     assert group.data is not None
-    remedy = measure_command(
+    return measure_command(
         row.method.name,
         group.cell.size,
-        image=group.data.image,
+        image=image,
         classes=group.data.classes,
         kernel_size=group.cell.kernel_size,
-        batch=batch,
+        batch=group.cell.recipe.batch_size if key.startswith("train") else batch,
         padding=group.cell.padding,
     )
+
+
+def _session_numbers(group: Group, row: Row, batch: int, remedy: Callable[[str], str]) -> Iterator[tuple[str, Number]]:
+    """What the measuring session says: of a batch of its size, and of one image."""
+    session, entry = group.session, row.cost
     if session is None or entry is None:
-        missing = Missing(reason=row.cost_absence or "not measured", remedy=remedy)
-        yield from ((key, missing) for key in COSTS)
+        reason = row.cost_absence or "not measured"
+        yield from ((key, Missing(reason=reason, remedy=remedy(key))) for key in COSTS)
         return
     evidence = f"{session.id} on {session.machine.device_name}"
-    yield "train_step_ratio", _ratio(lambda entry: entry.train_step, entry, row.yardstick, evidence, remedy)
-    yield "train_memory", _bytes(entry.train_bytes, f"{evidence}, batch {session.batch_size}", remedy)
-    samples = _samples(session, batch)
+    unit, key = row.yardstick, "train_step_ratio"
+    yield key, _ratio(lambda entry: entry.train_step, entry, unit, evidence, remedy(key))
+    key = "train_memory"
+    yield key, _bytes(entry.train_bytes, f"{evidence}, batch {session.batch_size}", remedy(key))
+    samples, inference = _samples(session, batch), remedy("latency")
     if samples is None:
         sizes = " and ".join(map(str, sorted({1, session.batch_size})))
-        missing = Missing(reason=f"measured for batches of {sizes}, not of {batch}", remedy=remedy)
+        missing = Missing(reason=f"measured for batches of {sizes}, not of {batch}", remedy=inference)
         yield from (("latency", missing), ("latency_ratio", missing))
     else:
-        yield "latency", _quartiles(samples(entry), evidence, remedy)
-        yield "latency_ratio", _ratio(samples, entry, row.yardstick, evidence, remedy)
+        yield "latency", _quartiles(samples(entry), evidence, inference)
+        yield "latency_ratio", _ratio(samples, entry, unit, evidence, inference)
     if batch == session.batch_size:
-        yield "inference_memory", _bytes(entry.inference_bytes, f"{evidence}, batch {batch}", remedy)
+        yield "inference_memory", _bytes(entry.inference_bytes, f"{evidence}, batch {batch}", inference)
     else:
         reason = f"measured for batches of {session.batch_size}, not of {batch}"
-        yield "inference_memory", Missing(reason=reason, remedy=remedy)
+        yield "inference_memory", Missing(reason=reason, remedy=inference)
 
 
 def _samples(session: CostRecord, batch: int) -> Callable[[CostEntry], Sequence[float]] | None:

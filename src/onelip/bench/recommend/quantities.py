@@ -95,7 +95,10 @@ class Quantity:
         (True, False)
         """
         printed = self.format(value).removeprefix("\u00d7").replace("\u00b5", "u")
-        return math.isclose(self.read(printed), value, rel_tol=1e-9)
+        try:
+            return math.isclose(self.read(printed), value, rel_tol=1e-9)
+        except OnelipError:  # it is printed as nothing
+            return False
 
     def format(self, value: float) -> str:
         """A number with its unit."""

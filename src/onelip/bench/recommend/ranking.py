@@ -25,10 +25,7 @@ def ranking_table(answer: Answer, *, everything: bool = False) -> Table:
             cells=(
                 _number_cell(one.objective, objective, best=one.status == "meets" and one is answer.ranking[0]),
                 *map(_judged_cell, one.judgements),
-                TableCell(
-                    text=STATUSES[one.status] if one.choice.seeds else "training failed",
-                    note=CONSTANT if is_constant(one, answer) else "",
-                ),
+                TableCell(text=_status(one), note=CONSTANT if is_constant(one, answer) else ""),
                 TableCell(text="yes" if one.on_front else ""),
             ),
             muted=one.status == "fails",

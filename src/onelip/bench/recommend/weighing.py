@@ -46,15 +46,15 @@ def compared(question: Question, choices: Sequence[Choice]) -> dict[str, Quantit
     return {
         key: quantity
         for key, quantity in weighed(question).items()
-        if any(isinstance(choice.number(key), Known) for choice in choices)
+        if any(choice.seeds and isinstance(choice.number(key), Known) for choice in choices)
     }
 
 
 def pareto_front(question: Question, judged: Sequence[tuple[Choice, tuple[Judgement, ...]]]) -> set[int]:
     """Those that nothing is better than, in certified accuracy, training time, the objective and all that is asked for.
 
-    Only choices of which all of these are known can be on it, but for what is known of none. Times of different places
-    are not compared.
+    Only choices of which all of these are known can be on it, but for what is known of none, and none whose training
+    failed. Times of different places are not compared.
 
     Args:
         question: What is asked.
@@ -68,7 +68,8 @@ def pareto_front(question: Question, judged: Sequence[tuple[Choice, tuple[Judgem
     for index, (choice, judgements) in enumerate(judged):
         facts = [one.status for one in judgements if not isinstance(one.constraint, Constraint)]
         numbers = {key: number for key in counted if isinstance(number := choice.number(key), Known)}
-        if len(numbers) == len(counted) and "unknown" not in facts:
+        is_known = bool(numbers or facts) and len(numbers) == len(counted) and "unknown" not in facts
+        if choice.seeds and is_known:
             merits = [float(status == "meets") for status in facts]
             merits += [-merit(number, counted[key]) for key, number in numbers.items()]
             places = [number.place or choice.place for key, number in numbers.items() if counted[key].kind == "time"]

@@ -44,6 +44,8 @@ def headline(answer: Answer) -> str:
         )
     if unknown:
         return f"Nothing is known to meet everything; {not_known}."
+    if answer.ranking and not answer.trained:
+        return "No training came to its end."
     return "Nothing meets everything." if answer.ranking else "There is nothing to choose from."
 
 
@@ -58,8 +60,10 @@ def _first(answer: Answer) -> str:
         said = f"{named} comes first, and no other method is there to compare it with"
     elif rivals:
         said = f"{named} comes first of what is known to fit"
+    elif best.doubtful:
+        return f"{named} comes first{_doubt(best, 'its {}')}."
     else:
-        return f"Take {named}{_doubt(best, 'its {}')}."
+        return f"Take {named}."
     said += _doubt(best, f"the {{}} of {best.choice.label}")
     if rivals:
         fit = joined(_title(judged.constraint.key) for judged in rivals[0].open)
@@ -99,10 +103,10 @@ def details(answer: Answer) -> Iterator[str]:
 
 
 def _would_be(answer: Answer) -> Iterator[str]:
-    """What would come first, of every method."""
-    if answer.rivals:
-        named = joined(_named(one, answer) for one in answer.rivals)
-        yield f"First would come {named}, if what is not known, or misses a limit within its spread, turned out to fit."
+    """Which others would come before the best, of every method one."""
+    if others := answer.rivals[1:]:
+        named = joined(_named(one, answer) for one in others)
+        yield f"So would {named}, if what is not known of each, or misses a limit within its spread, turned out to fit."
     if answer.fitting and answer.alone:
         title = answer.fitting[0].choice.title
         yield f"Only {title} is among the choices: ask for more --methods, or train others with onelip compare."

@@ -62,11 +62,11 @@ class Asking:
 
 
 def asking(records: Records) -> Asking | None:
-    """The recommender of a folder; None where fewer than two networks could be chosen, or nothing is known of them."""
+    """The recommender of a folder; None where fewer than two networks were trained, or nothing is known of them."""
     sizes = sorted({1, *(session.batch_size for session in records.cost)})
     found = {batch: told_apart(measured_choices(records, batch=batch, book=None)) for batch in sizes}
     found = {batch: choices for batch, choices in found.items() if batch == 1 or any(map(_has_inference, choices))}
-    if len(found[1]) < 2:
+    if sum(choice.seeds > 0 for choice in found[1]) < 2:
         return None
     choices = [choice for of_batch in found.values() for choice in of_batch]
     titles = {run.data.name: run.data.title for run in records.train}

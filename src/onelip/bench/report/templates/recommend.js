@@ -89,6 +89,7 @@
     const weighed = ["cra36", "train_time", ...limits.map(({ key }) => key)];
     ranked.sort(
       (one, other) =>
+        other.choice.trained - one.choice.trained ||
         order[one.status] - order[other.status] ||
         one.failed - other.failed ||
         place(one) - place(other) ||
@@ -123,7 +124,7 @@
     return titles.length ? `; ${whose(joined(titles))} may not meet the limit${titles.length > 1 ? "s" : ""}` : "";
   };
   const open = ({ judged }) => judged.filter((one) => one.status !== "meets");
-  const mayMeet = (one) => one.sought && !open(one).some(({ status, sure }) => status === "fails" && sure);
+  const mayMeet = (one) => one.choice.trained && one.sought && !open(one).some(({ status, sure }) => status === "fails" && sure);
   const nameOf = (key) => (key === "orthogonal" ? "promise to keep norms" : about(key).name);
   const measure = ({ choice }, { key }) => {
     if (!choice.numbers[key]) return `${nameOf(key)} not known`;
@@ -157,8 +158,10 @@
       const tied = others.filter((one) => !apart(objective, best, one));
       const rivals = rivalsOf(question, ranked, best);
       const alone = new Set(ranked.filter((one) => one.choice.trained).map((one) => one.choice.method)).size === 1;
-      if (!tied.length && !alone && !rivals.length)
-        return `Take ${named(best)}${doubt(best, (titles) => `its ${titles}`)}.`;
+      if (!tied.length && !alone && !rivals.length) {
+        const doubted = doubt(best, (titles) => `its ${titles}`);
+        return doubted ? `${named(best)} comes first${doubted}.` : `Take ${named(best)}.`;
+      }
       const why = tied.length
         ? `, but the data do not tell it apart from ${joined(tied.map(named))}`
         : alone
@@ -181,6 +184,7 @@
       return `Nothing surely meets everything; ${near.choice.label} may (${joined(missed)})${more}.`;
     }
     if (unknown.length) return `Nothing is known to meet everything; ${notKnown}.`;
+    if (ranked.length && !ranked[0].choice.trained) return "No training came to its end.";
     return ranked.length ? "Nothing meets everything." : "There is nothing to choose from.";
   };
 
