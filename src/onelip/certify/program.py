@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import sys
-from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -17,11 +16,7 @@ from ..nn.freeze import FrozenLayer, ImageModel, freeze
 from ..nn.reshape import Center
 from ..nn.sum import Sum
 from .rounding import has_rounding, is_exact
-
-WIDE = 4095
-"""Whole numbers up to this have twelve bits: TF32 keeps eleven, float16 as many, bfloat16 eight."""
-TERMS = 4096
-"""Products of a wide number with 0 or 1 in magnitude that may be added in float32 without rounding, in any order."""
+from .sums import check_sums
 
 
 class Program(nn.Module):
@@ -77,9 +72,9 @@ class Program(nn.Module):
     def check_sums(self, batch: int = 32) -> None:
         """Computes sums that float32 has no need to round, with every convolution, and compares them.
 
-        Their factors have twelve bits: what rounds factors to fewer, or transforms images and kernels, is noticed. That
-        what is noticed here is all that can go wrong is not proved: a sum that is evaluated as it should be in this
-        batch could be evaluated otherwise in another.
+        What rounds factors to fewer bits than float32 has, or adds numbers before it multiplies them, as transforms of
+        Winograd and Fourier do, is noticed (`sums.check_sums`). That this is all that can go wrong is not proved: a sum
+        that is evaluated as it should be in this batch could be evaluated otherwise in another.
 
         Args:
             batch: How many images.
@@ -128,43 +123,6 @@ def certified_program(model: nn.Module, image: tuple[int, ...] | None = None, *,
     frozen = freeze(model, image)
     assert image is not None, "freeze has asked for it"
     return Program(frozen, image, block=block)
-
-
-@torch.no_grad()
-def check_sums(module: BlockedConv2d, shape: tuple[int, ...]) -> None:
-    """Whether a convolution of this kind computes sums exactly that float32 can hold, whatever their order.
-
-    Args:
-        module: Its channels, kernel side, padding and blocks are used, and not its weights.
-        shape: Of the images, (B, C, H, W).
-
-    Raises:
-        UnsoundError: If it does not.
-    """
-    generator = torch.Generator("cpu").manual_seed(0)
-    kernel = module.kernel
-    fan_in = kernel[0].numel()
-    # No sum of absolute values, of some of the products or of all, exceeds 2^24.
-    used = (torch.rand(kernel.shape, generator=generator, device="cpu").flatten(1).argsort(1) < TERMS).view(
-        kernel.shape
-    )
-    wide, narrow = _whole_numbers(generator, WIDE), _whole_numbers(generator, 1)
-    for whole, weights in ((wide(shape), narrow(kernel.shape)), (narrow(shape), wide(kernel.shape))):
-        own = BlockedConv2d((weights * used).to(kernel), None, padding=module.padding, block=module.block)
-        exact, image = copy.deepcopy(own).double(), whole.to(kernel)
-        if not torch.equal(own(image).double(), exact(image.double())):
-            raise UnsoundError(
-                f"{module} is not evaluated as sums of products in float32 on {kernel.device}: sums that float32 holds "
-                f"exactly came out otherwise (of {min(fan_in, TERMS)} products each)"
-            )
-
-
-def _whole_numbers(generator: torch.Generator, largest: int) -> Callable[[Sequence[int]], Tensor]:
-    def drawn(shape: Sequence[int]) -> Tensor:
-        numbers = torch.randint(-largest, largest + 1, tuple(shape), generator=generator, device="cpu")
-        return numbers.to(torch.float32)
-
-    return drawn
 
 
 def _is_traced_by_fx() -> bool:
