@@ -13,6 +13,7 @@ from ..linalg.precision import sums_of_products
 from ..nn.blocked import BLOCK, BlockedConv2d, convolutions
 from ..nn.executed import Widened, executed_convolution, executed_layer, executed_linear
 from ..nn.freeze import FrozenLayer, ImageModel, freeze
+from ..nn.refusals import refuse_forward_hooks, refuse_other_evaluation
 from ..nn.reshape import Center
 from ..nn.sum import Sum
 from .rounding import has_rounding, is_exact
@@ -23,8 +24,9 @@ class Program(nn.Module):
     """A frozen model as its certificate says it is evaluated: in float32, by sums of known length.
 
     Its forward switches off what would evaluate sums otherwise, for the whole process, and switches it on again: TF32,
-    reduced precision of oneDNN, autocast, NNPACK and cuDNN. It refuses to be traced or exported, and other types;
-    `torch.compile` leaves it as it is. Other weights, loaded into it afterwards, make another program, unnoticed.
+    reduced precision of oneDNN, autocast, NNPACK and cuDNN. It refuses to be traced or exported, other types, tensors
+    with operations of their own, derivatives along tangents, and hooks; `torch.compile` leaves it as it is. Other
+    weights, loaded into it afterwards, make another program, unnoticed.
 
     Args:
         model: A frozen model in float32.
@@ -43,18 +45,20 @@ class Program(nn.Module):
                 raise UnsoundError(f"a float32 program needs weights in float32; {name} is {tensor.dtype}")
         self.model = _executed(copy.deepcopy(model), block, {}).eval().requires_grad_(False)
         self.eval()
-        self._types = self._found_types()
+        self._made_of = self._found()
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     def forward(self, x: Tensor) -> Tensor:
         """Logits (B, classes) of inputs (B, *image), both in float32.
 
         Raises:
-            UnsoundError: If the input or a weight is not in float32, or the program is traced or in training mode.
+            UnsoundError: If the input is no plain tensor in float32, or the program is traced, differentiated along
+                tangents, in training mode, or no longer what it was made of: hooks, other modules, other types.
             UnsupportedShapeError: If the shape does not fit.
         """
         if torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None or _is_traced_by_fx():
             raise UnsoundError("a certified program is not what tracing or compiling makes of it: run it as it is")
+        refuse_other_evaluation(x)
         if x.dtype != torch.float32:
             raise UnsoundError(f"this program takes inputs in float32, not {x.dtype}")
         if tuple(x.shape[1:]) != self.image:
@@ -62,8 +66,13 @@ class Program(nn.Module):
         if not len(x):  # torch's PixelUnshuffle gives an empty batch another shape
             none: Tensor = self(x.new_zeros(1, *self.image))[:0]
             return none
-        if self._found_types() != self._types or any(module.training for module in self.modules()):
-            raise UnsoundError("a certified program has the types it was made with, in eval mode; do not convert it")
+        if self._found() != self._made_of:
+            raise UnsoundError(
+                "a certified program has the modules and types it was made with, in eval mode; do not convert it"
+            )
+        return self._evaluated(x)
+
+    def _evaluated(self, x: Tensor) -> Tensor:
         with sums_of_products(x.device):
             # A copy: a module that works in place would change the caller's input.
             y: Tensor = self.model(x.clone())
@@ -92,7 +101,7 @@ class Program(nn.Module):
         device = next((one.device for one in self.buffers()), torch.device("cpu"))
         try:
             with torch.no_grad():
-                self(torch.zeros(1, *self.image, dtype=torch.float32, device=device))
+                self._evaluated(torch.zeros(1, *self.image, dtype=torch.float32, device=device))
         finally:
             for handle in handles:
                 handle.remove()
@@ -101,8 +110,21 @@ class Program(nn.Module):
             with sums_of_products(device):
                 check_sums(module, (batch, *shape))
 
-    def _found_types(self) -> list[torch.dtype]:
-        return [tensor.dtype for tensor in (*self.parameters(), *self.buffers())]
+    def _found(self) -> list[object]:
+        """What the program is made of, as far as it can be told at every call: classes, modes, types.
+
+        Raises:
+            UnsoundError: If a module has forward hooks.
+        """
+        found: list[object] = []
+        refuse_forward_hooks(*(modules := list(self.modules())))
+        for module in modules:
+            own = vars(module)
+            found += type(module), module.training, own.get("forward")
+            found.append(None if module is self else own.get("_compiled_call_impl"))
+            for tensors in (module._parameters, module._buffers):
+                found += [(type(tensor), tensor.dtype) for tensor in tensors.values() if tensor is not None]
+        return found
 
 
 def certified_program(model: nn.Module, image: tuple[int, ...] | None = None, *, block: int | None = BLOCK) -> Program:
