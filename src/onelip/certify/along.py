@@ -72,7 +72,7 @@ class ErrorsAlong:
     def at(self, x: Tensor, radii_B: Tensor) -> State:
         """The output for inputs in float64, and what is known of it within radii (B,) around them."""
         zero_B, (none, one) = torch.zeros_like(radii_B), self.coefficients
-        with plain_evaluation(x.device):
+        with plain_evaluation(x):
             state = self._through(self.chain, State(x=x, error=zero_B, around=zero_B, reach=radii_B))
         sizes_B = norms(x.flatten(1))
         error, around = (

@@ -33,8 +33,8 @@ from ..files import write_text
 from ..linalg.rounding import norms
 from ..nn.blocked import BLOCK
 from .digests import inputs_digest, weights_digest
-from .plain import LARGEST
-from .radius import ROOM, Certifier, leads, refuse_complex
+from .plain import LARGEST, refuse_other_numbers
+from .radius import ROOM, Certifier, leads
 from .rounding import Step, flattened
 
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -251,7 +251,7 @@ def check_inputs(x: Tensor) -> None:
     Raises:
         UnsoundError: There is no input, or one is not finite or too large, or they are complex.
     """
-    refuse_complex(x)
+    refuse_other_numbers(x)
     if not len(x):
         raise UnsoundError("there is no input to certify")
     if not bool((finite_N := torch.isfinite(x.flatten(1)).all(1)).all()):

@@ -23,7 +23,7 @@ from ..nn.freeze import ImageModel, applied_layer
 from ..nn.loss import MarginCrossEntropy
 from ..nn.refusals import children, refuse_hooks, refuse_other_path
 from .lipschitz import lipschitz_bound
-from .radius import check_labels
+from .plain import check_labels
 
 SLACK = 1e-6
 """How far a module may stretch beyond what it is allowed: methods are granted as much for constructing in float32."""

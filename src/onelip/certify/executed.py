@@ -2,7 +2,8 @@
 
 Each speaks of `f`, what a module is in real arithmetic, and of `P`, what the program computes. At every input `v` of
 the module that lies within `far` of the known `z`, ||P(v) - f(v)|| is at most what is returned. Sums of absolute values
-are computed at `z`, and charged from norms for the rest of the way. docs/certification.md, section 6, has the
+are computed at `z`, and charged from norms for the rest of the way. Where `f` has other weights than `P`, as who
+constructs them anew may find, the difference is charged, or refused. docs/certification.md, section 6, has the
 inequalities. Shapes: B inputs.
 """
 
@@ -24,8 +25,8 @@ from ..linalg.precision import sums_of_products
 from ..linalg.proof import conv_largest_norm_bound
 from ..linalg.rounding import UP, absolute_norm, norms
 from ..nn.base import LipschitzModule
-from ..nn.blocked import BlockedConv2d, BlockedResidual, BlockedSeries, OnVectors
-from ..nn.executed import Widened
+from ..nn.blocked import BlockedConv2d, BlockedResidual, BlockedSeries, OnVectors, convolutions
+from ..nn.executed import Widened, executed_convolution, executed_layer, executed_linear
 from ..nn.freeze import FrozenLayer
 from ..nn.reshape import Center, fit_channels
 from .rounding import Step, is_exact
@@ -44,13 +45,14 @@ def charge_of(step: Step, module: nn.Module, local: tuple[float, float]) -> Char
             input.
 
     Raises:
-        UnsoundError: If nothing is known of the module.
+        UnsoundError: If nothing is known of the module, or it has other weights than the step, of which nothing is.
     """
     if isinstance(module, OnVectors):
         return _reshaped(charge_of(step, module.module, local), lambda z: z.reshape(-1, z.shape[-1], 1, 1))
     if type(module) is nn.Sequential and len(module) == 2 and type(module[0]) is nn.PixelUnshuffle:
         return _reshaped(charge_of(step, module[1], local), module[0])
     if isinstance(module, Widened):
+        _refuse_other_weights(step, module.module)
         return functools.partial(_widened, local=local, bound=float(step.bound))
     if is_exact(module):
         return lambda z, _, far_B: torch.full_like(far_B, flushed_entries(z))
@@ -81,9 +83,10 @@ class Sums:
     Args:
         module: The convolution.
         meant: The kernel that the step has in the place of the module's own, which was rounded; None for the same.
+        shift: How far the module's bias lies from that of the step, see `_apart`.
     """
 
-    def __init__(self, module: BlockedConv2d, *, meant: Tensor | None = None) -> None:
+    def __init__(self, module: BlockedConv2d, *, meant: Tensor | None = None, shift: float = 0.0) -> None:
         kernel = module.kernel.to(torch.float64)
         self.padding, self.absolute_OIKK = module.padding, module.kernel.abs()
         self.bias_O = None if module.bias is None else module.bias.abs()
@@ -91,6 +94,7 @@ class Sums:
         self.gamma = gamma(module.roundings)
         # What is meant was computed in float64, which rounds it by itself.
         self.departs = 0.0 if meant is None else absolute_norm(kernel - meant) + 2.0**-50 * self.growth
+        self.shift = shift
         self.largest = float(kernel.abs().amax())
         self.operations = kernel[0].numel() + module.count + 2
         # What the sums of absolute values, in float32 in any order, err by themselves.
@@ -106,14 +110,35 @@ class Sums:
 
     def error(self, z: Tensor, far_B: Tensor, size_B: Tensor) -> Tensor:
         """The bounds, from the sizes."""
-        outputs = len(z) // len(far_B) * len(self.absolute_OIKK) * math.prod(z.shape[-2:])
+        pixels = len(z) // len(far_B) * math.prod(z.shape[-2:])
         inputs_B = norms(z.reshape(len(far_B), -1)) + far_B
-        lost_B = flushed(self.operations, outputs, self.largest, inputs_B)
-        return torch.where(size_B < HUGE, (self.gamma * size_B + self.departs * inputs_B + lost_B) * UP, math.inf)
+        lost_B = flushed(self.operations, pixels * len(self.absolute_OIKK), self.largest, inputs_B)
+        other_B = self.departs * inputs_B + self.shift * pixels**0.5
+        return torch.where(size_B < HUGE, (self.gamma * size_B + other_B + lost_B) * UP, math.inf)
 
     def __call__(self, z: Tensor, _: Tensor, far_B: Tensor) -> Tensor:
         """As a `Charge`."""
         return self.error(z, far_B, self.size(z, far_B))
+
+
+def convolution_charge(step: Step, module: BlockedConv2d) -> Sums:
+    """The charge of a plain convolution, or of a layer that is one.
+
+    Raises:
+        UnsoundError: If the layer is frozen to one, and the kernel that it applies is not known otherwise.
+    """
+    evaluated = step.module
+    if isinstance(evaluated, nn.Conv2d):
+        found: nn.Module = executed_convolution(evaluated, None)
+    elif isinstance(evaluated, nn.Linear):
+        found = executed_linear(evaluated, None)
+    else:
+        assert isinstance(evaluated, FrozenLayer)
+        found = executed_layer(evaluated, None)
+    own = next(convolutions(found), None)
+    if own is None:
+        raise UnsoundError(f"the kernel that {step.kind} applies is not known; give its family a `register_executed`")
+    return Sums(module, meant=_other(own.kernel, module.kernel), shift=_apart(own.bias, module.bias))
 
 
 class ResidualCharge:
@@ -126,13 +151,14 @@ class ResidualCharge:
     def __init__(self, step: Step, module: BlockedResidual) -> None:
         kernel, scale = _weights(step)
         self.channels, self.padding, self.kernel = module.there.in_channels, module.there.padding, kernel
-        bias = module.there.bias
-        self.bias = None if bias is None else bias.to(torch.float64)
+        self.bias = _skeleton(step).bias
         meant = transpose_kernel(kernel * -scale.expand(self.channels)[:, None, None, None])
-        self.there, self.back = Sums(module.there), Sums(module.back, meant=meant)
+        shift = _apart(self.bias, module.there.bias)
+        self.there = Sums(module.there, meant=_other(kernel, module.there.kernel), shift=shift)
+        self.back = Sums(module.back, meant=meant)
         root, root_T = math.sqrt(1 + float(step.bound)) * UP, scale.sqrt()
         smallest = float(root_T.amin())
-        self.there_norm = min(self.there.growth, root / smallest * UP if smallest > 0 else math.inf)
+        self.there_norm = min(absolute_norm(kernel), root / smallest * UP if smallest > 0 else math.inf)
         self.back_norm = min(absolute_norm(meant), root * float(root_T.amax()) * UP)
 
     def __call__(self, z: Tensor, _: Tensor, far_B: Tensor) -> Tensor:
@@ -159,7 +185,7 @@ class SeriesCharge:
         image = _skeleton(step).inner_image((step.inputs[1], step.inputs[2]))
         self.norm, _ = conv_largest_norm_bound(self.kernel, image, self.padding)
         self.terms = [Sums(one, meant=self.kernel / order) for order, one in enumerate(convolutions, start=1)]
-        self.has_bias = module.bias is not None
+        self.has_bias, self.shift = module.bias is not None, _apart(_skeleton(step).bias, module.bias)
 
     def __call__(self, z: Tensor, out: Tensor, far_B: Tensor) -> Tensor:
         """As a `Charge`."""
@@ -176,10 +202,17 @@ class SeriesCharge:
             apart_B, error_B = growth * apart_B * UP, (growth * error_B + 2 * own_B) * UP
             total_apart_B, total_error_B = (total_apart_B + apart_B) * UP, (total_error_B + error_B) * UP
             total_error_B = self._rounded(total, total_apart_B, total_error_B)
+        if self.shift:
+            total_error_B = (total_error_B + self.shift * math.prod(out.shape[-2:]) ** 0.5) * UP
         return self._rounded(out, total_apart_B, total_error_B) if self.has_bias else total_error_B
 
     def _rounded(self, total: Tensor, apart_B: Tensor, error_B: Tensor) -> Tensor:
         return (error_B + rounded_once(total.reshape(len(apart_B), -1), (apart_B + error_B) * UP)) * UP
+
+
+def _subtraction(step: Step, module: Center) -> Charge:
+    _refuse_other_weights(step, module)
+    return lambda _, out, far_B: rounded_once(out, far_B)
 
 
 def _weights(step: Step) -> tuple[Tensor, ...]:
@@ -188,14 +221,37 @@ def _weights(step: Step) -> tuple[Tensor, ...]:
     return step.module.weights()
 
 
+def _other(meant: Tensor, own: Tensor) -> Tensor | None:
+    """A kernel in float64, where it is not the module's own bit by bit."""
+    return None if torch.equal(own.to(torch.float64), meant) else meant
+
+
+def _apart(meant: Tensor | None, own: Tensor | None) -> float:
+    """How far two biases lie from each other, in the norm of one pixel; 0 where they are equal, None is zeros."""
+    wide = [0.0 if bias is None else bias.to(torch.float64) for bias in (meant, own)]
+    difference = torch.as_tensor(wide[0] - wide[1])
+    return float(norms(difference.reshape(-1))) * UP if bool(difference.any()) else 0.0
+
+
+def _refuse_other_weights(step: Step, module: nn.Module) -> None:
+    """Raises where a module of the program does not hold the weights of its step bit by bit.
+
+    Raises:
+        UnsoundError: If it does not.
+    """
+    meant, own = step.module.state_dict(), module.state_dict()
+    if meant.keys() != own.keys() or not all(torch.equal(own[name].to(one), one) for name, one in meant.items()):
+        raise UnsoundError(f"the float32 program has other weights than {step.name or 'the model'}, constructed anew")
+
+
 def _skeleton(step: Step) -> LipschitzModule:
     assert isinstance(step.module, FrozenLayer)
     return step.module.skeleton
 
 
 _CHARGES: dict[type[nn.Module], Callable[[Step, Any], Charge]] = {
-    BlockedConv2d: lambda _, module: Sums(module),
+    BlockedConv2d: convolution_charge,
     BlockedResidual: ResidualCharge,
     BlockedSeries: SeriesCharge,
-    Center: lambda _, __: lambda ___, out, far_B: rounded_once(out, far_B),
+    Center: _subtraction,
 }

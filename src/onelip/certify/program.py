@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import sys
-from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -14,22 +13,20 @@ from ..linalg.precision import sums_of_products
 from ..nn.blocked import BLOCK, BlockedConv2d, checked_block, convolutions
 from ..nn.executed import Widened, executed_convolution, executed_layer, executed_linear
 from ..nn.freeze import FrozenLayer, ImageModel, freeze
+from ..nn.refusals import refuse_forward_hooks, refuse_other_evaluation
 from ..nn.reshape import Center
 from ..nn.sum import Sum
 from .rounding import has_rounding, is_exact
-
-WIDE = 4095
-"""Whole numbers up to this have twelve bits: TF32 keeps eleven, float16 as many, bfloat16 eight."""
-TERMS = 4096
-"""Products of a wide number with 0 or 1 in magnitude that may be added in float32 without rounding, in any order."""
+from .sums import check_sums
 
 
 class Program(nn.Module):
     """A frozen model as its certificate says it is evaluated: in float32, by sums of known length.
 
     Its forward switches off what would evaluate sums otherwise, for the whole process, and switches it on again: TF32,
-    reduced precision of oneDNN, autocast, NNPACK and cuDNN. It refuses to be traced or exported, and other types;
-    `torch.compile` leaves it as it is. Other weights, loaded into it afterwards, make another program, unnoticed.
+    reduced precision of oneDNN, autocast, NNPACK and cuDNN. It refuses to be traced or exported, other types, tensors
+    with operations of their own, derivatives along tangents, and hooks; `torch.compile` leaves it as it is. Other
+    weights, loaded into it afterwards, make another program, unnoticed.
 
     Args:
         model: A frozen model in float32.
@@ -49,18 +46,20 @@ class Program(nn.Module):
                 raise UnsoundError(f"a float32 program needs weights in float32; {name} is {tensor.dtype}")
         self.model = _executed(copy.deepcopy(model), self.block, {}).eval().requires_grad_(False)
         self.eval()
-        self._types = self._found_types()
+        self._made_of = self._found()
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     def forward(self, x: Tensor) -> Tensor:
         """Logits (B, classes) of inputs (B, *image), both in float32.
 
         Raises:
-            UnsoundError: If the input or a weight is not in float32, or the program is traced or in training mode.
+            UnsoundError: If the input is no plain tensor in float32, or the program is traced, differentiated along
+                tangents, in training mode, or no longer what it was made of: hooks, other modules, other types.
             UnsupportedShapeError: If the shape does not fit.
         """
         if torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None or _is_traced_by_fx():
             raise UnsoundError("a certified program is not what tracing or compiling makes of it: run it as it is")
+        refuse_other_evaluation(x)
         if x.dtype != torch.float32:
             raise UnsoundError(f"this program takes inputs in float32, not {x.dtype}")
         if tuple(x.shape[1:]) != self.image:
@@ -68,8 +67,13 @@ class Program(nn.Module):
         if not len(x):  # torch's PixelUnshuffle gives an empty batch another shape
             none: Tensor = self(x.new_zeros(1, *self.image))[:0]
             return none
-        if self._found_types() != self._types or any(module.training for module in self.modules()):
-            raise UnsoundError("a certified program has the types it was made with, in eval mode; do not convert it")
+        if self._found() != self._made_of:
+            raise UnsoundError(
+                "a certified program has the modules and types it was made with, in eval mode; do not convert it"
+            )
+        return self._evaluated(x)
+
+    def _evaluated(self, x: Tensor) -> Tensor:
         with sums_of_products(x.device):
             # A copy: a module that works in place would change the caller's input.
             y: Tensor = self.model(x.clone())
@@ -78,9 +82,9 @@ class Program(nn.Module):
     def check_sums(self, batch: int = 32) -> None:
         """Computes sums that float32 has no need to round, with every convolution, and compares them.
 
-        Their factors have twelve bits: what rounds factors to fewer, or transforms images and kernels, is noticed. That
-        what is noticed here is all that can go wrong is not proved: a sum that is evaluated as it should be in this
-        batch could be evaluated otherwise in another.
+        What rounds factors to fewer bits than float32 has, or adds numbers before it multiplies them, as transforms of
+        Winograd and Fourier do, is noticed (`sums.check_sums`). That this is all that can go wrong is not proved: a sum
+        that is evaluated as it should be in this batch could be evaluated otherwise in another.
 
         Args:
             batch: How many images.
@@ -98,7 +102,7 @@ class Program(nn.Module):
         device = next((one.device for one in self.buffers()), torch.device("cpu"))
         try:
             with torch.no_grad():
-                self(torch.zeros(1, *self.image, dtype=torch.float32, device=device))
+                self._evaluated(torch.zeros(1, *self.image, dtype=torch.float32, device=device))
         finally:
             for handle in handles:
                 handle.remove()
@@ -107,8 +111,21 @@ class Program(nn.Module):
             with sums_of_products(device):
                 check_sums(module, (batch, *shape))
 
-    def _found_types(self) -> list[torch.dtype]:
-        return [tensor.dtype for tensor in (*self.parameters(), *self.buffers())]
+    def _found(self) -> list[object]:
+        """What the program is made of, as far as it can be told at every call: classes, modes, types.
+
+        Raises:
+            UnsoundError: If a module has forward hooks.
+        """
+        found: list[object] = []
+        refuse_forward_hooks(*(modules := list(self.modules())))
+        for module in modules:
+            own = vars(module)
+            found += type(module), module.training, own.get("forward")
+            found.append(None if module is self else own.get("_compiled_call_impl"))
+            for tensors in (module._parameters, module._buffers):
+                found += [(type(tensor), tensor.dtype) for tensor in tensors.values() if tensor is not None]
+        return found
 
 
 def certified_program(model: nn.Module, image: tuple[int, ...] | None = None, *, block: int | None = BLOCK) -> Program:
@@ -130,43 +147,6 @@ def certified_program(model: nn.Module, image: tuple[int, ...] | None = None, *,
     frozen = freeze(model, image)
     assert image is not None, "freeze has asked for it"
     return Program(frozen, image, block=block)
-
-
-@torch.no_grad()
-def check_sums(module: BlockedConv2d, shape: tuple[int, ...]) -> None:
-    """Whether a convolution of this kind computes sums exactly that float32 can hold, whatever their order.
-
-    Args:
-        module: Its channels, kernel side, padding and blocks are used, and not its weights.
-        shape: Of the images, (B, C, H, W).
-
-    Raises:
-        UnsoundError: If it does not.
-    """
-    generator = torch.Generator("cpu").manual_seed(0)
-    kernel = module.kernel
-    fan_in = kernel[0].numel()
-    # No sum of absolute values, of some of the products or of all, exceeds 2^24.
-    used = (torch.rand(kernel.shape, generator=generator, device="cpu").flatten(1).argsort(1) < TERMS).view(
-        kernel.shape
-    )
-    wide, narrow = _whole_numbers(generator, WIDE), _whole_numbers(generator, 1)
-    for whole, weights in ((wide(shape), narrow(kernel.shape)), (narrow(shape), wide(kernel.shape))):
-        own = BlockedConv2d((weights * used).to(kernel), None, padding=module.padding, block=module.block)
-        exact, image = copy.deepcopy(own).double(), whole.to(kernel)
-        if not torch.equal(own(image).double(), exact(image.double())):
-            raise UnsoundError(
-                f"{module} is not evaluated as sums of products in float32 on {kernel.device}: sums that float32 holds "
-                f"exactly came out otherwise (of {min(fan_in, TERMS)} products each)"
-            )
-
-
-def _whole_numbers(generator: torch.Generator, largest: int) -> Callable[[Sequence[int]], Tensor]:
-    def drawn(shape: Sequence[int]) -> Tensor:
-        numbers = torch.randint(-largest, largest + 1, tuple(shape), generator=generator, device="cpu")
-        return numbers.to(torch.float32)
-
-    return drawn
 
 
 def _is_traced_by_fx() -> bool:

@@ -17,7 +17,7 @@ from ..nn.freeze import freeze
 from ..nn.reshape import FitChannels
 from .along import ErrorsAlong, State
 from .lipschitz import lipschitz_bound
-from .plain import LARGEST, plain_evaluation
+from .plain import LARGEST, check_labels, plain_evaluation, refuse_other_numbers
 from .program import Program
 from .rounding import Step, evaluation_error, steps
 
@@ -186,13 +186,13 @@ class Certifier:
         return self.evaluated(x)
 
     def evaluated(self, x: Tensor) -> Tensor:
-        """As `logits`, and differentiable: what attacks use."""
+        """As `logits`, and differentiable, in reverse mode unless for "real": what attacks use."""
         if tuple(x.shape[1:]) != self.image:
             raise UnsupportedShapeError(f"this certifier was made for inputs {self.image}, not {tuple(x.shape[1:])}")
         if not len(x):  # torch's PixelUnshuffle gives an empty batch another shape
             return self.evaluated(x.new_zeros(1, *self.image))[:0]
         # A copy: a module that works in place would change the caller's input.
-        with plain_evaluation(x.device, cudnn=self.arithmetic == "real"):
+        with plain_evaluation(x, cudnn=self.arithmetic == "real"):
             logits: Tensor = (self.program or self.model)(x.to(self.dtype_of(x), copy=True))
         if logits.dim() != 2:
             raise ValueError(f"the model must give logits of shape (B, classes), not {tuple(logits.shape)}")
@@ -202,7 +202,7 @@ class Certifier:
 
     def dtype_of(self, x: Tensor) -> torch.dtype:
         """The type that inputs are rounded to before the model sees them."""
-        refuse_complex(x)
+        refuse_other_numbers(x)
         if self.program is not None:
             return torch.float32
         return torch.float64 if self.arithmetic == "float64" else self._dtype or x.dtype
@@ -213,6 +213,7 @@ class Certifier:
 
         They are infinite where something could overflow, or an input is not finite.
         """
+        refuse_other_numbers(x)
         if self.arithmetic == "real":
             return torch.zeros_like(radii_B)
         if self.program is not None:
@@ -275,26 +276,3 @@ def _last_rows(model: nn.Module, classes: int) -> tuple[Tensor, int] | None:
     if type(last) is not nn.Linear or last.out_features < classes:
         return None
     return last.weight[:classes].to(torch.float64), count
-
-
-def check_labels(x: Tensor, y: Tensor) -> None:
-    """Raises where there is not one integer label per input, or the inputs are complex.
-
-    Raises:
-        ValueError: If it is so.
-    """
-    refuse_complex(x)
-    if x.shape[:1] != y.shape or y.dim() != 1:
-        raise ValueError(f"x {tuple(x.shape)} and y {tuple(y.shape)} must hold one label per input")
-    if y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
-        raise ValueError(f"labels must be integers, not {y.dtype}")
-
-
-def refuse_complex(x: Tensor) -> None:
-    """Raises where inputs are complex: torch would drop the imaginary parts.
-
-    Raises:
-        UnsoundError: If they are.
-    """
-    if x.is_complex():
-        raise UnsoundError(f"inputs must be real numbers, not {x.dtype}")

@@ -50,7 +50,7 @@ def rounding_by_module(certifier: Certifier, x: Tensor) -> tuple[ModuleRounding,
     none_B = torch.zeros(len(x), dtype=torch.float64, device=x.device)
     for index, step in enumerate(certifier.steps):
         module, wide = program.model.get_submodule(step.name), value.to(torch.float64)
-        with plain_evaluation(x.device):
+        with plain_evaluation(x):
             exact = step.module(wide.clone())
         with sums_of_products(x.device):
             value = module(value.clone())

@@ -28,8 +28,9 @@ from .along import ErrorsAlong, State
 from .certificate import Certificate, InputClaim, LayerClaim, check_inputs
 from .digests import inputs_digest, weights_digest
 from .lipschitz import Shape
+from .plain import check_labels
 from .program import Program, certified_program
-from .radius import DOWN, SMALLEST_RADIUS, SMALLEST_SLOPE, check_labels, check_program, leads
+from .radius import DOWN, SMALLEST_RADIUS, SMALLEST_SLOPE, check_program, leads
 from .rounding import Plan, Step, flattened, steps
 
 NEAR = 1e-3

@@ -46,6 +46,11 @@ def in_forward_mode() -> bool:
     return not torch.compiler.is_compiling() and forward_ad._current_level >= 0
 
 
+def needs_library(*tensors: Tensor) -> bool:
+    """Whether functions by hand would lose a derivative, or meet batches of the older kind, of which they cannot be."""
+    return in_forward_mode() or any(torch._C._functorch.is_legacy_batchedtensor(tensor) for tensor in tensors)
+
+
 def in_nested_forward_mode() -> bool:
     """Whether derivatives along tangents are taken of such, of which functions with a rule for tangents lose a part."""
     levels = torch._C._functorch.get_interpreter_stack() or []

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from .again import gradients_by_torch, in_forward_mode, is_plain, needs_torch
+from .again import gradients_by_torch, is_plain, needs_library, needs_torch
 from .autocast import without_autocast
 from .conv import Image
 from .fourier import frequency_weights
@@ -47,7 +47,7 @@ def apply_spectral(x_BIHW: Tensor, planes_cFOI: Tensor, around: Image) -> Tensor
     """
     traced = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
     kinds = {type(x_BIHW), type(planes_cFOI)} - {Tensor, nn.Parameter}
-    plain = not kinds and x_BIHW.device.type != "meta" and not traced and not _by_library(x_BIHW, planes_cFOI)
+    plain = not kinds and x_BIHW.device.type != "meta" and not traced and not needs_library(x_BIHW, planes_cFOI)
     if plain and (x_BIHW.dtype == torch.float64 or is_small(around)):
         if torch.is_grad_enabled() and planes_cFOI.requires_grad and len(x_BIHW) and is_plain(x_BIHW, planes_cFOI):
             kept: tuple[Tensor, ...] = _ApplyAndKeep.apply(x_BIHW, planes_cFOI, *around)  # type: ignore[no-untyped-call]
@@ -199,7 +199,7 @@ class _Linear(torch.autograd.Function):
 
 
 def _linear(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    if _by_library(x):
+    if needs_library(x):
         return function(x)
     y: Tensor = _Linear.apply(function, x)  # type: ignore[no-untyped-call]
     return y
@@ -240,14 +240,9 @@ def _one_by_one(
     return torch.stack([function.apply(*call) for call in calls]), 0
 
 
-def _by_library(*tensors: Tensor) -> bool:
-    """Whether functions by hand would lose a derivative, or meet batches of the older kind, of which they cannot be."""
-    return in_forward_mode() or any(torch._C._functorch.is_legacy_batchedtensor(tensor) for tensor in tensors)
-
-
 def _apply(x: Tensor, planes: Tensor, around: Image) -> Tensor:
     """`_Apply`, in a derivative of it or of `_Weigh`."""
-    if _by_library(x, planes):
+    if needs_library(x, planes):
         return apply_by_library(x, planes, around)
     y: Tensor = _Apply.apply(x, planes, *around)  # type: ignore[no-untyped-call]
     return y
@@ -261,7 +256,7 @@ def _gradients(x: Tensor | None, planes: Tensor | None, dy: Tensor, around: Imag
     dx = None if planes is None else _apply(dy, adjoint(planes), around)
     if x is None:
         return dx, None
-    if not _by_library(x, dy):
+    if not needs_library(x, dy):
         return dx, _Weigh.apply(x, dy, *around)  # type: ignore[no-untyped-call]
     anywhere = x.new_zeros(2, around[0] * (around[1] // 2 + 1), dy.shape[1], x.shape[1])  # the map is linear in planes
     of_planes = partial(apply_by_library, around=around)

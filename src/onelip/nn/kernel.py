@@ -14,6 +14,8 @@ from ..linalg.convolve import convolve
 from ..linalg.proof import conv_largest_norm_bound
 from ..linalg.rounding import Computed, convolution_rounding
 from .base import LipschitzModule, Weights
+from .blocked import BlockedConv2d
+from .executed import register_executed
 from .freeze import frozen_conv2d
 
 
@@ -59,6 +61,12 @@ class KernelConv2d(LipschitzModule):
         (kernel,) = self.realise(image)
         bias = None if self.bias is None else self.bias.detach()
         return frozen_conv2d(kernel, bias, padding_mode=self.padding_mode, stride=self.stride)
+
+
+@register_executed(KernelConv2d)  # type: ignore[type-abstract]
+def _executed(layer: KernelConv2d, weights: Weights, block: int | None) -> nn.Module:
+    """As of the plain convolution that it is frozen to."""
+    return BlockedConv2d(weights[0], layer.bias, padding=layer.padding_mode, block=block)
 
 
 class WeightKernelConv2d(KernelConv2d):

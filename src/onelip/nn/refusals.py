@@ -9,6 +9,7 @@ import torch.nn.modules.module as global_hooks
 from torch import Tensor, nn
 
 from ..errors import UnsoundError
+from ..linalg.again import needs_library
 
 if TYPE_CHECKING:
     from .base import LipschitzModule
@@ -50,10 +51,21 @@ def refuse_hooks(module: nn.Module) -> None:
     lists = nn.ParameterList, nn.ParameterDict  # torch gives them a call that only says what they are
     if kind not in lists and (kind.__call__ is not nn.Module.__call__ or kind._call_impl is not nn.Module._call_impl):
         raise UnsoundError(f"{kind.__name__} is called in a way of its own, of which no bound is known")
-    if module._forward_hooks or module._forward_pre_hooks:
-        raise UnsoundError(f"{kind.__name__} has forward hooks, which may change what it computes; remove them")
+    refuse_forward_hooks(module)
+
+
+def refuse_forward_hooks(*modules: nn.Module) -> None:
+    """Raises where a module has forward hooks, or all have: the part of `refuse_hooks` that each call can afford.
+
+    Raises:
+        UnsoundError: If it is so.
+    """
     if global_hooks._global_forward_hooks or global_hooks._global_forward_pre_hooks:
         raise UnsoundError("torch has forward hooks for all modules, which may change what they compute; remove them")
+    for one in modules:
+        if one._forward_hooks or one._forward_pre_hooks:
+            kind = type(one).__name__
+            raise UnsoundError(f"{kind} has forward hooks, which may change what it computes; remove them")
 
 
 def refuse_own_operations(tensor: Tensor, name: str) -> None:
@@ -65,6 +77,22 @@ def refuse_own_operations(tensor: Tensor, name: str) -> None:
     if type(tensor) not in (Tensor, nn.Parameter):
         raise UnsoundError(
             f"{name} is a {type(tensor).__name__}, whose operations may be its own; make it a plain tensor"
+        )
+
+
+def refuse_other_evaluation(x: Tensor) -> None:
+    """Raises where an input would make torch compute otherwise than its numbers say.
+
+    Raises:
+        UnsoundError: If it is of a class derived from `Tensor`, or derivatives are taken along tangents, as
+            `torch.func.jvp` and `forward_ad.dual_level` do, or it is a batch of the older kind of `vmap`: layers would
+            take the library's transforms then.
+    """
+    refuse_own_operations(x, "the input")
+    if needs_library(x):
+        raise UnsoundError(
+            "in forward-mode differentiation, and under the older kind of vmap, layers compute otherwise than is "
+            "certified; differentiate in reverse mode"
         )
 
 

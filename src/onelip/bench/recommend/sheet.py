@@ -48,7 +48,7 @@ def _in_short(advice: Sequence[Advice]) -> Iterator[str]:
     yield (
         "By certified accuracy at radius 36/255 (CRA 36). The first comes first; the data do not tell those apart "
         "that stand together. What is marked with (?) may not keep to a limit: the spread of a number reaches beyond, "
-        "or it is of too few samples. Before what is marked with (*) another would come, if what is open of it turned "
+        "or it is of too few samples. Before what is marked with (!) another would come, if what is open of it turned "
         "out to fit: the section names it. Behind a "
         "method stands its size (XS, S, M, L: 16, 32, 64, 128 channels in the first block for images of 32x32 "
         "pixels), and for how long it was trained."
@@ -58,7 +58,7 @@ def _in_short(advice: Sequence[Advice]) -> Iterator[str]:
 def _choices(advice: Advice) -> str:
     said = advice.answer
     first = [f"{one.choice.label}{' (?)' * bool(one.doubtful)}" for one in said.tied]
-    first[:1] = [f"{name} (*)" if said.rivals else name for name in first[:1]]
+    first[:1] = [f"{name} (!)" if said.rivals else name for name in first[:1]]
     if not first and said.possible is not None:
         return escaped(f"nothing surely fits; {said.possible.choice.label} (?)")
     return escaped("; ".join(first)) if first else "nothing is known to fit"
