@@ -6,7 +6,7 @@ from onelip.bench.report import figures
 from onelip.bench.report.bars import cost_bars
 from onelip.bench.report.depth_figure import depth_drawing
 from onelip.bench.report.groups import comparisons
-from onelip.bench.report.promises import rounding_drawing
+from onelip.bench.report.rounding_figure import rounding_drawing
 from onelip.bench.report.trade_off import accuracy_against_costs
 from onelip.bench.results import Records
 
@@ -79,8 +79,10 @@ def test_measured_errors_keep_their_methods_dash_and_are_told_by_marks(sample_re
     (group,) = comparisons(Records(train=tuple(runs)))
     look = figures.group_styles([group])
     arithmetics = [sample_records.arithmetics_record(run) for run in runs]
-    (axes,) = rounding_drawing(group, arithmetics, look, "name").figure.axes
+    axes, logits = rounding_drawing(group, arithmetics, look, "name").figure.axes
     charged, measured = axes.lines[::2], axes.lines[1::2]
+    ends = [tuple(line.get_ydata()) for line in logits.lines if len(line.get_ydata()) == 2]
+    assert sorted(ends) == sorted((one.measured, one.bound) for one in arithmetics)
     assert len(charged) == len(measured) == 7
     assert {line.get_marker() for line in charged} <= {"", "None"}
     assert len({line.get_marker() for line in measured}) == 7

@@ -14,7 +14,7 @@ from onelip.bench.report.diagnosis import diagnosis_drawing
 from onelip.bench.report.figures import group_styles
 from onelip.bench.report.groups import comparisons
 from onelip.bench.report.marks import marks, plain_marks
-from onelip.bench.report.promises import rounding_drawing
+from onelip.bench.report.rounding_figure import rounding_drawing
 from onelip.bench.report.scan_figure import scan_drawing
 from onelip.bench.report.scans import scans
 from onelip.bench.report.trade_off import accuracy_against_costs

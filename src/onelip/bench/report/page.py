@@ -14,10 +14,11 @@ from onelip.bench.report.cost_sheet import costs
 from onelip.bench.report.depth_figure import depth_drawing, undiagnosed
 from onelip.bench.report.groups import comparisons
 from onelip.bench.report.palette import Style
-from onelip.bench.report.promises import READING, promises, promises_drawing, rounding_drawing, uncertified
+from onelip.bench.report.promises import READING, promises, promises_drawing, uncertified
 from onelip.bench.report.protocol import protocol
 from onelip.bench.report.radar import RULE, Radar, radar
 from onelip.bench.report.radar_figure import radar_panels, radar_sheet
+from onelip.bench.report.rounding_figure import rounding_drawing
 from onelip.bench.report.rows import Group
 from onelip.bench.report.scan_figure import scan_drawing
 from onelip.bench.report.scans import Scan, scans

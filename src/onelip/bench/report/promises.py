@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
-from onelip.bench.arithmetics import ARITHMETICS, ORDER, ArithmeticsRecord, RoundingRecord
+from onelip.bench.arithmetics import ARITHMETICS, ORDER, ArithmeticsRecord
 from onelip.bench.choice import RADIUS
 from onelip.bench.records import Evaluation
 from onelip.bench.report.cells import Column, Line, Table, TableCell
 from onelip.bench.report.formats import percent, two_decimals
-from onelip.bench.report.legend import legend
-from onelip.bench.report.marks import plain_marks
-from onelip.bench.report.palette import COLOURS, Style
+from onelip.bench.report.palette import COLOURS
 from onelip.bench.report.rows import Group, Row
 from onelip.bench.report.svg import Drawing, drawing, drawn
 from onelip.bench.report.wording import counted, device, joined
@@ -36,17 +33,15 @@ READING = (
 _FILLS: tuple[tuple[float, str], ...] = ((0.0, "////"), (0.65, ""), (1.0, ""))
 """How solid the bars of real arithmetic, float64 and float32 are, and their hatching; all have an outline."""
 _SIZE = (5.1, 3.4)
-NOTHING = 1e-30
-"""What flushing tiny numbers may lose; modules that only move values are charged for that."""
 _Found: TypeAlias = "list[tuple[Row, ArithmeticsRecord]]"
 
 
 def promises(group: Group, arithmetics: Sequence[ArithmeticsRecord]) -> Table | None:
     """One line per method, of its first seed that was certified in all three; None where none was."""
-    found = _found(group, arithmetics)
+    found = certified(group, arithmetics)
     if not found:
         return None
-    batches = _each(one.batch for _, one in found)
+    batches = each(one.batch for _, one in found)
     columns = (
         Column(title="Seed"),
         *(Column(title=f"CRA {RADIUS}, {name}", unit="%", note="95 % Wilson interval") for name in ORDER),
@@ -68,17 +63,18 @@ def promises(group: Group, arithmetics: Sequence[ArithmeticsRecord]) -> Table | 
 def uncertified(group: Group, arithmetics: Sequence[ArithmeticsRecord]) -> str:
     """Which methods the table lacks, and how they are had; empty where it lacks none, or there is no table."""
     missing = [row.label for row in group.constrained if row.evaluations and _of(row, arithmetics) is None]
-    if not missing or not _found(group, arithmetics):
+    if not missing or not certified(group, arithmetics):
         return ""
     return f"Not certified in float32: {joined(missing)}. {ARITHMETICS.command} does it."
 
 
-def _each(numbers: Iterable[int]) -> str:
+def each(numbers: Iterable[int]) -> str:
+    """Different numbers, each once."""
     return joined(map(str, sorted(set(numbers))))
 
 
 def _ratios(rounds: Iterable[int]) -> str:
-    return f"plain frozen network in the same round; quartiles, n = {_each(rounds)}"
+    return f"plain frozen network in the same round; quartiles, n = {each(rounds)}"
 
 
 def _place(one: ArithmeticsRecord) -> str:
@@ -126,7 +122,7 @@ def _ratio(samples: Sequence[float], units: Sequence[float]) -> TableCell:
 
 def promises_drawing(group: Group, arithmetics: Sequence[ArithmeticsRecord], name: str) -> Drawing | None:
     """The same as bars, three per method."""
-    found = _found(group, arithmetics)
+    found = certified(group, arithmetics)
     if not found:
         return None
     with drawing():
@@ -158,48 +154,12 @@ def promises_drawing(group: Group, arithmetics: Sequence[ArithmeticsRecord], nam
         )
 
 
-def rounding_drawing(
-    group: Group, arithmetics: Sequence[ArithmeticsRecord], look: Mapping[str, Style], name: str
-) -> Drawing | None:
-    """What each layer of the float32 program errs by, and what is charged for it."""
-    found = [(row, one) for row, one in _found(group, arithmetics) if _own(one)]
-    if not found:
-        return None
-    with drawing():
-        figure = Figure(figsize=_SIZE, layout="constrained")
-        axes: Axes = figure.subplots()
-        for row, one in reversed(found):
-            style = look[row.label]
-            _draw(axes, _own(one), lambda module: module.bound, style, measured=False)
-            _draw(axes, _own(one), lambda module: module.measured, style, measured=True)
-        axes.set(yscale="log", xlabel="modules that round, in their order", ylabel="norm of the module's own error")
-        plain_marks(axes.yaxis)
-        legend(figure, {row.label: look[row.label] for row, _ in found}, [row.label for row, _ in found])
-        said = "; ".join(
-            f"{row.label} {_or_infinite(one.measured):.1g} measured at the logits, "
-            f"{_or_infinite(one.bound):.1g} charged"
-            for row, one in found
-        )
-        images = _each(one.images for _, one in found)
-        return drawn(
-            figure,
-            name,
-            f"What each layer of the float32 program errs by, and what is charged for it. At the end of all: {said}.",
-            title="How tight the bounds of float32 are",
-            caption="Upper lines: charged, whatever the order inside a sum; thin lower lines with marks: measured, the "
-            f"largest of {images} test images. What one layer errs by, all layers behind it pass on.",
-        )
-
-
-def _or_infinite(norm: float | None) -> float:
-    return math.inf if norm is None else norm
-
-
 def _percent(evaluation: Evaluation) -> str:
     return percent(evaluation.certified[RADIUS] / evaluation.images)
 
 
-def _found(group: Group, arithmetics: Sequence[ArithmeticsRecord]) -> _Found:
+def certified(group: Group, arithmetics: Sequence[ArithmeticsRecord]) -> _Found:
+    """The rows that have such a record, with it."""
     pairs = ((row, _of(row, arithmetics)) for row in group.rows)
     return [(row, one) for row, one in pairs if one is not None]
 
@@ -207,28 +167,3 @@ def _found(group: Group, arithmetics: Sequence[ArithmeticsRecord]) -> _Found:
 def _of(row: Row, arithmetics: Sequence[ArithmeticsRecord]) -> ArithmeticsRecord | None:
     runs = [(run.cell, run.started) for run in row.runs]
     return next((one for run in runs for one in arithmetics if (one.cell, one.started) == run), None)
-
-
-def _own(one: ArithmeticsRecord) -> list[RoundingRecord]:
-    """The modules that round at all, and have a bound."""
-    return [module for module in one.modules if module.bound is not None and module.bound > NOTHING]
-
-
-def _draw(
-    axes: Axes,
-    modules: Sequence[RoundingRecord],
-    quantity: Callable[[RoundingRecord], float | None],
-    style: Style,
-    *,
-    measured: bool,
-) -> None:
-    heights = [quantity(module) or float("nan") for module in modules]
-    axes.plot(
-        range(1, len(heights) + 1),
-        heights,
-        color=style.colour,
-        dashes=style.dashes,
-        marker=style.marker if measured else "",
-        markersize=3,
-        linewidth=0.7 if measured else 1.5,
-    )
