@@ -57,9 +57,64 @@ def test_each_method_that_would_be_first_is_named_once_the_best_before():
     said = answer(asked(FAST), [best, *dark, choice("other", cra36=0.65, latency=DARK)])
     assert [one.choice.label for one in said.rivals] == ["DARK S, 2h", "OTHER XS, 2h"]
     assert "; DARK S, 2h (CRA 36 70.0 %, measured) would come before it" in words.headline(said)
-    (line,) = (line for line in words.details(said) if line.startswith("So would "))
-    assert "OTHER XS" in line
-    assert "DARK" not in line
+    (line,) = (line for line in words.details(said) if line.startswith("Beside "))
+    assert line == (
+        "Beside BEST XS, 2h: OTHER XS, 2h (CRA 36 65.0 %, measured) would come before it, if its inference time turned "
+        "out to fit."
+    )
+
+
+def test_what_would_be_tied_if_it_fitted_undoes_the_choice_too():
+    best, dark = choice("best", cra36=known(0.6, 0.02), latency=0.005), choice("dark", cra36=0.59, latency=DARK)
+    said = answer(asked(FAST), [best, dark])
+    assert (said.decided, [one.choice.method for one in said.rivals]) == (False, ["dark"])
+    assert "would not be told apart from it, if its inference time turned out to fit" in words.headline(said)
+    own = answer(asked(FAST), [best, replace(dark, method="best"), choice("far", cra36=0.1, latency=0.001)])
+    assert own.decided, "of the same method it would be no other answer"
+
+
+def test_a_method_of_which_nothing_is_known_undoes_the_choice():
+    said = answer(asked(), [choice("one", cra36=0.6), choice("two", cra36=0.1), choice("dark", cra36=DARK)])
+    assert (said.decided, said.unsought) == (False, ("DARK",))
+    assert words.headline(said).endswith("comes first of what is known; the CRA 36 of DARK is not known.")
+    nothing = Missing(reason="no more is certified than of a constant answer", settled=True)
+    settled = answer(asked(), [choice("one", cra36=0.6), choice("two", cra36=0.1), choice("flat", cra36=nothing)])
+    assert settled.decided
+    assert settled.ranking[-1].status == "fails"
+
+
+def test_what_certifies_nothing_misses_every_limit_of_that():
+    nothing = Missing(reason="no more is certified than of a constant answer", settled=True)
+    flat = choice("flat", accuracy=0.99, cra36=nothing)
+    accuracy = QUANTITIES["accuracy"]
+    good, weak = choice("good", accuracy=0.5, cra36=0.4), choice("weak", accuracy=0.1, cra36=0.4)
+    said = answer(asked(limit("cra36", 0.3), objective=accuracy), [flat, good, weak])
+    assert (said.rivals, said.decided) == ((), True)
+    bare = answer(asked(limit("cra36", 0.3), objective=accuracy), [flat])
+    assert words.headline(bare) == "No network certifies more than a constant answer."
+
+
+def test_times_and_bytes_are_told_apart_where_their_spreads_do_not_meet():
+    """Room that formulas leave is no chance, and quartiles of eight samples are no interval of the median."""
+    small = QUANTITIES["train_memory"]
+    one, other = choice("one", train_memory=near(4e8, 1e8)), choice("other", train_memory=near(5.5e8, 1e8))
+    assert not answer(asked(objective=small), [one, other]).decided
+    far = choice("other", train_memory=near(7e8, 1e8))
+    assert answer(asked(objective=small), [one, far]).decided
+
+
+def test_other_networks_of_the_best_method_that_are_as_good_are_named():
+    best = choice("one", cra36=known(0.6, 0.02))
+    said = answer(asked(), [best, choice("one", size="S", cra36=0.59), choice("two", cra36=0.1)])
+    assert said.decided
+    assert "Of ONE itself the data do not tell ONE XS, 2h apart from ONE S, 2h." in list(words.details(said))
+
+
+def test_what_only_some_networks_of_a_method_lack_is_said_so():
+    networks = [choice("one", cra36=0.6, latency=0.01), choice("one", size="S", cra36=0.5, latency=DARK)]
+    said = answer(asked(FAST), [*networks, choice("two", cra36=0.1, latency=DARK)])
+    (line,) = (line for line in words.details(said) if line.startswith("No inference time"))
+    assert line == "No inference time of TWO and some networks of ONE: not measured."
 
 
 def test_what_misses_one_limit_within_its_spread_and_is_not_known_of_another_may_fit():
@@ -261,7 +316,7 @@ class TestRecords:
         found = onelip("recommend", tmp_path, "--max-latency", "1s", "--json")
         rows = json.loads(found.stdout)
         assert all(row["judgements"]["latency"]["value"] is None for row in rows["ranking"])
-        assert any("measured other revisions than these of" in line for line in rows["details"])
+        assert any("measured other revisions of AOL" in line for line in rows["details"])
 
     def test_a_session_of_the_revision_of_the_runs_counts_for_them(self, folder):
         """Though this onelip has another revision by now."""
@@ -270,20 +325,52 @@ class TestRecords:
         assert {row["judgements"]["latency"]["basis"] for row in found["ranking"]} == {"measured"}
         assert not any("other revisions" in line and "CPL" in line for line in found["details"])
 
-    def test_what_is_named_twice_is_said_once(self, folder):
+    def test_one_run_is_no_measure_of_how_long_trainings_take(self, sample_records, tmp_path):
+        runs = [
+            sample_records.train_record(name, budget="5epochs", record_seconds=seconds)
+            for name, seconds in (("aol", 20.0), ("cpl", 20.1))
+        ]
+        sample_records.write(tmp_path, *runs)
+        assert not self.recommend(tmp_path, "--minimise", "train-time")["decided"]
+
+    def test_evidence_names_no_run_that_failed(self, sample_records, tmp_path):
+        runs = [sample_records.train_record("aol"), sample_records.train_record("cpl")]
+        lost = sample_records.train_record("aol", seed=1, status="diverged", message="the loss is not finite")
+        sample_records.write(tmp_path, *runs, lost)
+        (row,) = (row for row in self.recommend(tmp_path)["ranking"] if row["method"] == "aol")
+        assert (row["records"], row["seeds"], row["failed_seeds"]) == ([runs[0].cell.id], 1, 1)
+
+    def test_sessions_elsewhere_count_where_the_images_are_the_same(self, sample_records, tmp_path):
+        sample_records.write(tmp_path / "runs", *(sample_records.train_record(name) for name in ("aol", "cpl")))
+        sample_records.write(tmp_path / "session", sample_records.cost_record())
+        where = ("recommend", tmp_path / "runs", tmp_path / "session", "--records", "measured", "--max-latency", "1s")
+        plain, sized = (json.loads(onelip(*where, "--json", *options).stdout) for options in ((), ("--image", "8")))
+        assert [row["status"] for row in plain["ranking"]] == ["meets", "meets"]
+        assert plain["ranking"] == sized["ranking"]
+
+    def test_what_is_named_twice_is_said_once(self, folder, sample_records):
         (path,) = folder.glob("aol-*/record.json")
         path.write_text("{")
-        found = onelip("recommend", folder.parent, folder, "--records", "measured", "--json")
-        assert sum("Not used" in line for line in json.loads(found.stdout)["details"]) == 1
+        begun = sample_records.train_record("lot")
+        facts = {name: getattr(begun, name) for name in ("cell", "method", "machine", "started")}
+        (folder / begun.cell.id).mkdir()
+        (folder / begun.cell.id / "run.json").write_text(Started(**facts).model_dump_json())
+        details = json.loads(onelip("recommend", folder.parent, folder, "--records", "measured", "--json").stdout)[
+            "details"
+        ]
+        assert [sum(word in line for line in details) for word in ("Not used", "Not finished")] == [1, 1]
 
     @pytest.mark.parametrize(
         ("options", "message"),
         [
-            (("--methods", "soc", "--sizes", "XS"), "no network of soc was trained on digits; onelip compare --data"),
+            (
+                ("--methods", "soc", "--sizes", "XS"),
+                "on digits; onelip compare --methods soc --data digits",
+            ),
             (("--data", "foo"), "no network was trained on 'foo'; there are digits"),
         ],
     )
-    def test_what_is_said_to_train_does(self, options, message, folder):
+    def test_a_command_that_trains_is_named_where_there_is_one(self, options, message, folder):
         refused = onelip("recommend", folder, "--records", "measured", *options)
         assert refused.exit_code == 2
         assert message in refused.stderr

@@ -16,13 +16,14 @@ from onelip.bench.recommend.calibrated import Calibration, calibrated, factors, 
 from onelip.bench.recommend.from_paper import PLACE, MethodFacts, published_choices
 from onelip.bench.recommend.from_sessions import with_sessions
 from onelip.bench.recommend.measured import measured_choices
-from onelip.bench.recommend.options import Choice, keeps_norms, told_apart
+from onelip.bench.recommend.options import Choice, Missing, keeps_norms, told_apart
 from onelip.bench.records import CostRecord
 from onelip.bench.report.wording import counted, joined
 from onelip.bench.results import Records, load_records, place
 from onelip.bench.theory_costs import Formulas, method_facts
 from onelip.errors import OnelipError, UnknownNameError
 from onelip.method import Method
+from onelip.methods import METHODS
 from onelip.models.sizes import width_of
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def candidates(
     facts = method_facts(methods)
     sessions = [session for records in found.records for session in records.cost]
     choices = [
-        _with_promise(choice, facts)
+        _of_own(_with_promise(choice, facts))
         for records in found.records
         for choice in measured_choices(records, batch=batch, image=image, book=book, sessions=sessions)
     ]
@@ -126,7 +127,7 @@ def notes(found: Evidence, methods: Sequence[Method]) -> list[str]:
         found: What was read.
         methods: What is implemented here.
     """
-    said, seen = [], set[Path]()
+    said, seen, unfinished = [], set[Path](), set[str]()
     for folder, records in zip(found.folders or (DEFAULT_FOLDER,), found.records, strict=False):
         # Folders may lie within each other.
         places = {(folder / one.path).resolve(): one for one in (*records.corrupt, *records.stale)}
@@ -137,28 +138,40 @@ def notes(found: Evidence, methods: Sequence[Method]) -> list[str]:
             more = f" and {len(rejected) - 3} more" if len(rejected) > 3 else ""
             files = counted(len(rejected), "file")
             said.append(f"Not used, {files} of {folder}: {named}{more}; onelip report {folder} lists them.")
-        if records.unfinished:
-            runs = counted(len(records.unfinished), "run")
-            said.append(f"Not finished, {runs} in {folder}, of which {records.unfinished[0].id} is one.")
+        begun = [cell.id for cell in records.unfinished if cell.id not in unfinished]
+        unfinished |= set(begun)
+        if begun:
+            said.append(f"Not finished, {counted(len(begun), 'run')} in {folder}, of which {begun[0]} is one.")
     return [*said, *_outdated(found, methods)]
 
 
 def _outdated(found: Evidence, methods: Sequence[Method]) -> Iterator[str]:
     """Sessions that measured revisions of methods that are neither implemented here nor those of the runs."""
-    there = {(method.name, method.revision) for method in methods}
-    there |= {(run.method.name, run.method.revision) for records in found.records for run in records.train}
+    there = {(run.method.name, run.method.revision) for records in found.records for run in records.train}
+    if found.source != "measured":
+        there |= {(method.name, method.revision) for method in methods}
     names = {name for name, _ in there}
     for session in (one for records in found.records for one in records.cost):
         made = [entry.method for entry in session.entries if entry.method.name in names]
         older = dict.fromkeys(one.title for one in made if (one.name, one.revision) not in there)
         if older:
-            yield f"{session.id} measured other revisions than these of {joined(older)}: those costs do not count."
+            yield f"{session.id} measured other revisions of {joined(older)} than those here: these costs do not count."
 
 
 def _with_sessions(choice: Choice, sessions: Sequence[CostRecord], batch: int) -> Choice:
     """A published choice with what was measured of its network."""
     width = width_of(choice.size, choice.cost_image[1])
     return with_sessions(choice, sessions, width=width, batch=batch)
+
+
+def _of_own(choice: Choice) -> Choice:
+    """A network of a user's own method, with remedies that say how such a method is named."""
+    if choice.method in METHODS:
+        return choice
+    named, own = f"--methods {choice.method} ", "--method package.module:NAME "
+    gaps = {key: gap for key, gap in choice.numbers.items() if isinstance(gap, Missing)}
+    changed = {key: replace(gap, remedy=gap.remedy.replace(named, own)) for key, gap in gaps.items()}
+    return replace(choice, numbers={**choice.numbers, **changed})
 
 
 def _with_promise(choice: Choice, facts: Mapping[str, MethodFacts]) -> Choice:
@@ -197,11 +210,11 @@ def narrowed(
     if wanted not in names:
         hint = _near(wanted.lower(), names)
         told = f"no network was trained on {wanted!r}; there are {', '.join(names)}"
-        raise UnknownNameError(f"{told}{hint or _training(wanted)}")
+        raise UnknownNameError(f"{told}{hint or _training(wanted, ())}")
     asked = {method.name for method in methods}
     left = [one for one in choices if one.data == wanted and one.method in asked]
-    trains = _training(wanted)
     if not left:
+        trains = _training(wanted, sorted(asked))
         raise OnelipError(f"no network of {joined(sorted(asked))} was trained on {wanted}{trains}")
     if sizes is not None:
         there = list(dict.fromkeys(one.size for one in left))
@@ -215,10 +228,14 @@ def narrowed(
     return told_apart(left)
 
 
-def _training(data: str) -> str:
+def _training(data: str, methods: Sequence[str]) -> str:
     """What trains networks on a data set, as the end of a sentence; nothing for what is none."""
-    is_there = data in DATASETS or Path(data).is_dir()
-    return f"; onelip compare --data {quote(data)} --out FOLDER trains some" if is_there else ""
+    if data not in DATASETS and not Path(data).is_dir():
+        return ""
+    shipped = [name for name in methods if name in METHODS]
+    own = " --method package.module:NAME" * (len(shipped) < len(methods))
+    named = f" --methods {','.join(shipped)}" if shipped else ""
+    return f"; onelip compare{named}{own} --data {quote(data)} --out FOLDER trains some"
 
 
 def _near(name: str, names: Sequence[str]) -> str:

@@ -33,7 +33,7 @@ class Ranked:
             return "fails"
         found = {one.status for one in self.judgements}
         if isinstance(self.objective, Missing):
-            found.add("unknown")
+            found.add("fails" if self.objective.settled else "unknown")
         return "fails" if "fails" in found else "unknown" if "unknown" in found else "meets"
 
     @property
@@ -45,6 +45,12 @@ class Ranked:
     def open(self) -> tuple[Judgement, ...]:
         """The limits that it is not known to keep to, or misses."""
         return tuple(one for one in self.judgements if one.status != "meets")
+
+    @property
+    def gaps(self) -> tuple[Missing, ...]:
+        """What is not known of what was asked for."""
+        numbers = (self.objective, *(one.number for one in self.judgements))
+        return tuple(one for one in numbers if isinstance(one, Missing))
 
     @property
     def may_meet(self) -> bool:
@@ -131,19 +137,47 @@ class Answer:
 
     @cached_property
     def rivals(self) -> tuple[Ranked, ...]:
-        """Of each method the best choice that would come first if what is open of it turned out to fit."""
+        """Of each method the best choice that would undo the answer if what is open of it turned out to fit.
+
+        It would come first, or is of a method of which no choice is tied, and would be.
+        """
         if not self.fitting:
             return ()
-        objective, best = self.question.objective, merit(self.fitting[0].objective, self.question.objective)
-        before = [
+        tied, best = {one.choice.method for one in self.tied}, self.fitting[0].objective
+        near = [
             one
             for one in self.ranking
-            if one.status != "meets" and one.may_meet and merit(one.objective, objective) < best
+            if one.status != "meets"
+            and one.may_meet
+            and (
+                self.comes_before_best(one)
+                or not (one.choice.method in tied or self._stands_above(best, one.objective))
+            )
         ]
         found: dict[str, Ranked] = {}
-        for one in sorted(before, key=lambda one: merit(one.objective, objective)):
+        for one in sorted(near, key=lambda one: merit(one.objective, self.question.objective)):
             found.setdefault(one.choice.method, one)
         return tuple(found.values())
+
+    def comes_before_best(self, one: Ranked) -> bool:
+        """Whether an open choice has more of what is sought than the best that is known to fit."""
+        objective = self.question.objective
+        return merit(one.objective, objective) < merit(self.fitting[0].objective, objective)
+
+    @cached_property
+    def alike(self) -> tuple[Ranked, ...]:
+        """The other choices of the best one's method that fit, and that the data do not tell apart from it."""
+        best, *others = self.fitting or (None,)
+        if best is None:
+            return ()
+        mine = (one for one in others if one.choice.method == best.choice.method)
+        return tuple(one for one in mine if not self._stands_above(best.objective, one.objective))
+
+    @cached_property
+    def unsought(self) -> tuple[str, ...]:
+        """The titles of methods of which nothing is known of what is sought."""
+        known = {one.choice.method for one in self.trained if not _is_dark(one)}
+        return tuple(dict.fromkeys(one.choice.title for one in self.trained if one.choice.method not in known))
 
     @cached_property
     def alone(self) -> bool:
@@ -154,9 +188,11 @@ class Answer:
     def decided(self) -> bool:
         """Whether the data decide: the best surely meets everything and stands above all other methods.
 
-        Where a better one may meet everything, or there is no other method, they do not.
+        Where a better or an equal one may meet everything, nothing is known of a method, or there is no other one, they
+        do not.
         """
-        return len(self.tied) == 1 and not (self.tied[0].doubtful or self.rivals or self.alone)
+        undone = self.rivals or self.unsought or self.alone
+        return len(self.tied) == 1 and not (self.tied[0].doubtful or undone)
 
     @cached_property
     def weighed(self) -> tuple[str, ...]:
@@ -173,6 +209,9 @@ class Answer:
         if isinstance(one, Missing) or isinstance(other, Missing) or one.few or other.few:
             return False
         better, worse = (one, other) if self.question.objective.higher_is_better else (other, one)
+        if self.question.objective.kind != "share":
+            # Quartiles of few samples are no intervals, and what formulas leave open is no chance.
+            return better.low > worse.high
         apart = stands_above((better.low, better.value, better.high), (worse.low, worse.value, worse.high))
         # A single seed is one of those that others could be compared with.
         lowest, highest = (better.seeds or (better.value,))[0], (worse.seeds or (worse.value,))[-1]
@@ -208,6 +247,10 @@ def _margin(ranked: Ranked, constraint: Constraint | Orthogonal) -> float:
     return float("-inf") if found is None else found
 
 
+def _is_dark(one: Ranked) -> bool:
+    return isinstance(one.objective, Missing) and not one.objective.settled
+
+
 _ORDER: dict[Status, int] = {"meets": 0, "unknown": 1, "fails": 2}
 
 
@@ -241,6 +284,7 @@ def _order(question: Question) -> Callable[[Ranked], Place]:
 
     def place(one: Ranked) -> Place:
         failed = sum(judged.status == "fails" for judged in one.judgements)
+        failed += isinstance(one.objective, Missing) and one.objective.settled
         merits = [merit(one.objective, question.objective)]
         merits += [merit(one.choice.number(key), quantity) for key, quantity in counted.items()]
         return not one.choice.seeds, _ORDER[one.status], failed, tuple(merits), one.choice.label

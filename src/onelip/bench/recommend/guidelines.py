@@ -199,13 +199,13 @@ def agreement(said: Answer, guideline: Guideline | None) -> str:
     if guideline is None or not said.fitting or said.alone:
         return ""
     named = set(guideline.methods)
-    if not named & {one.choice.method for one in said.trained}:
+    if not named & {one.choice.method for one in said.trained if isinstance(one.objective, Known)}:
         return ""
     tied, best = {one.choice.method for one in said.tied}, said.fitting[0]
     if best.choice.method in named:
         if not tied <= named:
             return "leans"
-        return "agrees_so_far" if said.rivals or best.doubtful else "agrees"
+        return "agrees_so_far" if said.rivals or said.unsought or best.doubtful else "agrees"
     may = tied | {one.choice.method for one in said.rivals}
     return "undecided" if may & named or best.doubtful else "contradicts"
 

@@ -42,7 +42,8 @@ class Constraint:
         """Whether a choice keeps to it, and by how much."""
         number = choice.number(self.key)
         if isinstance(number, Missing):
-            return Judgement(constraint=self, number=number, status="unknown", margin=None, sure=False)
+            status: Status = "fails" if number.settled else "unknown"
+            return Judgement(constraint=self, number=number, status=status, margin=None, sure=number.settled)
         sign = 1.0 if self.quantity.higher_is_better else -1.0
         unit = 1.0 if self.quantity.kind == "share" else self.limit
         margin = sign * (number.value - self.limit) / unit + 0.0

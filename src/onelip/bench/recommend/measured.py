@@ -17,11 +17,13 @@ from onelip.bench.report.formats import three_digits
 from onelip.bench.report.groups import comparisons
 from onelip.bench.report.metrics import METRICS
 from onelip.bench.report.rows import Group, Row
-from onelip.bench.report.wording import counted
+from onelip.bench.report.wording import FAILURES, counted
 from onelip.bench.results import Records
 from onelip.bench.statistics import wilson
 
 Image = tuple[int, int, int]
+SINGLE_ROOM = 1.1
+"""How many times as long another run may take where there is a single one."""
 UNCHOSEN = Missing(
     reason="it was run with several settings, of which no scan chose one",
     remedy="onelip compare --scan RATES --scan-budget TIME chooses one",
@@ -53,7 +55,7 @@ def measured_choices(
             continue
         for row in _eligible(group):
             found = _choice(group, row, batch, image)
-            if image in (None, found.image):
+            if found.cost_image == found.image:
                 found = with_sessions(found, everywhere, width=cell.width, batch=batch)
             choices.append(_with_formulas(found, cell, row.padding, book, batch))
         choices += [_unchosen(group, row, batch, image) for row in field(group).unchosen]
@@ -119,7 +121,7 @@ def _choice(group: Group, row: Row, batch: int, image: Image | None) -> Choice:
         learned=row.learned or not row.evaluations,
         failed=row.failed,
         detail=row.detail,
-        records=tuple(run.cell.id for run in row.runs),
+        records=tuple(run.cell.id for run in runs or row.runs),
         numbers=numbers,
     )
 
@@ -170,7 +172,7 @@ def _share(row: Row, key: str, evidence: str) -> Number:
 def _certified(row: Row, radius: int, evidence: str) -> Number:
     """What does not exceed a constant answer is no certified accuracy to choose by."""
     if row.evaluations and not row.learned:
-        return Missing(reason="no more is certified than of a constant answer")
+        return Missing(reason="no more is certified than of a constant answer", settled=True)
     return _share(row, f"cra_{radius}", evidence)
 
 
@@ -181,8 +183,10 @@ def _train_time(runs: Sequence[TrainRecord], evidence: str, row: Row) -> Number:
     taken = [run.seconds for run in runs]
     least, most, budget = min(taken), max(taken), runs[0].budget_seconds
     if budget is None:
-        return Known(value=sum(taken) / len(taken), low=least, high=most, basis="measured", evidence=evidence)
-    evidence += f", which took {three_digits(least)} to {three_digits(most)} s of {three_digits(budget)} s"
+        mean, room = sum(taken) / len(taken), SINGLE_ROOM if len(taken) == 1 else 1.0
+        return Known(value=mean, low=least / room, high=most * room, basis="measured", evidence=evidence)
+    shown = list(dict.fromkeys(three_digits(time) for time in (least, most)))
+    evidence += f", which took {' to '.join(shown)} s of {three_digits(budget)} s"
     return Known(value=budget, low=min(budget, least), high=max(budget, most), basis="measured", evidence=evidence)
 
 
@@ -206,7 +210,8 @@ def _session_numbers(group: Group, row: Row, batch: int, remedy: Callable[[str],
     session, entry = group.session, row.cost
     if session is None or entry is None:
         reason = row.cost_absence or "not measured"
-        yield from ((key, Missing(reason=reason, remedy=remedy(key))) for key in COSTS)
+        failed = reason in FAILURES.values()
+        yield from ((key, Missing(reason=reason, remedy="" if failed else remedy(key))) for key in COSTS)
         return
     evidence = f"{session.id} on {session.machine.device_name}"
     unit, key = row.yardstick, "train_step_ratio"

@@ -37,10 +37,15 @@ class Known:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Missing:
-    """Why there is no number, and what would produce it."""
+    """Why there is no number, and what would produce it.
+
+    Attributes:
+        settled: Whether it is known to keep to no limit.
+    """
 
     reason: str
     remedy: str = ""
+    settled: bool = False
 
 
 Number = Known | Missing

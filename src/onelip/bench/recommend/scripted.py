@@ -22,6 +22,7 @@ def facts(answer: Answer) -> dict[str, object]:
         "decided": answer.decided,
         "tied": [_name(one) for one in answer.tied],
         "rivals": [_name(one) for one in answer.rivals],
+        "possible": None if answer.possible is None else _name(answer.possible),
         "ranking": [_ranked_facts(one) for one in answer.ranking],
         "front": [_name(one) for one in answer.ranking if one.on_front],
         "rules_out": [
@@ -74,6 +75,7 @@ def _ranked_facts(one: Ranked) -> dict[str, object]:
                 "status": judged.status,
                 "margin": judged.margin,
                 "sure": judged.sure,
+                "doubt": judged.doubt,
                 **({} if judged.number is None else _number_facts(judged.number)),
             }
             for judged in one.judgements

@@ -48,8 +48,8 @@ def _in_short(advice: Sequence[Advice]) -> Iterator[str]:
     yield (
         "By certified accuracy at radius 36/255 (CRA 36). The first comes first; the data do not tell those apart "
         "that stand together. What is marked with (?) may not keep to a limit: the spread of a number reaches beyond, "
-        "or it is of too few samples. Before what is marked with (!) another would come, if what is open of it turned "
-        "out to fit: the section names it. Behind a "
+        "or it is of too few samples. Another network would come before what is marked with (!), or "
+        "stand beside it, if its own open limits turned out to fit: the section names it. Behind a "
         "method stands its size (XS, S, M, L: 16, 32, 64, 128 channels in the first block for images of 32x32 "
         "pixels), and for how long it was trained."
     )

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from onelip.bench.recommend.answer import Answer, Blame, Ranked
+from onelip.bench.recommend.gaps import failures, images, missing, places, title_of
 from onelip.bench.recommend.judging import WITHIN, Constraint, Judgement
-from onelip.bench.recommend.options import Basis, Choice, Known, Missing
+from onelip.bench.recommend.options import Basis, Known
 from onelip.bench.recommend.quantities import QUANTITIES, Quantity
 from onelip.bench.report.formats import three_digits
 from onelip.bench.report.wording import counted, joined
@@ -46,6 +47,8 @@ def headline(answer: Answer) -> str:
         return f"Nothing is known to meet everything; {not_known}."
     if answer.ranking and not answer.trained:
         return "No training came to its end."
+    if answer.trained and all(any(gap.settled for gap in one.gaps) for one in answer.trained):
+        return "No network certifies more than a constant answer."
     return "Nothing meets everything." if answer.ranking else "There is nothing to choose from."
 
 
@@ -60,15 +63,25 @@ def _first(answer: Answer) -> str:
         said = f"{named} comes first, and no other method is there to compare it with"
     elif rivals:
         said = f"{named} comes first of what is known to fit"
+    elif answer.unsought:
+        said = f"{named} comes first of what is known"
     elif best.doubtful:
         return f"{named} comes first{_doubt(best, 'its {}')}."
     else:
         return f"Take {named}."
     said += _doubt(best, f"the {{}} of {best.choice.label}")
     if rivals:
-        fit = joined(_title(judged.constraint.key) for judged in rivals[0].open)
-        said += f"; {_named(rivals[0], answer)} would come before it, if its {fit} turned out to fit"
+        said += f"; {_rival(rivals[0], answer)}"
+    if answer.unsought:
+        said += f"; the {answer.question.objective.title} of {joined(answer.unsought)} is not known"
     return f"{said}."
+
+
+def _rival(one: Ranked, answer: Answer) -> str:
+    """What an open network would be, if it fitted."""
+    fit = joined(title_of(judged.constraint.key) for judged in one.open)
+    place = "come before it" if answer.comes_before_best(one) else "not be told apart from it"
+    return f"{_named(one, answer)} would {place}, if its {fit} turned out to fit"
 
 
 def _doubt(best: Ranked, whose: str) -> str:
@@ -82,7 +95,7 @@ def _doubt(best: Ranked, whose: str) -> str:
 def _measure(judged: Judgement) -> str:
     """A number that was judged, with its spread, or that it is not known."""
     if not isinstance(judged.constraint, Constraint) or not isinstance(judged.number, Known):
-        return f"{_title(judged.constraint.key)} not known"
+        return f"{title_of(judged.constraint.key)} not known"
     quantity = judged.constraint.quantity
     return f"{quantity.title} {quantity.format(judged.number.value)}, {spread(judged.number, quantity)}"
 
@@ -93,20 +106,23 @@ def details(answer: Answer) -> Iterator[str]:
     for blame in answer.blames:
         yield _blamed(blame, answer)
     yield from _would_be(answer)
-    yield from _missing(answer)
+    yield from missing(answer)
     yield from _front(answer)
-    yield from _images(answer)
-    yield from _places(answer)
-    yield from _failures(answer)
+    yield from images(answer)
+    yield from places(answer)
+    yield from failures(answer)
     if answer.fitting:
         yield from _evidence(answer.fitting[0], answer)
 
 
 def _would_be(answer: Answer) -> Iterator[str]:
-    """Which others would come before the best, of every method one."""
-    if others := answer.rivals[1:]:
-        named = joined(_named(one, answer) for one in others)
-        yield f"So would {named}, if what is not known of each, or misses a limit within its spread, turned out to fit."
+    """What stands beside the best, or would."""
+    for one in answer.rivals[1:]:
+        yield f"Beside {answer.fitting[0].choice.label}: {_rival(one, answer)}."
+    if alike := answer.alike:
+        names = [one.choice.label for one in alike[:4]] + [f"{len(alike) - 4} more"] * (len(alike) > 4)
+        best = answer.fitting[0].choice
+        yield f"Of {best.title} itself the data do not tell {best.label} apart from {'; '.join(names)}."
     if answer.fitting and answer.alone:
         title = answer.fitting[0].choice.title
         yield f"Only {title} is among the choices: ask for more --methods, or train others with onelip compare."
@@ -160,6 +176,8 @@ def spread(number: Known, quantity: Quantity) -> str:
     if number.low == number.high:
         return BASES[number.basis]
     low, high = (quantity.format(end) for end in (number.low, number.high))
+    if low == high:
+        return BASES[number.basis]
     unit = f" {high.split()[-1]}"
     return f"{low.removesuffix(unit)} to {high}, {BASES[number.basis]}"
 
@@ -183,9 +201,12 @@ def _blamed(blame: Blame, answer: Answer) -> str:
     total = len(answer.trained)
     text = f'"{blame.constraint.text}" rules out {blame.ruled_out} of {total} networks'
     if blame.without is not None and blame.nearest is not None:
-        keep = "keeps" if blame.alone == 1 else "keep"
-        text += f", {blame.alone} of which {keep} to all else" if blame.alone < blame.ruled_out else ""
-        text += f"; the best of those is {_named(blame.without, answer)}"
+        if blame.alone == 1:
+            one = "one of which keeps to all else: " if blame.ruled_out > 1 else ""
+            text += f", {one}{_named(blame.without, answer)}"
+        else:
+            text += f", {blame.alone} of which keep to all else" if blame.alone < blame.ruled_out else ""
+            text += f"; the best of those is {_named(blame.without, answer)}"
         judged = next(one for one in blame.nearest.judgements if one.constraint == blame.constraint)
         if blame.nearest is not blame.without and judged.margin is not None:
             text += f", the nearest {_named(blame.nearest, answer)}, which {margin_text(judged)}"
@@ -205,63 +226,6 @@ def _front(answer: Answer) -> Iterator[str]:
     if len(front) > 1:
         named = "; ".join([*front[:8], *[f"{len(front) - 8} more"] * (len(front) > 8)])
         yield f"On the Pareto front of {joined(answer.weighed)}: {named}."
-
-
-def _places(answer: Answer) -> Iterator[str]:
-    """That times of several machines stand beside each other."""
-    asked_for = {constraint.key for constraint in answer.question.constraints} | {answer.question.objective.key}
-    keys = [key for key in ("train_time", "latency") if key in asked_for]
-    numbers = ((one.choice, one.choice.number(key)) for one in answer.ranking for key in keys)
-    known = (number.place or choice.place for choice, number in numbers if isinstance(number, Known))
-    places = list(dict.fromkeys(known))
-    if len(places) > 1:
-        yield f"Times are of {joined(places)}: an hour of one is not an hour of the other."
-    elif places:
-        yield f"Times are of {joined(places)}, and yours may be others."
-
-
-def _images(answer: Answer) -> Iterator[str]:
-    """That accuracies are of other images than costs."""
-    other = [one.choice for one in answer.ranking if one.choice.cost_image != one.choice.image]
-    if other:
-        trained, asked_of = ("x".join(map(str, shape[1:])) for shape in (other[0].image, other[0].cost_image))
-        yield f"Accuracies are of images of {trained}, costs of images of {asked_of}."
-
-
-def _failures(answer: Answer) -> Iterator[str]:
-    """Runs that failed are no choice, but a fact about a method."""
-    failed = [one.choice for one in answer.ranking if one.choice.failed]
-    if failed:
-        yield f"Seeds that failed: {joined(map(_failure, failed))}."
-
-
-def _failure(choice: Choice) -> str:
-    """How many seeds failed; of all of them also how."""
-    number = choice.number("accuracy")
-    how = f", {number.reason}" if not choice.seeds and isinstance(number, Missing) else ""
-    return f"{choice.label} ({choice.failed} of {choice.failed + choice.seeds}{how})"
-
-
-def _title(key: str) -> str:
-    return QUANTITIES[key].title if key in QUANTITIES else "promise to keep norms"
-
-
-def _missing(answer: Answer) -> Iterator[str]:
-    """Why numbers are missing, each reason once, with a command that would produce one of them."""
-    seen: dict[tuple[str, str], tuple[dict[str, None], dict[str, None]]] = {}
-    for one in answer.trained:
-        found = [judged.number for judged in one.judgements if isinstance(judged.number, Missing)]
-        keys = [judged.constraint.key for judged in one.judgements if isinstance(judged.number, Missing)]
-        if isinstance(one.objective, Missing):
-            found, keys = [*found, one.objective], [*keys, answer.question.objective.key]
-        for key, missing in zip(keys, found, strict=True):
-            titles, remedies = seen.setdefault((_title(key), missing.reason), ({}, {}))
-            titles[one.choice.title] = None
-            remedies |= dict.fromkeys([missing.remedy] * bool(missing.remedy))
-    for (title, reason), (titles, remedies) in seen.items():
-        remedy, *others = remedies or ("",)
-        likewise = ", and likewise of others" if others else ""
-        yield f"No {title} of {joined(titles)}: {reason}" + (f"; {remedy}{likewise}." if remedy else ".")
 
 
 def sentences(answer: Answer) -> Iterable[str]:

@@ -126,4 +126,5 @@ def _facts(choice: Choice, batch: int) -> dict[str, object]:
             for key, number in known.items()
         },
         "missing": missing,
+        "settled": [key for key, number in choice.numbers.items() if isinstance(number, Missing) and number.settled],
     }

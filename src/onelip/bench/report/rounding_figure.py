@@ -55,7 +55,7 @@ def rounding_drawing(
             title="How tight the bounds of float32 are",
             caption="Upper lines: what is charged for each module's own error, whatever the order inside a sum; thin "
             f"lower lines with marks: measured, the largest of {images} test images. What one layer errs by, all "
-            "layers behind it pass on. Right: both at the logits, measured (mark) and the median of what is charged (bar).",
+            "layers behind it pass on. Right: of the logits, what was measured (mark) and the median charge (bar).",
         )
 
 

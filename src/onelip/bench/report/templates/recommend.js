@@ -29,8 +29,8 @@
     return `${threeDigits(value / scale)} ${unit}`;
   };
   const spread = (key, [, low, high]) => {
-    if (low === high) return "";
     const [from, to] = [shown(key, low), shown(key, high)];
+    if (from === to) return "";
     const unit = ` ${to.split(" ").at(-1)}`;
     return `${from.endsWith(unit) ? from.slice(0, -unit.length) : from} to ${to}`;
   };
@@ -52,7 +52,8 @@
   // A number keeps to its limit for sure where its whole spread lies on the same side, and is of enough samples.
   const judge = (choice, { key, limit }) => {
     const number = choice.numbers[key];
-    if (!number) return { key, status: "unknown", margin: null, sure: false };
+    const settled = choice.settled.includes(key);
+    if (!number) return { key, status: settled ? "fails" : "unknown", margin: null, sure: settled };
     const [value, low, high, , , few] = number;
     const sign = higher(key) ? 1 : -1;
     const margin = (sign * (value - limit)) / (about(key).kind === "share" ? 1 : limit);
@@ -77,11 +78,12 @@
         if (orthogonal) judged.push(keepsNorms(choice));
         const sought = choice.numbers[objective];
         const found = new Set(judged.map((one) => one.status));
-        if (!sought) found.add("unknown");
+        const settled = choice.settled.includes(objective);
+        if (!sought) found.add(settled ? "fails" : "unknown");
         // What failed as it was trained is no choice.
         if (!choice.trained) found.add("fails");
         const status = found.has("fails") ? "fails" : found.has("unknown") ? "unknown" : "meets";
-        const failed = judged.filter((one) => one.status === "fails").length;
+        const failed = judged.filter((one) => one.status === "fails").length + settled;
         return { choice, judged, sought, status, failed };
       });
     const place = (one) => (one.sought ? sign * one.sought[0] : Infinity);
@@ -99,11 +101,12 @@
     return ranked;
   };
 
-  // By the interval of the difference, as of two independent numbers; seeds that meet decide nothing.
+  // Shares by the interval of the difference, as of two independent numbers; others where their spreads do not meet.
   const apart = (objective, one, other) => {
     const [better, worse] = higher(objective) ? [one.sought, other.sought] : [other.sought, one.sought];
     const [[above, low, , lowest, , few], [below, , high, , highest, fewer]] = [better, worse];
     if (few || fewer) return false;
+    if (about(objective).kind !== "share") return low > high && lowest > highest;
     return above - below > Math.sqrt((above - low) ** 2 + (high - below) ** 2) && lowest > highest;
   };
 
@@ -124,7 +127,8 @@
     return titles.length ? `; ${whose(joined(titles))} may not meet the limit${titles.length > 1 ? "s" : ""}` : "";
   };
   const open = ({ judged }) => judged.filter((one) => one.status !== "meets");
-  const mayMeet = (one) => one.choice.trained && one.sought && !open(one).some(({ status, sure }) => status === "fails" && sure);
+  const isOut = ({ status, sure }) => status === "fails" && sure;
+  const mayMeet = (one) => one.choice.trained && one.sought && !open(one).some(isOut);
   const nameOf = (key) => (key === "orthogonal" ? "promise to keep norms" : about(key).name);
   const measure = ({ choice }, { key }) => {
     if (!choice.numbers[key]) return `${nameOf(key)} not known`;
@@ -132,11 +136,23 @@
     return [...parts, "measured"].filter(Boolean).join(", ");
   };
 
-  // Of each method the best choice that would come first if what is open of it turned out to fit.
-  const rivalsOf = ({ objective }, ranked, best) => {
-    const merit = ({ sought }) => (higher(objective) ? -1 : 1) * sought[0];
-    const before = ranked.filter((one) => one.status !== "meets" && mayMeet(one) && merit(one) < merit(best));
-    return perMethod(before.sort((one, other) => merit(one) - merit(other)));
+  // Of each method the best choice that would come first if what is open of it turned out to fit, or would be tied.
+  const meritOf = (objective, { sought }) => (higher(objective) ? -1 : 1) * sought[0];
+  const rivalsOf = ({ objective }, ranked, tied) => {
+    const [best] = tied;
+    const methods = tied.map((one) => one.choice.method);
+    const isFirst = (one) => meritOf(objective, one) < meritOf(objective, best);
+    const isNear = (one) => isFirst(one) || !(methods.includes(one.choice.method) || apart(objective, best, one));
+    const near = ranked.filter((one) => one.status !== "meets" && mayMeet(one) && isNear(one));
+    return perMethod(near.sort((one, other) => meritOf(objective, one) - meritOf(objective, other)));
+  };
+
+  // The methods of which nothing is known of what is sought.
+  const unsoughtOf = ({ objective }, ranked) => {
+    const trained = ranked.filter(({ choice }) => choice.trained);
+    const isDark = ({ choice, sought }) => !sought && !choice.settled.includes(objective);
+    const known = new Set(trained.filter((one) => !isDark(one)).map(({ choice }) => choice.method));
+    return [...new Set(trained.filter(({ choice }) => !known.has(choice.method)).map(({ choice }) => choice.title))];
   };
 
   // The best of those that miss limits within their spread; those of which all is known come before others.
@@ -156,9 +172,10 @@
     const [best, ...others] = perMethod(ranked.filter((one) => one.status === "meets"));
     if (best) {
       const tied = others.filter((one) => !apart(objective, best, one));
-      const rivals = rivalsOf(question, ranked, best);
+      const rivals = rivalsOf(question, ranked, [best, ...tied]);
+      const unsought = unsoughtOf(question, ranked);
       const alone = new Set(ranked.filter((one) => one.choice.trained).map((one) => one.choice.method)).size === 1;
-      if (!tied.length && !alone && !rivals.length) {
+      if (!tied.length && !alone && !rivals.length && !unsought.length) {
         const doubted = doubt(best, (titles) => `its ${titles}`);
         return doubted ? `${named(best)} comes first${doubted}.` : `Take ${named(best)}.`;
       }
@@ -166,12 +183,17 @@
         ? `, but the data do not tell it apart from ${joined(tied.map(named))}`
         : alone
           ? ", and no other method is there to compare it with"
-          : " of what is known to fit";
+          : rivals.length
+            ? " of what is known to fit"
+            : " of what is known";
       const doubted = doubt(best, (titles) => `the ${titles} of ${best.choice.label}`);
       const [rival] = rivals;
       const fit = rival ? joined(open(rival).map(({ key }) => nameOf(key))) : "";
-      const before = rival ? `; ${named(rival)} would come before it, if its ${fit} turned out to fit` : "";
-      return `${named(best)} comes first${why}${doubted}${before}.`;
+      const isFirst = rival && meritOf(objective, rival) < meritOf(objective, best);
+      const where = isFirst ? "come before it" : "not be told apart from it";
+      const before = rival ? `; ${named(rival)} would ${where}, if its ${fit} turned out to fit` : "";
+      const dark = unsought.length ? `; the ${about(objective).name} of ${joined(unsought)} is not known` : "";
+      return `${named(best)} comes first${why}${doubted}${before}${dark}.`;
     }
     const unknown = perMethod(ranked).filter((one) => one.status === "unknown");
     const names = unknown.slice(0, 3).map((one) => one.choice.label);
@@ -185,6 +207,10 @@
     }
     if (unknown.length) return `Nothing is known to meet everything; ${notKnown}.`;
     if (ranked.length && !ranked[0].choice.trained) return "No training came to its end.";
+    const keys = [objective, ...question.limits.map(({ key }) => key)];
+    const isConstant = ({ choice }) => keys.some((key) => choice.settled.includes(key));
+    const trained = ranked.filter(({ choice }) => choice.trained);
+    if (trained.length && trained.every(isConstant)) return "No network certifies more than a constant answer.";
     return ranked.length ? "Nothing meets everything." : "There is nothing to choose from.";
   };
 
@@ -198,18 +224,26 @@
   // Of what reaches beyond its limit, and why numbers are missing, each reason once.
   const doubts = ({ objective }, ranked) => {
     const missing = new Map();
-    for (const { choice, judged, sought } of ranked.filter((one) => one.choice.trained)) {
-      const unknown = judged.filter((one) => one.status === "unknown").map((one) => one.key);
-      for (const key of sought ? unknown : [...unknown, objective]) {
+    const trained = ranked.filter((one) => one.choice.trained);
+    const networks = (title) => trained.filter(({ choice }) => choice.title === title).length;
+    for (const { choice, judged, sought } of trained) {
+      const isLacking = ({ key, status, margin }) => status === "unknown" || (key !== "orthogonal" && margin === null);
+      const lacking = judged.filter(isLacking).map(({ key }) => key);
+      for (const key of new Set(sought ? lacking : [...lacking, objective])) {
         const title = nameOf(key);
         const why = `${choice.missing[key] ?? "not known"}${elsewhere(choice, key)}`;
         const lead = JSON.stringify([title, why]);
-        missing.set(lead, (missing.get(lead) ?? new Set()).add(choice.title));
+        const counts = missing.get(lead) ?? new Map();
+        missing.set(lead, counts.set(choice.title, (counts.get(choice.title) ?? 0) + 1));
       }
     }
-    const said = [...missing].map(([lead, titles]) => {
+    const said = [...missing].map(([lead, counts]) => {
       const [title, why] = JSON.parse(lead);
-      return `No ${title} of ${joined([...titles])}: ${why}.`;
+      const names = (isWhole) =>
+        [...counts].filter(([name, count]) => (count === networks(name)) === isWhole).map(([name]) => name);
+      const [whole, parts] = [names(true), names(false)];
+      const of = [joined(whole), parts.length ? `some networks of ${joined(parts)}` : ""].filter(Boolean);
+      return `No ${title} of ${joined(of)}: ${why}.`;
     });
     const best = ranked[0]?.status === "meets" ? ranked[0].judged.filter((one) => !one.sure) : [];
     const beyond = best.map(({ key, doubt: why }) => {
