@@ -170,7 +170,10 @@ def _of_own(choice: Choice) -> Choice:
         return choice
     named, own = f"--methods {choice.method} ", "--method package.module:NAME "
     gaps = {key: gap for key, gap in choice.numbers.items() if isinstance(gap, Missing)}
-    changed = {key: replace(gap, remedy=gap.remedy.replace(named, own)) for key, gap in gaps.items()}
+    reading, reads = "onelip recommend FOLDER", f"onelip recommend {own}FOLDER"
+    changed = {
+        key: replace(gap, remedy=gap.remedy.replace(named, own).replace(reading, reads)) for key, gap in gaps.items()
+    }
     return replace(choice, numbers={**choice.numbers, **changed})
 
 

@@ -174,10 +174,20 @@ class Answer:
         return tuple(one for one in mine if not self._stands_above(best.objective, one.objective))
 
     @cached_property
-    def unsought(self) -> tuple[str, ...]:
-        """The titles of methods of which nothing is known of what is sought."""
-        known = {one.choice.method for one in self.trained if not _is_dark(one)}
-        return tuple(dict.fromkeys(one.choice.title for one in self.trained if one.choice.method not in known))
+    def unsought(self) -> tuple[Choice, ...]:
+        """Of each method one choice that may keep to all limits, where of none of these it is known what is sought."""
+        left = [
+            one
+            for one in self.trained
+            if not any(judged.status == "fails" and judged.sure for judged in one.judgements)
+            and not (isinstance(one.objective, Missing) and one.objective.settled)
+        ]
+        known = {one.choice.method for one in left if isinstance(one.objective, Known)}
+        found: dict[str, Choice] = {}
+        for one in left:
+            if one.choice.method not in known:
+                found.setdefault(one.choice.method, one.choice)
+        return tuple(found.values())
 
     @cached_property
     def alone(self) -> bool:
@@ -245,10 +255,6 @@ class Answer:
 def _margin(ranked: Ranked, constraint: Constraint | Orthogonal) -> float:
     found = next(one.margin for one in ranked.judgements if one.constraint == constraint)
     return float("-inf") if found is None else found
-
-
-def _is_dark(one: Ranked) -> bool:
-    return isinstance(one.objective, Missing) and not one.objective.settled
 
 
 _ORDER: dict[Status, int] = {"meets": 0, "unknown": 1, "fails": 2}

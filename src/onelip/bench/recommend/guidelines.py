@@ -206,7 +206,7 @@ def agreement(said: Answer, guideline: Guideline | None) -> str:
         if not tied <= named:
             return "leans"
         return "agrees_so_far" if said.rivals or said.unsought or best.doubtful else "agrees"
-    may = tied | {one.choice.method for one in said.rivals}
+    may = tied | {one.choice.method for one in said.rivals} | {one.method for one in said.unsought}
     return "undecided" if may & named or best.doubtful else "contradicts"
 
 

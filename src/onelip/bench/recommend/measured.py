@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Literal
 
+from onelip.bench.choice import RADIUS
 from onelip.bench.recommend.costs import COSTS, FormulaBook, Network, formula_numbers, measure_command, no_network
 from onelip.bench.recommend.from_sessions import ratio_number, time_number, with_sessions
 from onelip.bench.recommend.options import Choice, Known, Missing, Number, keeps_norms
@@ -22,8 +23,8 @@ from onelip.bench.results import Records
 from onelip.bench.statistics import wilson
 
 Image = tuple[int, int, int]
-SINGLE_ROOM = 1.1
-"""How many times as long another run may take where there is a single one."""
+ROOM, FEW_RUNS = 1.1, 4
+"""How many times as long another run of as many epochs may take than the longest of fewer than so many."""
 UNCHOSEN = Missing(
     reason="it was run with several settings, of which no scan chose one",
     remedy="onelip compare --scan RATES --scan-budget TIME chooses one",
@@ -172,7 +173,9 @@ def _share(row: Row, key: str, evidence: str) -> Number:
 def _certified(row: Row, radius: int, evidence: str) -> Number:
     """What does not exceed a constant answer is no certified accuracy to choose by."""
     if row.evaluations and not row.learned:
-        return Missing(reason="no more is certified than of a constant answer", settled=True)
+        settled = all(one.certified[RADIUS] <= one.largest_class for one in row.evaluations)
+        surely = "" if settled else "surely "
+        return Missing(reason=f"no more is {surely}certified than of a constant answer", settled=settled)
     return _share(row, f"cra_{radius}", evidence)
 
 
@@ -183,7 +186,8 @@ def _train_time(runs: Sequence[TrainRecord], evidence: str, row: Row) -> Number:
     taken = [run.seconds for run in runs]
     least, most, budget = min(taken), max(taken), runs[0].budget_seconds
     if budget is None:
-        mean, room = sum(taken) / len(taken), SINGLE_ROOM if len(taken) == 1 else 1.0
+        mean, room = sum(taken) / len(taken), ROOM if len(taken) < FEW_RUNS else 1.0
+        evidence += f"; {ROOM - 1:.0%} to either side, as they are few" if len(taken) < FEW_RUNS else ""
         return Known(value=mean, low=least / room, high=most * room, basis="measured", evidence=evidence)
     shown = list(dict.fromkeys(three_digits(time) for time in (least, most)))
     evidence += f", which took {' to '.join(shown)} s of {three_digits(budget)} s"

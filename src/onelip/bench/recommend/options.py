@@ -40,7 +40,7 @@ class Missing:
     """Why there is no number, and what would produce it.
 
     Attributes:
-        settled: Whether it is known to keep to no limit.
+        settled: Whether it counts as missing every limit: it is no more than what a constant answer reaches.
     """
 
     reason: str

@@ -22,6 +22,8 @@ def facts(answer: Answer) -> dict[str, object]:
         "decided": answer.decided,
         "tied": [_name(one) for one in answer.tied],
         "rivals": [_name(one) for one in answer.rivals],
+        "unsought": [one.method for one in answer.unsought],
+        "alone": answer.alone,
         "possible": None if answer.possible is None else _name(answer.possible),
         "ranking": [_ranked_facts(one) for one in answer.ranking],
         "front": [_name(one) for one in answer.ranking if one.on_front],
@@ -86,7 +88,7 @@ def _ranked_facts(one: Ranked) -> dict[str, object]:
 
 def _number_facts(number: Number) -> dict[str, object]:
     if isinstance(number, Missing):
-        return {"value": None, "reason": number.reason, "remedy": number.remedy}
+        return {"value": None, "reason": number.reason, "remedy": number.remedy, "settled": number.settled}
     return {
         "value": number.value,
         "low": number.low,

@@ -18,8 +18,8 @@ BASES: dict[Basis, str] = {
     "theory": "by theory",
     "calibrated": "scaled to this machine",
 }
-DEPARTS = 1.1
-"""A training time whose spread is wider is said, whatever was asked: runs are named by their budgets."""
+DEPARTS = 1.11
+"""A training time that ends of its spread lie farther from is said, whatever was asked: budgets name runs."""
 CONSTANT = "certifies no more than a constant answer"
 
 
@@ -73,14 +73,15 @@ def _first(answer: Answer) -> str:
     if rivals:
         said += f"; {_rival(rivals[0], answer)}"
     if answer.unsought:
-        said += f"; the {answer.question.objective.title} of {joined(answer.unsought)} is not known"
+        titles = joined(one.title for one in answer.unsought)
+        said += f"; the {answer.question.objective.title} of {titles} is not known"
     return f"{said}."
 
 
-def _rival(one: Ranked, answer: Answer) -> str:
+def _rival(one: Ranked, answer: Answer, best: str = "it") -> str:
     """What an open network would be, if it fitted."""
     fit = joined(title_of(judged.constraint.key) for judged in one.open)
-    place = "come before it" if answer.comes_before_best(one) else "not be told apart from it"
+    place = f"come before {best}" if answer.comes_before_best(one) else f"not be told apart from {best}"
     return f"{_named(one, answer)} would {place}, if its {fit} turned out to fit"
 
 
@@ -118,7 +119,7 @@ def details(answer: Answer) -> Iterator[str]:
 def _would_be(answer: Answer) -> Iterator[str]:
     """What stands beside the best, or would."""
     for one in answer.rivals[1:]:
-        yield f"Beside {answer.fitting[0].choice.label}: {_rival(one, answer)}."
+        yield f"Likewise {_rival(one, answer, answer.fitting[0].choice.label)}."
     if alike := answer.alike:
         names = [one.choice.label for one in alike[:4]] + [f"{len(alike) - 4} more"] * (len(alike) > 4)
         best = answer.fitting[0].choice
@@ -137,7 +138,7 @@ def _evidence(best: Ranked, answer: Answer) -> Iterator[str]:
         if isinstance(judged.constraint, Constraint) and judged.number is not None
     }
     time = choice.number("train_time")
-    if isinstance(time, Known) and time.high > DEPARTS * time.low:
+    if isinstance(time, Known) and max(time.high / time.value, time.value / time.low) > DEPARTS:
         asked_for[QUANTITIES["train_time"].title] = time
     sources: dict[str, list[str]] = {}
     for title, number in asked_for.items():

@@ -147,12 +147,12 @@
     return perMethod(near.sort((one, other) => meritOf(objective, one) - meritOf(objective, other)));
   };
 
-  // The methods of which nothing is known of what is sought.
+  // The methods that may keep to all limits, and of which what is sought is not known.
   const unsoughtOf = ({ objective }, ranked) => {
-    const trained = ranked.filter(({ choice }) => choice.trained);
-    const isDark = ({ choice, sought }) => !sought && !choice.settled.includes(objective);
-    const known = new Set(trained.filter((one) => !isDark(one)).map(({ choice }) => choice.method));
-    return [...new Set(trained.filter(({ choice }) => !known.has(choice.method)).map(({ choice }) => choice.title))];
+    const isSettled = ({ choice, sought }) => !sought && choice.settled.includes(objective);
+    const left = ranked.filter((one) => one.choice.trained && !isSettled(one) && !one.judged.some(isOut));
+    const known = new Set(left.filter(({ sought }) => sought).map(({ choice }) => choice.method));
+    return [...new Set(left.filter(({ choice }) => !known.has(choice.method)).map(({ choice }) => choice.title))];
   };
 
   // The best of those that miss limits within their spread; those of which all is known come before others.
@@ -266,7 +266,7 @@
     const why = choice.missing[judged.key] ? `: ${choice.missing[judged.key]}` : "";
     if (judged.key === "orthogonal") return `${norms[judged.status]}${why}`;
     const { title, kind } = about(judged.key);
-    if (judged.margin === null) return `${title} not known${why}`;
+    if (judged.margin === null) return judged.status === "fails" ? `${title}${why}` : `${title} not known${why}`;
     const value = shown(judged.key, choice.numbers[judged.key][0]);
     const around = spread(judged.key, choice.numbers[judged.key]);
     const said = [marginText(judged, kind === "share"), around, judged.doubt];
