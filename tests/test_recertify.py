@@ -180,7 +180,7 @@ def test_what_broke_before_an_interrupt_counts(run, monkeypatch):
     result = onelip("certify", run, *EXECUTED, "--attack", "24")
     assert result.exit_code == 130
     assert "A certificate was broken" in result.stderr
-    assert "stopped. No certificate is left." in result.stderr
+    assert "stopped. There is no certificate in executed arithmetic, block 16." in result.stderr
     assert there(run) == ["certificate.json"]
     assert (run / "broken-executed-16.safetensors").exists()
 

@@ -140,7 +140,9 @@ def _kept(found: Recertification | None) -> str:
     """What Ctrl-C left."""
     if found is None or not (found.written or found.broken):
         return "Nothing was written."
-    return f"Kept: {', '.join(map(str, found.written))}." if found.written else "No certificate is left."
+    if found.written:
+        return f"Kept: {', '.join(map(str, found.written))}."
+    return f"There is no certificate in {found.promise.title}."
 
 
 def _warn(line: str) -> None:
