@@ -196,6 +196,41 @@ def test_a_program_that_errs_by_too_much_under_attack_has_no_certificate(run, mo
     assert there(run) == ["certificate.json"]
 
 
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_what_broke_before_an_error_is_the_answer(run, monkeypatch, options):
+    """The error is said besides."""
+
+    def unknown(*arguments, **settings):
+        raise UnsoundError("the attack came to no end")
+
+    too_large(monkeypatch, "_executed_radii")
+    monkeypatch.setattr(attacked, "rounding_attack", unknown)
+    result = onelip("certify", run, *EXECUTED, "--attack", "24", *options)
+    assert result.exit_code == 1
+    assert "A certificate was broken" in result.stderr
+    assert "the attack came to no end" in result.stderr
+    assert there(run) == ["certificate.json"]
+    if options:
+        content = json.loads(result.stdout)
+        assert "A certificate was broken" in content["broken"][0]
+        assert content["refuted"] is None
+        assert "attack" not in content
+        again = json.loads(onelip("certify", run, *EXECUTED, *options).stdout)
+        assert str(run / "broken-executed-16.safetensors") in again["refuted"]
+        assert again["broken"] == []
+
+
+def test_real_arithmetic_promises_nothing_that_could_be_removed(run, monkeypatch):
+    def unknown(*arguments, **settings):
+        raise UnsoundError("the attack came to no end")
+
+    monkeypatch.setattr(attacked, "rounding_attack", unknown)
+    result = onelip("certify", run, "--arithmetic", "real", "--attack", "8")
+    assert result.exit_code == 2
+    assert result.stderr.strip() == "onelip: the attack came to no end"
+    assert there(run) == list(FILES)
+
+
 def test_weights_of_another_network_do_not_get_into_the_report(run):
     before = (run / "arithmetics.json").read_bytes()
     edit_weights(run, lambda tensor: tensor * torch.linspace(-1, 1, tensor.numel()).view_as(tensor))
