@@ -148,6 +148,8 @@ def attack(
             note=note,
         )
     except UnsoundError as error:
+        if siege.arithmetic == "real":
+            raise
         raise UnsoundError(f"{error}; {_discarded(found)}") from error
     finally:
         # Real arithmetic does not pay for rounding, and promises nothing of it.
