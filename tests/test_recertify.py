@@ -22,6 +22,7 @@ from onelip.certify import Certifier
 from onelip.certify.certificate import Certificate
 from onelip.certify.digests import weights_digest
 from onelip.errors import UnsoundError
+from onelip.files import remove
 
 EXECUTED = ("--arithmetic", "executed")
 FILES = ("certificate.json", "certificate-executed.json", "arithmetics.json")
@@ -92,9 +93,12 @@ def test_a_break_of_the_program_leaves_nothing_that_says_it(run, monkeypatch):
 
 
 def test_what_images_broke_is_kept_with_them(run, monkeypatch):
-    broken_in(monkeypatch, run, "executed", "--block", "0")
+    result = broken_in(monkeypatch, run, "executed", "--block", "0", "--json")
     with safe_open(run / "broken-executed-all.safetensors", framework="pt") as file:
         found = Promise.model_validate_json(file.metadata()["onelip"])
+        kept = len(file.get_tensor("label"))
+    attack = json.loads(result.stdout)["attack"]
+    assert kept == attack["broken"] > max(one["broken"] for one in attack["attacks"]), "of all attacks"
     weights = Certificate.read(run / "certificate.json").weights
     assert found == Promise(arithmetic="executed", block=None, weights=weights)
     assert weights == weights_digest(open_run(run, method=None, data=None, data_dir=None).model)
@@ -172,17 +176,28 @@ def test_an_interrupted_attack_costs_the_attack_alone(run, monkeypatch, options)
 
 
 def test_what_broke_before_an_interrupt_counts(run, monkeypatch):
+    """All is done at the first break: what ends the process without a word costs nothing of it."""
+    kept = run / "broken-executed-16.safetensors"
+
     def interrupted(*arguments, **settings):
+        assert kept.exists()
+        assert there(run) == ["certificate.json"]
         raise KeyboardInterrupt
 
+    def evidence_first(path):
+        assert kept.exists()
+        remove(path)
+
+    monkeypatch.setattr(recertify, "remove", evidence_first)
     too_large(monkeypatch, "_executed_radii")
     monkeypatch.setattr(attacked, "rounding_attack", interrupted)
     result = onelip("certify", run, *EXECUTED, "--attack", "24")
     assert result.exit_code == 130
     assert "A certificate was broken" in result.stderr
     assert "stopped. There is no certificate in executed arithmetic, block 16." in result.stderr
-    assert there(run) == ["certificate.json"]
-    assert (run / "broken-executed-16.safetensors").exists()
+    for name in FILES[1:]:
+        assert str(run / name) in words(result), "what was removed is said also where nothing was left to remove"
+    assert (there(run), kept.exists()) == (["certificate.json"], True)
 
 
 def test_a_program_that_errs_by_too_much_under_attack_has_no_certificate(run, monkeypatch):

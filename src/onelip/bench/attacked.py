@@ -61,6 +61,7 @@ class Siege:
         standing: Of these, the number that no attack with that radius takes the answer of.
         tallies: By attack and arithmetic; but for "real" one besides, of rounding against the radii of "real".
         breaks: What broke certificates in the arithmetic.
+        told: Is called when there are more of them, once an attack is through with the images that it has at a time.
     """
 
     arithmetic: Arithmetic
@@ -71,6 +72,7 @@ class Siege:
     standing: int = 0
     tallies: dict[tuple[str, Arithmetic], Tally] = field(default_factory=dict)
     breaks: list[Attacked] = field(default_factory=list)
+    told: Callable[[], None] = lambda: None
 
     @property
     def probes(self) -> int:
@@ -91,6 +93,7 @@ class Siege:
         tally.seconds += seconds
         if arithmetic == self.arithmetic and bool(found.broken.any()):
             self.breaks.append(found.chosen(found.broken))
+            self.told()
 
     def save(self, path: Path, refuted: Promise) -> None:
         """Writes the inputs that were broken, what broke them, their labels and their radii.
