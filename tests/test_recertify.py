@@ -201,14 +201,30 @@ def test_what_broke_before_an_interrupt_counts(run, monkeypatch):
 
 
 def test_a_program_that_errs_by_too_much_under_attack_has_no_certificate(run, monkeypatch):
-    def errs(*arguments, **settings):
-        raise UnsoundError("no certificate: the float32 program errs by 1")
+    """Nor another time: the inputs at which it does are kept, as what breaks it is."""
+    seen = []
 
-    monkeypatch.setattr(attacked, "rounding_attack", errs)
-    result = onelip("certify", run, *EXECUTED, "--attack", "8")
-    assert result.exit_code == 2
-    assert "errs by 1; there is no certificate in executed arithmetic" in words(result)
+    def errs(certifier, x, y, **settings):
+        seen.append(x[2:4])
+        logits = certifier.logits(x)
+        logits[2:4] += 1
+        certifier.radii_of(logits, x, y)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(attacked, "rounding_attack", errs)
+        result = onelip("certify", run, *EXECUTED, "--attack", "8")
+    kept = run / "broken-executed-16.safetensors"
+    assert result.exit_code == 1
+    assert "A certificate was broken: the float32 program errs by" in words(result)
+    assert f"there is no certificate in executed arithmetic, block 16 (removed: {run / FILES[1]}" in words(result)
     assert there(run) == ["certificate.json"]
+    tensors = load_file(kept)
+    assert torch.equal(tensors["image"], seen[0].double())
+    assert torch.equal(tensors["attacked"], seen[0].double())
+    assert (tensors["radius"].tolist(), tensors["label"].shape) == ([0, 0], (2,))
+    again = onelip("certify", run, *EXECUTED)
+    assert again.exit_code == 1
+    assert f"{kept} holds images that broke a certificate" in words(again)
 
 
 @pytest.mark.parametrize("options", [(), ("--json",)])
@@ -235,15 +251,17 @@ def test_what_broke_before_an_error_is_the_answer(run, monkeypatch, options):
         assert again["broken"] == []
 
 
-def test_real_arithmetic_promises_nothing_that_could_be_removed(run, monkeypatch):
+@pytest.mark.parametrize("arithmetic", ["real", "executed"])
+def test_an_error_that_is_no_break_removes_nothing(run, monkeypatch, arithmetic):
     def unknown(*arguments, **settings):
         raise UnsoundError("the attack came to no end")
 
     monkeypatch.setattr(attacked, "rounding_attack", unknown)
-    result = onelip("certify", run, "--arithmetic", "real", "--attack", "8")
+    result = onelip("certify", run, "--arithmetic", arithmetic, "--attack", "8")
     assert result.exit_code == 2
     assert result.stderr.strip() == "onelip: the attack came to no end"
     assert there(run) == list(FILES)
+    assert not list(run.glob("broken*"))
 
 
 def test_weights_of_another_network_do_not_get_into_the_report(run):

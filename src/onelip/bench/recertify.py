@@ -22,7 +22,7 @@ from onelip.bench.single import Opened, Recertified, certify_again, write_certif
 from onelip.certify import Arithmetic
 from onelip.certify.certificate import Certificate
 from onelip.certify.digests import weights_digest
-from onelip.errors import OnelipError, RecordError, UnsoundError
+from onelip.errors import OnelipError, ProgramError, RecordError
 from onelip.files import remove, write_text
 from onelip.nn.blocked import BLOCK
 
@@ -134,10 +134,11 @@ def attack(
     """Attacks what was certified; what breaks it is written, and removes it, while the attack goes on.
 
     So it is known also where the attack comes to no end, however it is ended. Before it is told, an attack is through
-    with the images that it has at a time.
+    with the images that it has at a time. A program that errs by more than its certificate assumes breaks it, and ends
+    the attack.
 
     Raises:
-        UnsoundError: The program errs by more than is possible by what its certificate assumes, which is removed.
+        UnsoundError: As `besiege` raises it, of what refutes nothing.
     """
     siege = Siege(arithmetic=found.promise.arithmetic)
     siege.told = lambda: _refute(found, siege)
@@ -153,14 +154,12 @@ def attack(
             restarts=restarts,
             note=note,
         )
-    except UnsoundError as error:
-        if siege.arithmetic == "real":
-            raise
-        raise UnsoundError(f"{error}; {_discarded(found)}") from error
+        found.siege = siege
+    except ProgramError as error:
+        siege.exceed(error)
     finally:
         # An interrupt may have come between keeping and removing.
         _refute(found, siege)
-    found.siege = siege
 
 
 def _why_withheld(found: Recertification) -> str:
@@ -182,7 +181,8 @@ def _refute(found: Recertification, siege: Siege) -> None:
     if not siege.breaks or siege.arithmetic == "real":
         return
     kept = _kept(found, siege)
-    found.broken = (f"A certificate was broken: this is a fault of the program; {_discarded(found)}", kept)
+    why = siege.excess or "this is a fault of the program"
+    found.broken = (f"A certificate was broken: {why}; {_discarded(found)}", kept)
 
 
 def _discarded(found: Recertification) -> str:
