@@ -1,6 +1,7 @@
 """Certificates as files: whole, verified by another way, and refused wherever a claim does not hold."""
 
 import copy
+import hashlib
 import json
 import math
 
@@ -12,6 +13,7 @@ import onelip
 from onelip.bound import Bound
 from onelip.certify import verify as verification
 from onelip.certify.along import ErrorsAlong
+from onelip.certify.certificate import MEANINGS, Certificate
 from onelip.certify.rounding import Plan, steps
 from onelip.errors import CertificateError, RecordError, UnsoundError
 
@@ -385,3 +387,19 @@ def test_a_claim_inside_a_module_that_has_none_inside_is_refused(issued):
         forged = edited(certificate, layers=(*layers[:place], evil, *layers[place:]))
         with pytest.raises(CertificateError, match=r"it speaks of 0\.x, Evil, which the model does not have"):
             verified(forged, model, x, y)
+
+
+def test_the_words_of_a_meaning_are_part_of_the_schema():
+    """Who rewords it makes all earlier certificates unreadable, and should know it; change this digest with them."""
+    words = hashlib.sha256(json.dumps(dict(MEANINGS), sort_keys=True).encode()).hexdigest()
+    assert words == "283572ec0a1c6c68ae2db9fe4d9a3989aa12593e650043894285df0c78bee666"
+
+
+def test_words_of_another_version_are_said_to_be_that(issued, tmp_path):
+    content = json.loads(issued[3].model_dump_json(exclude={"digest", "block"}))
+    content |= {"onelip": "0.0.9", "meaning": "Radii are what they were before."}
+    whole = json.dumps(content, sort_keys=True, separators=(",", ":")).encode()
+    path = tmp_path / "certificate.json"
+    path.write_text(json.dumps(content | {"digest": hashlib.sha256(whole).hexdigest()}))
+    with pytest.raises(CertificateError, match=r"another version of onelip \(0\.0\.9\): certify again"):
+        Certificate.read(path)

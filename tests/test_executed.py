@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import pickle
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ from onelip.certify.along import ErrorsAlong
 from onelip.certify.program import Program, check_sums
 from onelip.certify.radius import check_program
 from onelip.certify.rounding import steps
-from onelip.errors import UnsoundError, UnsupportedShapeError
+from onelip.errors import ProgramError, UnsoundError, UnsupportedShapeError
 from onelip.linalg import float32
 from onelip.linalg.precision import sums_of_products
 from onelip.nn.blocked import BlockedConv2d, BlockedResidual, BlockedSeries, added_pairwise
@@ -331,6 +332,12 @@ def test_a_program_that_errs_by_more_than_is_possible_is_no_program_of_the_certi
     x = torch.rand(5, 30)
     certifier.radii(x, certifier.logits(x).argmax(1))
     state = ErrorsAlong(certifier.steps, certifier.program.model).at(x.double(), torch.zeros(5, dtype=torch.float64))
-    check_program(certifier.logits(x), state)
-    with pytest.raises(UnsoundError, match="errs by"):
-        check_program(certifier.logits(x) * (1 + 1e-4), state)
+    logits = certifier.logits(x)
+    check_program(logits, state, x)
+    logits[2:4] *= 1 + 1e-4
+    with pytest.raises(ProgramError, match="errs by") as raised:
+        check_program(logits, state, x)
+    for error in (raised.value, pickle.loads(pickle.dumps(raised.value))):
+        assert torch.equal(error.inputs, x[2:4])
+        assert torch.equal(error.labels, state.x[2:4].argmax(1))
+        assert str(error) == str(raised.value)

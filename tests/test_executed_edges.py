@@ -247,4 +247,4 @@ def test_logits_that_are_no_numbers_are_no_program_of_a_certificate():
     none = torch.zeros(1, dtype=torch.float64)
     state = State(x=torch.zeros(1, 2, dtype=torch.float64), error=none, around=none + 1, reach=none)
     with pytest.raises(UnsoundError, match="errs by nan"):
-        check_program(torch.tensor([[math.nan, 0.0]], dtype=torch.float64), state)
+        check_program(torch.tensor([[math.nan, 0.0]], dtype=torch.float64), state, torch.zeros(1, 2))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -126,6 +128,56 @@ def test_so_is_one_factor_of_fewer_bits(bits: int, factor: int, monkeypatch: pyt
     monkeypatch.setattr("onelip.nn.blocked.F.conv2d", shortened)
     with pytest.raises(UnsoundError, match="not evaluated as sums"):
         check_sums(convolution(5, 3, "zeros", 2), (32, 5, 8, 8))
+
+
+def parts(numbers: Tensor, bits: int) -> list[Tensor]:
+    """Three of so many bits each, which add up to the numbers."""
+    rest, found = numbers.double(), []
+    for _ in range(3):
+        fraction, power = torch.frexp(rest)
+        found.append(torch.ldexp(torch.round(fraction * 2**bits) / 2**bits, power))
+        rest = rest - found[-1]
+    assert not rest.any()
+    return [part.float() for part in found]
+
+
+LARGE = (2, 0), (0, 2), (0, 1), (1, 0), (0, 0)
+"""Products of the parts of images and kernels that are made, the smallest first."""
+
+
+@pytest.mark.parametrize("block", [None, 2])
+@pytest.mark.parametrize(("bits", "made"), [(11, LARGE), (8, LARGE), (8, ((1, 1), *LARGE))])
+def test_products_of_parts_are_noticed(bits: int, made, block: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As TF32 and bfloat16 emulate float32: all bits are kept, and products of the smaller parts left out.
+
+    Plus or minus 1 has one part, so that products with it come out right.
+    """
+
+    def split(x: Tensor, kernel: Tensor, bias: Tensor | None = None, padding: int = 0) -> Tensor:
+        if x.dtype != torch.float32:
+            return plain(x, kernel, bias, padding=padding)
+        images, kernels = parts(x, bits), parts(kernel, bits)
+        return sum(plain(images[i], kernels[j], padding=padding) for i, j in made)
+
+    generator = torch.Generator().manual_seed(0)
+    x, ones = sums._of_all_bits((4, 5, 8, 8), generator), sums._one_each((5, 5, 3, 3), generator)
+    assert torch.equal(split(x, ones, padding=1), plain(x, ones, padding=1))
+    monkeypatch.setattr("onelip.nn.blocked.F.conv2d", split)
+    with pytest.raises(UnsoundError, match="not evaluated as sums"):
+        check_sums(convolution(5, 3, "zeros", block), (32, 5, 8, 8))
+
+
+@pytest.mark.parametrize("towards", [-math.inf, 0, math.inf])
+def test_products_that_are_rounded_in_one_direction_are_noticed(towards, monkeypatch: pytest.MonkeyPatch) -> None:
+    def directed(x: Tensor, kernel: Tensor, bias: Tensor | None = None, padding: int = 0) -> Tensor:
+        exact = plain(x.double(), kernel.double(), bias, padding=padding)
+        near, end = exact.to(x.dtype), torch.full_like(exact, towards)
+        beyond = (near.double() - exact).sign() == -(end - exact).sign()
+        return torch.where(beyond | (near == exact), near, torch.nextafter(near, end.to(x.dtype)))
+
+    monkeypatch.setattr("onelip.nn.blocked.F.conv2d", directed)
+    with pytest.raises(UnsoundError, match="not evaluated as sums"):
+        check_sums(convolution(5, 3, "zeros", None), (32, 5, 8, 8))
 
 
 def test_sums_that_lose_something_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:

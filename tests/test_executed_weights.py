@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from onelip import METHODS, certified_program
 from onelip.certify import executed
 from onelip.certify.along import ErrorsAlong
 from onelip.certify.program import Program
-from onelip.certify.rounding import Plan, steps
+from onelip.certify.rounding import Plan, register_rounding, steps
 from onelip.certify.verify import _as_float64
 from onelip.errors import CertificateError, UnsoundError
 from onelip.nn.reshape import Center
@@ -98,6 +99,38 @@ def test_what_is_evaluated_in_float64_has_the_weights_of_the_chain(make) -> None
         tensor.view(-1)[0] += 1e-6
         with pytest.raises(UnsoundError, match=f"other weights than {name[0]}"):
             ratios(program, model, IMAGE)
+
+
+class Half(nn.Module):
+    """With a state that is no tensor, and one that is no number."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("unused", torch.tensor([math.nan, 1.0]))
+
+    def get_extra_state(self) -> dict[str, int]:
+        return {"version": 1}
+
+    def set_extra_state(self, state: dict[str, int]) -> None:
+        pass
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * 0.5
+
+
+def test_states_that_are_no_tensors_or_no_numbers_are_no_other_weights() -> None:
+    """A module of one's own that is evaluated in float64; other numbers beside a NaN, or in its place, are others."""
+    onelip.register_bound(Half)(lambda module, shape: (onelip.Bound(0.5, "half"), shape))
+    register_rounding(Half)(lambda module, shape, x, norm: x.linear(norm=norm, rounding=2.0**-53))
+    torch.manual_seed(0)
+    model, x = nn.Sequential(Half(), nn.Linear(6, 3)), torch.rand(4, 6)
+    assert bool((onelip.certified_radius(model, x, model(x).argmax(1), arithmetic="executed") > 0).any())
+    for place in (0, 1):
+        program = certified_program(model, (6,))
+        assert float(ratios(program, model, (6,)).amax()) <= 1
+        program.model[0].module.unused[place] = 2
+        with pytest.raises(UnsoundError, match="other weights than 0"):
+            ratios(program, model, (6,))
 
 
 def test_a_layer_whose_kernel_is_not_known_is_refused() -> None:

@@ -22,6 +22,7 @@ from onelip.certify import Certifier
 from onelip.certify.certificate import Certificate
 from onelip.certify.digests import weights_digest
 from onelip.errors import UnsoundError
+from onelip.files import remove
 
 EXECUTED = ("--arithmetic", "executed")
 FILES = ("certificate.json", "certificate-executed.json", "arithmetics.json")
@@ -92,9 +93,12 @@ def test_a_break_of_the_program_leaves_nothing_that_says_it(run, monkeypatch):
 
 
 def test_what_images_broke_is_kept_with_them(run, monkeypatch):
-    broken_in(monkeypatch, run, "executed", "--block", "0")
+    result = broken_in(monkeypatch, run, "executed", "--block", "0", "--json")
     with safe_open(run / "broken-executed-all.safetensors", framework="pt") as file:
         found = Promise.model_validate_json(file.metadata()["onelip"])
+        kept = len(file.get_tensor("label"))
+    attack = json.loads(result.stdout)["attack"]
+    assert kept == attack["broken"] > max(one["broken"] for one in attack["attacks"]), "of all attacks"
     weights = Certificate.read(run / "certificate.json").weights
     assert found == Promise(arithmetic="executed", block=None, weights=weights)
     assert weights == weights_digest(open_run(run, method=None, data=None, data_dir=None).model)
@@ -172,28 +176,92 @@ def test_an_interrupted_attack_costs_the_attack_alone(run, monkeypatch, options)
 
 
 def test_what_broke_before_an_interrupt_counts(run, monkeypatch):
+    """All is done at the first break: what ends the process without a word costs nothing of it."""
+    kept = run / "broken-executed-16.safetensors"
+
     def interrupted(*arguments, **settings):
+        assert kept.exists()
+        assert there(run) == ["certificate.json"]
         raise KeyboardInterrupt
 
+    def evidence_first(path):
+        assert kept.exists()
+        remove(path)
+
+    monkeypatch.setattr(recertify, "remove", evidence_first)
     too_large(monkeypatch, "_executed_radii")
     monkeypatch.setattr(attacked, "rounding_attack", interrupted)
     result = onelip("certify", run, *EXECUTED, "--attack", "24")
     assert result.exit_code == 130
     assert "A certificate was broken" in result.stderr
-    assert "stopped. No certificate is left." in result.stderr
-    assert there(run) == ["certificate.json"]
-    assert (run / "broken-executed-16.safetensors").exists()
+    assert "stopped. There is no certificate in executed arithmetic, block 16." in result.stderr
+    for name in FILES[1:]:
+        assert str(run / name) in words(result), "what was removed is said also where nothing was left to remove"
+    assert (there(run), kept.exists()) == (["certificate.json"], True)
 
 
 def test_a_program_that_errs_by_too_much_under_attack_has_no_certificate(run, monkeypatch):
-    def errs(*arguments, **settings):
-        raise UnsoundError("no certificate: the float32 program errs by 1")
+    """Nor another time: the inputs at which it does are kept, as what breaks it is."""
+    seen = []
 
-    monkeypatch.setattr(attacked, "rounding_attack", errs)
-    result = onelip("certify", run, *EXECUTED, "--attack", "8")
-    assert result.exit_code == 2
-    assert "errs by 1; there is no certificate in executed arithmetic" in words(result)
+    def errs(certifier, x, y, **settings):
+        seen.append(x[2:4])
+        logits = certifier.logits(x)
+        logits[2:4] += 1
+        certifier.radii_of(logits, x, y)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(attacked, "rounding_attack", errs)
+        result = onelip("certify", run, *EXECUTED, "--attack", "8")
+    kept = run / "broken-executed-16.safetensors"
+    assert result.exit_code == 1
+    assert "A certificate was broken: the float32 program errs by" in words(result)
+    assert f"there is no certificate in executed arithmetic, block 16 (removed: {run / FILES[1]}" in words(result)
     assert there(run) == ["certificate.json"]
+    tensors = load_file(kept)
+    assert torch.equal(tensors["image"], seen[0].double())
+    assert torch.equal(tensors["attacked"], seen[0].double())
+    assert (tensors["radius"].tolist(), tensors["label"].shape) == ([0, 0], (2,))
+    again = onelip("certify", run, *EXECUTED)
+    assert again.exit_code == 1
+    assert f"{kept} holds images that broke a certificate" in words(again)
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_what_broke_before_an_error_is_the_answer(run, monkeypatch, options):
+    """The error is said besides."""
+
+    def unknown(*arguments, **settings):
+        raise UnsoundError("the attack came to no end")
+
+    too_large(monkeypatch, "_executed_radii")
+    monkeypatch.setattr(attacked, "rounding_attack", unknown)
+    result = onelip("certify", run, *EXECUTED, "--attack", "24", *options)
+    assert result.exit_code == 1
+    assert "A certificate was broken" in result.stderr
+    assert "the attack came to no end" in result.stderr
+    assert there(run) == ["certificate.json"]
+    if options:
+        content = json.loads(result.stdout)
+        assert "A certificate was broken" in content["broken"][0]
+        assert content["refuted"] is None
+        assert "attack" not in content
+        again = json.loads(onelip("certify", run, *EXECUTED, *options).stdout)
+        assert str(run / "broken-executed-16.safetensors") in again["refuted"]
+        assert again["broken"] == []
+
+
+@pytest.mark.parametrize("arithmetic", ["real", "executed"])
+def test_an_error_that_is_no_break_removes_nothing(run, monkeypatch, arithmetic):
+    def unknown(*arguments, **settings):
+        raise UnsoundError("the attack came to no end")
+
+    monkeypatch.setattr(attacked, "rounding_attack", unknown)
+    result = onelip("certify", run, "--arithmetic", arithmetic, "--attack", "8")
+    assert result.exit_code == 2
+    assert result.stderr.strip() == "onelip: the attack came to no end"
+    assert there(run) == list(FILES)
+    assert not list(run.glob("broken*"))
 
 
 def test_weights_of_another_network_do_not_get_into_the_report(run):

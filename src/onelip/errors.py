@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import unicodedata
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class OnelipError(ValueError):
@@ -11,6 +15,22 @@ class OnelipError(ValueError):
 
 class UnsoundError(OnelipError):
     """A certificate or a bound was asked for that cannot be given: an unknown module, a NaN, an infinite constant."""
+
+
+class ProgramError(UnsoundError):
+    """A float32 program errs by more than is possible by what its certificate assumes: it has none on this machine.
+
+    Attributes:
+        inputs: At which it does, as it is given them, shape (N, *S).
+        labels: Their classes in float64, shape (N,).
+    """
+
+    def __init__(self, reason: str, inputs: Tensor, labels: Tensor) -> None:
+        super().__init__(reason)
+        self.reason, self.inputs, self.labels = reason, inputs, labels
+
+    def __reduce__(self) -> tuple[type[ProgramError], tuple[str, Tensor, Tensor]]:
+        return type(self), (self.reason, self.inputs, self.labels)
 
 
 class UnsupportedShapeError(OnelipError):

@@ -20,6 +20,7 @@ from onelip.certify.balls import Attacked
 from onelip.certify.foolbox_attack import foolbox_attacks, import_foolbox
 from onelip.certify.radius import leads
 from onelip.certify.rounding_attack import rounding_attack
+from onelip.errors import ProgramError
 from onelip.linalg.precision import full_precision
 from onelip.nn.blocked import BLOCK
 
@@ -61,6 +62,8 @@ class Siege:
         standing: Of these, the number that no attack with that radius takes the answer of.
         tallies: By attack and arithmetic; but for "real" one besides, of rounding against the radii of "real".
         breaks: What broke certificates in the arithmetic.
+        excess: How a program erred by more than is possible, if it did; the inputs are among the breaks.
+        told: Is called when there are more of them, once an attack is through with the images that it has at a time.
     """
 
     arithmetic: Arithmetic
@@ -71,6 +74,8 @@ class Siege:
     standing: int = 0
     tallies: dict[tuple[str, Arithmetic], Tally] = field(default_factory=dict)
     breaks: list[Attacked] = field(default_factory=list)
+    excess: str = ""
+    told: Callable[[], None] = lambda: None
 
     @property
     def probes(self) -> int:
@@ -91,6 +96,15 @@ class Siege:
         tally.seconds += seconds
         if arithmetic == self.arithmetic and bool(found.broken.any()):
             self.breaks.append(found.chosen(found.broken))
+            self.told()
+
+    def exceed(self, error: ProgramError) -> None:
+        """Takes note of inputs at which a program errs by too much: attacked where they are, in balls of radius 0."""
+        x, none = error.inputs.to(torch.float64), torch.zeros(len(error.inputs), dtype=torch.float64)
+        found = Attacked(attack="error", inputs=x, labels=error.labels, radii=none, x=x.clone(), leads=none, tried=0)
+        self.breaks.append(found)
+        self.excess = error.reason
+        self.told()
 
     def save(self, path: Path, refuted: Promise) -> None:
         """Writes the inputs that were broken, what broke them, their labels and their radii.
@@ -137,6 +151,7 @@ def besiege(
         note: Is told how far it is.
 
     Raises:
+        ProgramError: The program errs by more than is possible by what its certificate assumes.
         UnsoundError: The network has no proved and finite bound, or its rounding errors are not known.
     """
     certifier = Certifier(model.to(device), data.image, arithmetic=siege.arithmetic, block=block)

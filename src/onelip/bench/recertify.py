@@ -22,7 +22,7 @@ from onelip.bench.single import Opened, Recertified, certify_again, write_certif
 from onelip.certify import Arithmetic
 from onelip.certify.certificate import Certificate
 from onelip.certify.digests import weights_digest
-from onelip.errors import OnelipError, RecordError, UnsoundError
+from onelip.errors import OnelipError, ProgramError, RecordError
 from onelip.files import remove, write_text
 from onelip.nn.blocked import BLOCK
 
@@ -40,6 +40,7 @@ class Recertification:
         prices: What each arithmetic certifies and takes, if that was asked for.
         siege: What attacks came to, if they came to an end.
         written: Files that were written, and stand.
+        removed: Files that said what is refuted.
         refuted: Which file refutes the promise, and what became of the certificate; empty: none does.
         withheld: Why the prices are not written; empty: they are, or were not asked for.
         broken: What attacks broke, and what became of the certificate.
@@ -54,6 +55,7 @@ class Recertification:
     prices: ArithmeticsRecord | None = None
     siege: Siege | None = None
     written: list[Path] = field(default_factory=list)
+    removed: list[Path] = field(default_factory=list)
     refuted: str = ""
     withheld: str = ""
     broken: tuple[str, ...] = ()
@@ -129,12 +131,17 @@ def price(found: Recertification, note: Callable[[str], None] = lambda _: None) 
 def attack(
     found: Recertification, *, images: int, restarts: int = 1, note: Callable[[str], None] = lambda _: None
 ) -> None:
-    """Attacks what was certified; what breaks removes what was written, also where the attack comes to no end.
+    """Attacks what was certified; what breaks it is written, and removes it, while the attack goes on.
+
+    So it is known also where the attack comes to no end, however it is ended. Before it is told, an attack is through
+    with the images that it has at a time. A program that errs by more than its certificate assumes breaks it, and ends
+    the attack.
 
     Raises:
-        UnsoundError: The program errs by more than is possible by what its certificate assumes, which is removed.
+        UnsoundError: As `besiege` raises it, of what refutes nothing.
     """
     siege = Siege(arithmetic=found.promise.arithmetic)
+    siege.told = lambda: _refute(found, siege)
     try:
         besiege(
             siege,
@@ -147,16 +154,12 @@ def attack(
             restarts=restarts,
             note=note,
         )
-    except UnsoundError as error:
-        raise UnsoundError(f"{error}; {_discarded(found)}") from error
+        found.siege = siege
+    except ProgramError as error:
+        siege.exceed(error)
     finally:
-        # Real arithmetic does not pay for rounding, and promises nothing of it.
-        if siege.breaks and siege.arithmetic != "real":
-            found.broken = (
-                f"A certificate was broken: this is a fault of the program; {_discarded(found)}",
-                _kept(found, siege),
-            )
-    found.siege = siege
+        # An interrupt may have come between keeping and removing.
+        _refute(found, siege)
 
 
 def _why_withheld(found: Recertification) -> str:
@@ -170,9 +173,21 @@ def _why_withheld(found: Recertification) -> str:
     return ""
 
 
+def _refute(found: Recertification, siege: Siege) -> None:
+    """Keeps what broke a promise, if anything did, and then removes what says it; the more that breaks, the more often.
+
+    Real arithmetic does not pay for rounding, and promises nothing of it.
+    """
+    if not siege.breaks or siege.arithmetic == "real":
+        return
+    kept = _kept(found, siege)
+    why = siege.excess or "this is a fault of the program"
+    found.broken = (f"A certificate was broken: {why}; {_discarded(found)}", kept)
+
+
 def _discarded(found: Recertification) -> str:
     """Removes what says what is refuted; says what became of it."""
-    removed, left = [], []
+    left = []
     for path in (found.certificate, found.arithmetics):
         if not path.exists() or _speaks_of_another(path, found.promise):
             continue
@@ -181,10 +196,10 @@ def _discarded(found: Recertification) -> str:
         except RecordError as error:
             left.append(f"{error}; what lies there is refuted")
         else:
-            removed.append(str(path))
+            found.removed.append(path)
     found.written = [path for path in found.written if path.exists()]
     fate = "; ".join(left) or f"there is no certificate in {found.promise.title}"
-    return f"{fate} (removed: {', '.join(removed)})" if removed else fate
+    return f"{fate} (removed: {', '.join(map(str, found.removed))})" if found.removed else fate
 
 
 def _speaks_of_another(path: Path, promise: Promise) -> bool:

@@ -50,7 +50,7 @@ MEANINGS: Mapping[str, str] = MappingProxyType(
         "as the block says, over all where there is none, gives the input's label the single largest logit.",
     }
 )
-"""What a certificate means, by its arithmetic."""
+"""What a certificate means, by its arithmetic; with other words, certificates of before are refused."""
 
 
 class _Frozen(BaseModel):
@@ -129,7 +129,7 @@ class Certificate(_Frozen):
     @model_validator(mode="after")
     def _means_what_it_says(self) -> Certificate:
         if self.meaning != MEANINGS[self.arithmetic]:
-            raise ValueError(f"the meaning of radii in {self.arithmetic} is: {MEANINGS[self.arithmetic]}")
+            raise ValueError(f"its meaning was written by another version of onelip ({self.onelip}): certify again")
         return self
 
     @classmethod

@@ -234,14 +234,23 @@ def _apart(meant: Tensor | None, own: Tensor | None) -> float:
 
 
 def _refuse_other_weights(step: Step, module: nn.Module) -> None:
-    """Raises where a module of the program does not hold the weights of its step bit by bit.
+    """Raises where a module of the program does not hold the tensors of its step, bit by bit or NaN.
 
     Raises:
         UnsoundError: If it does not.
     """
-    meant, own = step.module.state_dict(), module.state_dict()
-    if meant.keys() != own.keys() or not all(torch.equal(own[name].to(one), one) for name, one in meant.items()):
+    meant, own = _tensors(step.module), _tensors(module)
+    if meant.keys() != own.keys() or not all(_same(own[name].to(one), one) for name, one in meant.items()):
         raise UnsoundError(f"the float32 program has other weights than {step.name or 'the model'}, constructed anew")
+
+
+def _tensors(module: nn.Module) -> dict[str, Tensor]:
+    """Those of a module's state, which may hold what is no tensor."""
+    return {name: one for name, one in module.state_dict().items() if isinstance(one, Tensor)}
+
+
+def _same(one: Tensor, other: Tensor) -> bool:
+    return one.shape == other.shape and bool(((one == other) | (one.isnan() & other.isnan())).all())
 
 
 def _skeleton(step: Step) -> LipschitzModule:

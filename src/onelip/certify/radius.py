@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..bound import Bound
-from ..errors import UnsoundError, UnsupportedShapeError
+from ..errors import ProgramError, UnsoundError, UnsupportedShapeError
 from ..linalg.rounding import TINY, UP, norms
 from ..nn.base import checked_dtype
 from ..nn.blocked import BLOCK, checked_block
@@ -163,7 +163,7 @@ class Certifier:
         """Those of the program: its leads at the inputs are known from float64, float32 is charged at others alone."""
         nominal_B = nominal_B.clamp(min=0)
         state = self._state(x, nominal_B)
-        check_program(logits_BK, state)
+        check_program(logits_BK, state, x)
         charge_B = math.sqrt(2) * (3 * state.error + state.around * ROOM) * UP
         radii_B = ((leads(state.x, y) * DOWN - charge_B[:, None]) / slopes_BK).amin(1).minimum(nominal_B) * DOWN**4
         # The program's input is the nearest array of float32 numbers.
@@ -235,25 +235,28 @@ class Certifier:
         return apart_PK[index_B].clamp(min=SMALLEST_SLOPE, max=general)
 
 
-def check_program(logits_BK: Tensor, state: State) -> None:
+def check_program(logits_BK: Tensor, state: State, x: Tensor) -> None:
     """Raises where a program errs by more than is said of it.
 
     Args:
         logits_BK: Of the program.
         state: What is known of the same inputs; errors may be infinite.
+        x: The inputs.
 
     Raises:
-        UnsoundError: If it does.
+        ProgramError: If it does; names the inputs.
     """
     apart_B = torch.linalg.vector_norm(logits_BK - state.x, dim=1)
     allowed_B = (state.error + state.around) * UP
     wrong_B = torch.isfinite(allowed_B) & ~(apart_B <= allowed_B)
     if bool(wrong_B.any()):
         worst = int(wrong_B.to(torch.int8).argmax())
-        raise UnsoundError(
-            f"no certificate: the float32 program errs by {float(apart_B[worst]):.3g} at an input where no more than "
+        raise ProgramError(
+            f"the float32 program errs by {float(apart_B[worst]):.3g} at an input where no more than "
             f"{float(allowed_B[worst]):.3g} is possible by what is assumed of this machine: IEEE arithmetic, and sums "
-            "of products that are evaluated as such"
+            "of products that are evaluated as such",
+            x[wrong_B].detach().to(torch.float32),
+            state.x[wrong_B].argmax(1),
         )
 
 

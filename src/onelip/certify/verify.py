@@ -202,7 +202,7 @@ class _Judge:
         """What is known of inputs, and of what lies within a reach around them; a program's own logits have to fit."""
         state = self.errors.at(self._seen(x), reach_B)
         if self.program is not None:
-            check_program(self.program(x.to(torch.float32)).to(torch.float64), state)
+            check_program(self.program(x.to(torch.float32)).to(torch.float64), state, x)
         return state
 
     def _seen(self, x: Tensor) -> Tensor:

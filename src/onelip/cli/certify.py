@@ -12,7 +12,7 @@ import typer
 from onelip.cli import options
 from onelip.cli.display import live_notes, meaning, print_arithmetics, print_evaluation, print_siege, say
 from onelip.cli.errors import clear_errors
-from onelip.errors import OnelipError
+from onelip.errors import OnelipError, plain
 
 if TYPE_CHECKING:
     from onelip.bench.attacked import Siege
@@ -140,7 +140,9 @@ def _kept(found: Recertification | None) -> str:
     """What Ctrl-C left."""
     if found is None or not (found.written or found.broken):
         return "Nothing was written."
-    return f"Kept: {', '.join(map(str, found.written))}." if found.written else "No certificate is left."
+    if found.written:
+        return f"Kept: {', '.join(map(str, found.written))}."
+    return f"There is no certificate in {found.promise.title}."
 
 
 def _warn(line: str) -> None:
@@ -166,6 +168,11 @@ def _attack(found: Recertification, images: int, restarts: int, *, silent: bool)
     try:
         with live_notes("attack") as note:
             attack(found, images=images, restarts=restarts, note=note)
+    except OnelipError as error:
+        # What was broken until then is the answer, and this why there is no more of it.
+        if not found.broken:
+            raise
+        _warn(plain(str(error)))
     finally:
         for line in found.broken:
             _warn(line)
@@ -206,6 +213,8 @@ def _facts(run: Path, found: Recertification) -> dict[str, object]:
         "arithmetic_means": meaning(evaluation.arithmetic, block),
         "agrees_with_record": found.result.agrees,
         "certificate": _if_written(found, found.certificate),
+        "refuted": found.refuted or None,
+        "broken": list(found.broken),
         **_price_facts(found),
         **_attack_facts(found.siege),
     }
