@@ -178,7 +178,7 @@ def test_other_modules_forwards_and_tensors_are_refused(case) -> None:
         program = certified_program(case[0], IMAGE)
         program(x)
         change(program)
-        with pytest.raises(UnsoundError, match="the modules and types it was made with"):
+        with pytest.raises(UnsoundError, match="the modules, options and types it was made with"):
             program(x)
 
     expect(lambda program: setattr(program.model[1], "forward", lambda x: 2 * x.flatten(1)))
@@ -187,6 +187,25 @@ def test_other_modules_forwards_and_tensors_are_refused(case) -> None:
     expect(lambda program: program.model.__setitem__(1, nn.Flatten(1).train()))
     expect(lambda program: program.model.compile(backend="eager"))
     expect(lambda program: program.model[2].module._buffers.update(bias=torch.zeros(3).as_subclass(Bare)))
+
+
+def test_other_options_are_refused() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(4, 4, 3, padding=1), nn.LeakyReLU(0.1), nn.Flatten(), nn.Linear(144, 3))
+    x = torch.rand(2, *IMAGE)
+    for path, option, value in (
+        ("1.module", "negative_slope", 5.0),
+        ("0", "padding", "circular"),
+        ("2", "start_dim", 0),
+    ):
+        program = certified_program(model, IMAGE)
+        program(x)
+        before = getattr(module := program.model.get_submodule(path), option)
+        setattr(module, option, value)
+        with pytest.raises(UnsoundError, match="options and types it was made with"):
+            program(x)
+        setattr(module, option, before)
+        program(x)
 
 
 def test_copies_of_a_program_are_programs(case) -> None:

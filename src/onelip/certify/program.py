@@ -19,6 +19,8 @@ from ..nn.sum import Sum
 from .rounding import has_rounding, is_exact
 from .sums import check_sums
 
+_OPTIONS = bool, int, float, str, tuple, type(None)
+
 
 class Program(nn.Module):
     """A frozen model as its certificate says it is evaluated: in float32, by sums of known length.
@@ -54,7 +56,7 @@ class Program(nn.Module):
 
         Raises:
             UnsoundError: If the input is no plain tensor in float32, or the program is traced, differentiated along
-                tangents, in training mode, or no longer what it was made of: hooks, other modules, other types.
+                tangents, in training mode, or no longer what it was made of: hooks, other modules, options or types.
             UnsupportedShapeError: If the shape does not fit.
         """
         if torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None or _is_traced_by_fx():
@@ -69,7 +71,8 @@ class Program(nn.Module):
             return none
         if self._found() != self._made_of:
             raise UnsoundError(
-                "a certified program has the modules and types it was made with, in eval mode; do not convert it"
+                "a certified program has the modules, options and types it was made with, in eval mode; do not convert "
+                "it (DataParallel does, of Cayley and LOT: it makes parameters of replicas plain attributes)"
             )
         return self._evaluated(x)
 
@@ -112,7 +115,7 @@ class Program(nn.Module):
                 check_sums(module, (batch, *shape))
 
     def _found(self) -> list[object]:
-        """What the program is made of, as far as it can be told at every call: classes, modes, types.
+        """What the program is made of, as far as it can be told at every call: classes, modes, options, types.
 
         Raises:
             UnsoundError: If a module has forward hooks.
@@ -123,6 +126,7 @@ class Program(nn.Module):
             own = vars(module)
             found += type(module), module.training, own.get("forward")
             found.append(None if module is self else own.get("_compiled_call_impl"))
+            found += [pair for pair in own.items() if pair[0][0] != "_" and isinstance(pair[1], _OPTIONS)]
             for tensors in (module._parameters, module._buffers):
                 found += [(type(tensor), tensor.dtype) for tensor in tensors.values() if tensor is not None]
         return found
