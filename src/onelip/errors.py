@@ -21,7 +21,7 @@ class ProgramError(UnsoundError):
     """A float32 program errs by more than is possible by what its certificate assumes: it has none on this machine.
 
     Attributes:
-        inputs: At which it does, as it is given them, shape (N, *S).
+        inputs: At which it does, as it is given them, shape (N, C, H, W).
         labels: Their classes in float64, shape (N,).
     """
 
