@@ -3,7 +3,7 @@
 import math
 from pathlib import Path
 
-from onelip.bench.arithmetics import ORDER, ArithmeticsRecord, RoundingRecord
+from onelip.bench.arithmetics import ORDER, REVISION, ArithmeticsRecord, RoundingRecord
 from onelip.bench.depth import DepthRecord, ModuleRecord
 from onelip.bench.origin import DataInfo, Machine, MethodInfo
 from onelip.bench.records import (
@@ -224,6 +224,7 @@ def arithmetics_record(run, counts=(120, 124, 100), charged=(1e-4, 2e-4), measur
     facts = {
         "cell": run.cell,
         "started": run.started,
+        "revision": REVISION,
         "machine": MACHINE,
         "block": 16,
         "evaluations": tuple(

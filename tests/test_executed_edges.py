@@ -22,8 +22,10 @@ from onelip.linalg.conv import transpose_kernel
 from onelip.linalg.convolve import convolve
 from onelip.linalg.precision import NAMED, sums_of_products
 from onelip.linalg.rounding import absolute_norm
+from onelip.linalg.series import carried_on_bounds
 from onelip.nn.blocked import BlockedConv2d
 from onelip.nn.reshape import Normalize
+from onelip.testing.dense import dense_operator
 
 CPU = torch.device("cpu")
 
@@ -45,11 +47,12 @@ def test_as_many_roundings_as_a_product_passes_through(channels, side, block, bi
     assert Sums(conv).gamma >= float32.gamma(most)
 
 
-def charged(name, far):
+def charged(name, far, channels=20, side=5):
     """A layer of a method in a program: its step, its charge, an input in float64, and how far others lie."""
     torch.manual_seed(0)
-    certifier = Certifier(METHODS[name].conv2d(20, 20, 3, padding_mode="zeros"), (20, 5, 5), arithmetic="executed")
-    (step,), z = certifier.steps, torch.rand(2, 20, 5, 5, dtype=torch.float64)
+    layer, image = METHODS[name].conv2d(channels, channels, 3, padding_mode="zeros"), (channels, side, side)
+    certifier = Certifier(layer, image, arithmetic="executed")
+    (step,), z = certifier.steps, torch.rand(2, *image, dtype=torch.float64)
     found = certifier.along.charge(step, z, step.module(z.clone()), torch.full((2,), far, dtype=torch.float64))
     return step, certifier.program.model, z, found
 
@@ -70,18 +73,44 @@ def test_a_residual_layer_pays_for_both_convolutions(name, far):
     assert bool((found <= 100 * (norm * first + second)).all())
 
 
-def test_a_series_pays_for_each_term_and_carries_its_error_on():
+@pytest.mark.parametrize("far", [0.0, 10.0])
+def test_a_series_pays_for_what_its_terms_may_err_by(far):
+    """Each term is made to err by what is charged for it, in a direction that L maps to nothing: errors add up."""
+    step, module, z, found = charged("soc", far, side=5, channels=9)
+    kernel, far_B = step.module.weights()[0], torch.full((len(z),), far, dtype=torch.float64)
+    operator = dense_operator(lambda x: convolve(x, kernel, None, "zeros"), tuple(z.shape[1:]))
+    values, vectors = torch.linalg.eigh(operator.to(torch.complex128) * 1j)  # skew, of an odd side: 0 is among them
+    lost = vectors[:, values.abs().argmin()].real.reshape(z.shape[1:])
+    lost = lost / lost.norm()
+    assert float(values.abs().amin()) < 1e-12
+    term = total = z
+    own_B, apart_B = torch.zeros_like(far_B), far_B
+    for order, one in enumerate(module.convolutions, start=1):
+        more_B = Sums(one, meant=kernel / order)(term, term, apart_B)
+        # What surely is as far from z's term, where the input was moved along the largest eigenvector.
+        apart_B = apart_B * float(values.abs().amax()) / order
+        term = convolve(term, kernel / order, None, "zeros") + more_B[:, None, None, None] * lost
+        total, own_B = total + term, own_B + more_B
+    erred_B = (total - (step.module(z.clone()) - module.bias.double()[:, None, None])).flatten(1).norm(dim=1)
+    torch.testing.assert_close(erred_B, own_B)
+    assert bool((erred_B <= found).all())
+    assert bool((found <= 1.5 * erred_B).all())
+
+
+def test_a_series_carries_on_what_its_terms_err_by():
     step, module, z, found = charged("soc", 0.0)
-    kernel, none = step.module.weights()[0], torch.zeros(2, dtype=torch.float64)
-    own = [Sums(one) for one in module.convolutions]
-    term, alone, carried = z, torch.zeros(2, dtype=torch.float64), torch.zeros(2, dtype=torch.float64)
-    norm = SeriesCharge(step, module).norm
-    for order, one in enumerate(own, start=1):
-        carried = carried * norm / order + one(term, term, none)
-        alone = alone + carried
-        term = convolve(term, kernel / order, None, "zeros")
-    assert bool((found >= alone).all())
-    assert bool((found <= 4 * alone).all())
+    charge, none_B = SeriesCharge(step, module), torch.zeros(len(z), dtype=torch.float64)
+    assert charge.carried_on == carried_on_bounds(charge.norm, 12)
+    charge.carried_on = tuple(100 * bound for bound in charge.carried_on)
+    assert bool((charge(z, step.module(z.clone()), none_B) >= 50 * found).all())
+
+
+def test_a_series_that_is_not_skew_is_refused():
+    step, module, _, _ = charged("soc", 0.0)
+    skeleton_weights = step.module.weights
+    step.module.weights = lambda: (skeleton_weights()[0] + 1e-9,)
+    with pytest.raises(UnsoundError, match="SOCConv2d rounds is not known: its kernel is not skew"):
+        SeriesCharge(step, module)
 
 
 def test_around_nothing_only_the_way_there_is_charged():

@@ -7,7 +7,7 @@ import torch
 
 from onelip.linalg import orthogonal, stacks
 from onelip.linalg.orthogonal import cayley, polar
-from onelip.linalg.series import exponential_series, exponential_series_bound
+from onelip.linalg.series import carried_on_bounds, exponential_series, exponential_series_bound
 from onelip.methods.bcop import bcop_kernel
 
 SHAPES = [(4, 4), (6, 3), (3, 6), (5, 1), (1, 5)]
@@ -132,6 +132,26 @@ def test_where_the_series_contracts(degree, contracts, expands):
     """Degrees divisible by four do not exceed 1 up to a limit: sqrt(8) for 4, 3.379 for 12."""
     assert exponential_series_bound(contracts, degree) <= 1 + 1e-9
     assert exponential_series_bound(expands, degree) > 1 + 1e-5
+
+
+@pytest.mark.parametrize(("degree", "norm", "most"), [(12, 2.1, 1.02), (12, 3.3, 1.06), (5, 2.1, 1.3), (5, 20.0, 3.0)])
+def test_what_a_term_errs_by_is_carried_on_by_no_more_than_its_bound(degree, norm, most):
+    grid = torch.linspace(0, norm, 20_001, dtype=torch.float64) * 1j
+    bounds = carried_on_bounds(norm, degree)
+    assert len(bounds) == degree
+    for first, bound in enumerate(bounds, start=1):
+        terms = [
+            grid ** (last - first) * math.factorial(first) / math.factorial(last) for last in range(first, degree + 1)
+        ]
+        truth = float(sum(terms).abs().max())
+        assert truth <= bound <= most * truth
+        sizes = [norm ** (last - first) * math.factorial(first) / math.factorial(last) for last in range(first, 100)]
+        kept = degree + 1 - first
+        assert bound >= min(sum(sizes[:kept]), 1 + sum(sizes[kept:])) * (1 - 1e-14)
+
+
+def test_an_unknown_norm_carries_on_anything():
+    assert carried_on_bounds(math.inf, 3)[:2] == (math.inf, math.inf)
 
 
 def test_training_degree_five_exceeds_one():

@@ -90,18 +90,21 @@ def test_the_page_says_why_real_may_be_less_where_there_is_such_a_table(sample_r
         assert "Not certified in float32: CPL." in text
 
 
-def test_a_record_of_other_charges_is_stale(sample_records, runs, tmp_path):
+@pytest.mark.parametrize("other", [1, REVISION + 1])
+def test_a_record_of_other_charges_is_stale(sample_records, runs, tmp_path, other):
+    """One that does not say has revision 1."""
     sample_records.write(tmp_path, *runs)
     path = tmp_path / runs[0].cell.id / ARITHMETICS_NAME
     record = sample_records.arithmetics_record(runs[0])
-    path.write_text(record.model_dump_json(exclude={"revision"}), encoding="utf-8")
-    assert load_records(tmp_path).arithmetics == (record,), "one that does not say has revision 1"
-    path.write_text(record.model_copy(update={"revision": REVISION + 1}).model_dump_json(), encoding="utf-8")
+    path.write_text(record.model_dump_json(), encoding="utf-8")
+    assert load_records(tmp_path).arithmetics == (record,)
+    changed = record.model_copy(update={"revision": other})
+    path.write_text(changed.model_dump_json(exclude={"revision"} if other == 1 else None), encoding="utf-8")
     records = load_records(tmp_path)
     assert records.arithmetics == ()
     (stale,) = records.stale
     assert stale.reason == (
-        f"a comparison of arithmetics at revision {REVISION + 1}; this onelip is at {REVISION}, and "
+        f"a comparison of arithmetics at revision {other}; this onelip is at {REVISION}, and "
         "onelip certify RUN --arithmetic executed makes another"
     )
 

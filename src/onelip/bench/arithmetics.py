@@ -11,7 +11,7 @@ from onelip.bench.origin import Machine, Model, NonNegative, Positive
 from onelip.bench.records import SCHEMA, Evaluation, impossible_counts
 
 ARITHMETICS_NAME = "arithmetics.json"
-REVISION = 1
+REVISION = 2
 """Of what is charged for rounding; a change of the charges makes another."""
 ORDER = ("real", "float64", "executed")
 """In which a record has the arithmetics."""

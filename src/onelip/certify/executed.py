@@ -24,6 +24,7 @@ from ..linalg.float32 import HUGE, flushed, flushed_entries, gamma, rounded_once
 from ..linalg.precision import sums_of_products
 from ..linalg.proof import conv_largest_norm_bound
 from ..linalg.rounding import UP, absolute_norm, norms
+from ..linalg.series import carried_on_bounds
 from ..nn.base import LipschitzModule
 from ..nn.blocked import BlockedConv2d, BlockedResidual, BlockedSeries, OnVectors, convolutions
 from ..nn.executed import Widened, executed_convolution, executed_layer, executed_linear
@@ -176,38 +177,48 @@ class ResidualCharge:
 
 
 class SeriesCharge:
-    """The charge of an exponential series of convolutions: each term, its kernel as it is rounded, each sum."""
+    """The charge of an exponential series of convolutions: each term, its kernel as it is rounded, each sum.
+
+    What a term errs by reaches the sum through what the later terms make of it, see `carried_on_bounds`.
+
+    Raises:
+        UnsoundError: If the convolution is not skew.
+    """
 
     def __init__(self, step: Step, module: BlockedSeries) -> None:
         self.kernel = _weights(step)[0]
+        if not torch.equal(self.kernel, -transpose_kernel(self.kernel)):
+            raise UnsoundError(f"how the series of {step.kind} rounds is not known: its kernel is not skew")
         convolutions = [one for one in module.convolutions if isinstance(one, BlockedConv2d)]
         self.channels, self.padding = convolutions[0].in_channels, convolutions[0].padding
         image = _skeleton(step).inner_image((step.inputs[1], step.inputs[2]))
         self.norm, _ = conv_largest_norm_bound(self.kernel, image, self.padding)
         self.terms = [Sums(one, meant=self.kernel / order) for order, one in enumerate(convolutions, start=1)]
+        self.carried_on = carried_on_bounds(self.norm, len(convolutions))
         self.has_bias, self.shift = module.bias is not None, _apart(_skeleton(step).bias, module.bias)
 
     def __call__(self, z: Tensor, out: Tensor, far_B: Tensor) -> Tensor:
         """As a `Charge`."""
         term = total = fit_channels(z, self.channels)
-        # How far the term of an input may lie from that of z, and the computed one from its own exact one.
-        apart_B, error_B = far_B, torch.zeros_like(far_B)
-        total_apart_B, total_error_B = apart_B, error_B
-        for order, charge in enumerate(self.terms, start=1):
-            own_B = charge(term, term, (apart_B + error_B) * UP)
-            growth = self.norm / order * UP
+        charged_B = torch.zeros_like(far_B)
+        # How far what the program computes may lie from what is computed here.
+        term_far_B = total_far_B = far_B
+        for order, (charge, carried_on) in enumerate(zip(self.terms, self.carried_on, strict=True), start=1):
+            own_B = charge(term, term, term_far_B)
             term = convolve(term, self.kernel / order, None, self.padding)
             total = total + term
-            # What is computed here in float64 errs by less than what is charged for float32.
-            apart_B, error_B = growth * apart_B * UP, (growth * error_B + 2 * own_B) * UP
-            total_apart_B, total_error_B = (total_apart_B + apart_B) * UP, (total_error_B + error_B) * UP
-            total_error_B = self._rounded(total, total_apart_B, total_error_B)
+            # Evaluating a term here, and adding it, errs by less than what is charged for float32: twice that is far.
+            term_far_B = (self.norm / order * UP * term_far_B + 2 * own_B) * UP
+            total_far_B = (total_far_B + term_far_B) * UP
+            last_B = rounded_once(total.reshape(len(far_B), -1), total_far_B)
+            total_far_B = (total_far_B + 2 * last_B) * UP
+            charged_B = (charged_B + carried_on * own_B + last_B) * UP
         if self.shift:
-            total_error_B = (total_error_B + self.shift * math.prod(out.shape[-2:]) ** 0.5) * UP
-        return self._rounded(out, total_apart_B, total_error_B) if self.has_bias else total_error_B
-
-    def _rounded(self, total: Tensor, apart_B: Tensor, error_B: Tensor) -> Tensor:
-        return (error_B + rounded_once(total.reshape(len(apart_B), -1), (apart_B + error_B) * UP)) * UP
+            shift = self.shift * math.prod(out.shape[-2:]) ** 0.5
+            charged_B, total_far_B = (charged_B + shift) * UP, (total_far_B + shift) * UP
+        if not self.has_bias:
+            return charged_B
+        return (charged_B + rounded_once(out.reshape(len(far_B), -1), total_far_B)) * UP
 
 
 def _subtraction(step: Step, module: Center) -> Charge:

@@ -16,6 +16,7 @@ from .again import gradients_by_torch, is_plain, needs_torch
 from .autocast import autocast_to, lowered, without_autocast
 from .conv import Image, Padding, transpose_kernel
 from .convolve import convolve, kernel_gradient
+from .rounding import UP
 
 PART = 2**20
 """Numbers of an image tensor that are taken through all terms at a time."""
@@ -86,6 +87,33 @@ def exponential_series_bound(norm: float, degree: int, *, intervals: int = 1 << 
     rounding = (8 * degree + 16) * 2.0**-53 * magnitude
     between = (end / intervals) ** 2 / 8 * curvature * (1 + 1e-12)
     return float(np.sqrt(np.max(value) + between + rounding) * (1 + 1e-15))
+
+
+def carried_on_bounds(norm: float, degree: int) -> tuple[float, ...]:
+    """Proved bounds of ||sum_{i <= j <= degree} i! / j! L^(j - i)|| over all skew L with ||L|| <= norm, i = 1, 2, ...
+
+    What term i of a series errs by reaches its sum through this operator, where each term is computed from the one
+    before. With no last degree it is the mean of exp(s L) over s in [0, 1] with weights i (1 - s)^(i - 1), and exp(s L)
+    is unitary: its norm is at most 1. What lies beyond the last degree is at most a geometric series.
+
+    >>> [round(bound, 2) for bound in carried_on_bounds(2.0, 4)]
+    [1.2, 1.2, 1.2, 1.0]
+
+    Args:
+        norm: Upper bound of ||L||.
+        degree: Of the series, at least 1.
+    """
+    bounds = []
+    for first in range(1, degree + 1):
+        term, by_norms = 1.0, 1.0
+        for order in range(first + 1, degree + 1):
+            term *= norm / order
+            by_norms += term
+        rest = term * norm / (degree + 1)
+        ratio = norm / (degree + 2)
+        unitary = 1 + rest / (1 - ratio) if ratio < 1 else math.inf
+        bounds.append(min(by_norms, unitary) * UP)
+    return tuple(bounds)
 
 
 def convolution_series(x_BCHW: Tensor, kernel_CCKK: Tensor, degree: int, padding: Padding) -> Tensor:
