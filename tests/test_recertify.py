@@ -21,7 +21,8 @@ from onelip.bench.single import open_run
 from onelip.certify import Certifier
 from onelip.certify.certificate import Certificate
 from onelip.certify.digests import weights_digest
-from onelip.errors import UnsoundError
+from onelip.certify.program import Program
+from onelip.errors import ProgramError, RecordError, UnsoundError
 from onelip.files import remove
 
 EXECUTED = ("--arithmetic", "executed")
@@ -225,6 +226,124 @@ def test_a_program_that_errs_by_too_much_under_attack_has_no_certificate(run, mo
     again = onelip("certify", run, *EXECUTED)
     assert again.exit_code == 1
     assert f"{kept} holds images that broke a certificate" in words(again)
+
+
+def errs_by_too_much(monkeypatch, seen):
+    """Has a program err by 1 at the fourth image of a batch."""
+    exact = Certifier.evaluated
+
+    def evaluated_otherwise(certifier, x):
+        logits = exact(certifier, x)
+        if certifier.program is not None:
+            seen.append(x[3:4])
+            logits[3] += 1
+        return logits
+
+    monkeypatch.setattr(Certifier, "evaluated", evaluated_otherwise)
+
+
+@pytest.mark.parametrize("options", [(), ("--json",), ("--attack", "8"), ("--attack", "8", "--json")])
+def test_a_program_that_errs_by_too_much_has_no_certificate(run, monkeypatch, options):
+    """Also where it is met before anything is attacked, which then is not."""
+    seen = []
+    with monkeypatch.context() as patch:
+        errs_by_too_much(patch, seen)
+        result = onelip("certify", run, *EXECUTED, *options)
+    kept = run / "broken-executed-16.safetensors"
+    assert result.exit_code == 1, result.exception
+    assert "A certificate was broken: the float32 program errs by" in words(result)
+    assert f"there is no certificate in executed arithmetic, block 16 (removed: {run / FILES[1]}" in words(result)
+    assert f"The images are in {kept}" in words(result)
+    assert there(run) == ["certificate.json"]
+    assert len(seen) == 1
+    assert torch.equal(load_file(kept)["image"], seen[0].double())
+    if "--json" in options:
+        content = json.loads(result.stdout)
+        assert "the float32 program errs by" in content["broken"][0]
+        assert (content["certificate"], content["arithmetic"]) == (None, "executed")
+        assert content.keys().isdisjoint({"images", "certified", "arithmetics", "attack"})
+    else:
+        assert result.stdout == ""
+    again = onelip("certify", run, *EXECUTED)
+    assert again.exit_code == 1
+    assert f"{kept} holds images that broke a certificate" in words(again)
+
+
+def test_nor_does_it_hold(run, monkeypatch):
+    errs_by_too_much(monkeypatch, [])
+    forward = Program.forward
+    monkeypatch.setattr(Program, "forward", lambda program, x: forward(program, x) + 1)
+    result = onelip("verify", run / FILES[1])
+    assert result.exit_code == 1
+    assert "does not hold: inputs: the float32 program errs by" in words(result)
+
+
+def test_evidence_is_not_written_over(run, monkeypatch):
+    """Neither that of more images, nor that of other weights, nor what refutes everything."""
+    broken_in(monkeypatch, run, "executed")
+    weights, first = (run / "model.safetensors").read_bytes(), run / "broken-executed-16.safetensors"
+    before = first.read_bytes()
+    (run / "broken-executed-16-2.safetensors").mkdir()
+    edit_weights(run, lambda tensor: tensor * 0.999)
+    result = broken_in(monkeypatch, run, "executed")
+    assert f"The images are in {run / 'broken-executed-16-3.safetensors'}" in words(result)
+    assert first.read_bytes() == before
+    (run / "broken-executed-16-2.safetensors").rmdir()
+    (run / "model.safetensors").write_bytes(weights)
+    refused = onelip("certify", run, *EXECUTED)
+    assert refused.exit_code == 1
+    assert f"{first} holds images" in words(refused)
+    (run / "broken.safetensors").write_bytes(b"refutes everything")
+    broken_in(monkeypatch, run, "float64")
+    assert (run / "broken.safetensors").read_bytes() == b"refutes everything"
+    assert Promise.model_validate_json(promised(run / "broken-2.safetensors")).arithmetic == "float64"
+
+
+def promised(path):
+    with safe_open(path, framework="pt") as file:
+        return file.metadata()["onelip"]
+
+
+def test_where_images_are_kept_is_said_also_when_later_ones_are_not(run, monkeypatch):
+    saved, save = [], attacked.write_tensors
+
+    def once(tensors, path, **settings):
+        if saved:
+            raise RecordError(f"cannot write {path}: No space left on device")
+        saved.append(len(tensors["label"]))
+        save(tensors, path, **settings)
+
+    monkeypatch.setattr(attacked, "write_tensors", once)
+    result = broken_in(monkeypatch, run, "executed")
+    kept = run / "broken-executed-16.safetensors"
+    assert f"{saved[0]} of " in words(result)
+    assert f" images are in {kept}; the others are not kept: cannot write {kept}: No space" in words(result)
+    kept.unlink()
+    saved.append(0)
+    result = broken_in(monkeypatch, run, "executed")
+    assert f"The images that broke it are not kept: cannot write {kept}" in words(result)
+
+
+def test_whatever_keeps_images_from_being_kept_nothing_that_says_what_they_broke_is(run, monkeypatch):
+    def full(tensors, path, **settings):
+        raise MemoryError
+
+    monkeypatch.setattr(attacked, "write_tensors", full)
+    too_large(monkeypatch, "_executed_radii")
+    result = onelip("certify", run, *EXECUTED, "--attack", "24")
+    assert isinstance(result.exception, MemoryError)
+    assert "A certificate was broken" in result.stderr
+    assert "The images that broke it are not kept" in result.stderr
+    assert there(run) == ["certificate.json"]
+
+
+def test_images_in_another_order_of_memory_are_kept(tmp_path):
+    images = torch.rand(2, 3, 4, 4).to(memory_format=torch.channels_last)
+    siege = attacked.Siege(arithmetic="executed")
+    siege.exceed(ProgramError("it errs", images, torch.zeros(2, dtype=torch.int64)))
+    path = tmp_path / "broken.safetensors"
+    siege.save(path, Promise(arithmetic="executed", block=16, weights="0" * 64))
+    assert torch.equal(load_file(path)["image"], images.double())
 
 
 @pytest.mark.parametrize("options", [(), ("--json",)])

@@ -118,7 +118,7 @@ class Siege:
         """
         content = {"image": "inputs", "attacked": "x", "label": "labels", "radius": "radii"}
         tensors = {
-            name: torch.cat([getattr(found, attribute).cpu() for found in self.breaks])
+            name: torch.cat([getattr(found, attribute).cpu() for found in self.breaks]).contiguous()
             for name, attribute in content.items()
         }
         write_tensors(tensors, path, header=refuted.model_dump_json())

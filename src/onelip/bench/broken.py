@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from pydantic import PositiveInt, ValidationError
@@ -34,12 +35,11 @@ class Promise(Model):
             return f"{self.arithmetic} arithmetic"
         return f"{self.arithmetic} arithmetic, block {self.block or 'all'}"
 
-    @property
-    def broken_name(self) -> str:
-        """Of the file of images that break it; each promise has its own, for one break does not undo another."""
-        if self.arithmetic != "executed":
-            return "broken.safetensors"
-        return f"broken-{self.arithmetic}-{self.block or 'all'}.safetensors"
+    def new_broken_file(self, folder: Path) -> Path:
+        """Where in a run's folder to keep images that break it: a new file, for a break undoes no other."""
+        stem = "broken" if self.arithmetic != "executed" else f"broken-{self.arithmetic}-{self.block or 'all'}"
+        numbers = ("", *(f"-{number}" for number in range(2, 2 + len(broken_files(folder)))))
+        return next(path for number in numbers if not os.path.lexists(path := folder / f"{stem}{number}.safetensors"))
 
     def refuted_in(self, folder: Path) -> Path | None:
         """The file in a run's folder that refutes it, if there is one."""

@@ -1,12 +1,14 @@
-"""A run certified again: what is written of it, what attacks refute, and what is removed then.
+"""A run certified again: what is written of it, what refutes it, and what is removed then.
 
 What is found out is written at once, and in steps, so that neither an interrupt nor a folder that cannot be written to
-costs what came before: the certificate, then what each arithmetic certifies, then the attack.
+costs what came before: the certificate, then what each arithmetic certifies, then the attack. Inputs at which a program
+errs by more than its certificate assumes refute it whenever they are met: also before anything is attacked.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -35,23 +37,25 @@ class Recertification:
         run: Its record, network and images.
         folder: Where it lies.
         device: Where the network is evaluated.
-        result: What it achieves.
         promise: What its certificate speaks of.
+        result: What it achieves; None until that is known, and where the program errs by too much.
         prices: What each arithmetic certifies and takes, if that was asked for.
         siege: What attacks came to, if they came to an end.
         written: Files that were written, and stand.
         removed: Files that said what is refuted.
         refuted: Which file refutes the promise, and what became of the certificate; empty: none does.
         withheld: Why the prices are not written; empty: they are, or were not asked for.
-        broken: What attacks broke, and what became of the certificate.
+        broken: What broke it, and what became of the certificate and of the images that did.
+        evidence: Where these images are kept.
+        kept: How many of them.
         failed: What kept the first file from being written, if anything.
     """
 
     run: Opened
     folder: Path
     device: torch.device
-    result: Recertified
     promise: Promise
+    result: Recertified | None = None
     prices: ArithmeticsRecord | None = None
     siege: Siege | None = None
     written: list[Path] = field(default_factory=list)
@@ -59,6 +63,8 @@ class Recertification:
     refuted: str = ""
     withheld: str = ""
     broken: tuple[str, ...] = ()
+    evidence: Path | None = None
+    kept: int = 0
     failed: OnelipError | None = None
 
     @property
@@ -82,16 +88,10 @@ class Recertification:
             self.written.append(path)
 
 
-def recertify(
-    run: Opened,
-    folder: Path,
-    *,
-    device: torch.device,
-    arithmetic: Arithmetic,
-    block: int | None = BLOCK,
-    note: Callable[[str], None] = lambda _: None,
+def to_be_certified(
+    run: Opened, folder: Path, *, device: torch.device, arithmetic: Arithmetic, block: int | None = BLOCK
 ) -> Recertification:
-    """Certifies a run again, and writes its certificate, but for real arithmetic, and where it is refuted.
+    """A run of which nothing is known yet.
 
     Args:
         run: See `open_run`.
@@ -99,31 +99,42 @@ def recertify(
         device: Where to evaluate.
         arithmetic: What the radii speak of.
         block: As of `onelip.certified_program`, for "executed".
+    """
+    sums = block if arithmetic == "executed" else None
+    promise = Promise(arithmetic=arithmetic, block=sums, weights=weights_digest(run.model))
+    return Recertification(run=run, folder=folder, device=device, promise=promise)
+
+
+def recertify(found: Recertification, note: Callable[[str], None] = lambda _: None) -> None:
+    """Certifies a run again, and writes its certificate, but for real arithmetic, and where it is refuted.
+
+    Args:
+        found: Is added to.
         note: Is told how far it is.
     """
-    result = certify_again(run, device=device, arithmetic=arithmetic, block=block, note=note)
-    program = result.answers.certifier.program
-    promise = Promise(
-        arithmetic=arithmetic, block=None if program is None else program.block, weights=weights_digest(run.model)
-    )
-    found = Recertification(run=run, folder=folder, device=device, result=result, promise=promise)
-    if arithmetic == "real":
-        return found
-    refuting = promise.refuted_in(folder)
+    promise = found.promise
+    with _refuting(found):
+        found.result = certify_again(
+            found.run, device=found.device, arithmetic=promise.arithmetic, block=promise.block, note=note
+        )
+    result = found.result
+    if result is None or promise.arithmetic == "real":
+        return
+    refuting = promise.refuted_in(found.folder)
     if refuting is None:
-        found.write(found.certificate, lambda path: write_certificate(run, result, path))
+        found.write(found.certificate, lambda path: write_certificate(found.run, result, path))
     else:
         found.refuted = (
             f"{refuting} holds images that broke a certificate of this network, and until it is moved away "
             f"{_discarded(found)}"
         )
-    return found
 
 
 def price(found: Recertification, note: Callable[[str], None] = lambda _: None) -> None:
     """Says of a certified program what each arithmetic certifies and takes, and writes it if it is so of the run."""
+    assert found.result is not None
     prices = found.prices = arithmetics_record(found.run, found.result, device=found.device, note=note)
-    found.withheld = _why_withheld(found)
+    found.withheld = _why_withheld(found, found.result)
     if not found.withheld:
         found.write(found.arithmetics, lambda path: write_text(path, prices.model_dump_json(indent=2) + "\n"))
 
@@ -140,9 +151,7 @@ def attack(
     Raises:
         UnsoundError: As `besiege` raises it, of what refutes nothing.
     """
-    siege = Siege(arithmetic=found.promise.arithmetic)
-    siege.told = lambda: _refute(found, siege)
-    try:
+    with _refuting(found) as siege:
         besiege(
             siege,
             found.run.model,
@@ -155,6 +164,15 @@ def attack(
             note=note,
         )
         found.siege = siege
+
+
+@contextmanager
+def _refuting(found: Recertification) -> Iterator[Siege]:
+    """What breaks the promise meanwhile is kept, and removes what says it, however this ends."""
+    siege = Siege(arithmetic=found.promise.arithmetic)
+    siege.told = lambda: _refute(found, siege)
+    try:
+        yield siege
     except ProgramError as error:
         siege.exceed(error)
     finally:
@@ -162,13 +180,13 @@ def attack(
         _refute(found, siege)
 
 
-def _why_withheld(found: Recertification) -> str:
+def _why_withheld(found: Recertification, result: Recertified) -> str:
     in_float64 = Promise(arithmetic="float64", weights=found.promise.weights)
     if found.certificate not in found.written:
         return f"nor is {found.certificate.name}"
     if (refuting := in_float64.refuted_in(found.folder)) is not None:
         return f"{refuting} refutes what it says of float64"
-    if not found.result.agrees:
+    if not result.agrees:
         return "it would stand beside a record of other numbers"
     return ""
 
@@ -180,9 +198,12 @@ def _refute(found: Recertification, siege: Siege) -> None:
     """
     if not siege.breaks or siege.arithmetic == "real":
         return
-    kept = _kept(found, siege)
     why = siege.excess or "this is a fault of the program"
-    found.broken = (f"A certificate was broken: {why}; {_discarded(found)}", kept)
+    failed = ""
+    try:
+        failed = _keep(found, siege)
+    finally:
+        found.broken = (f"A certificate was broken: {why}; {_discarded(found)}", _evidence(found, siege, failed))
 
 
 def _discarded(found: Recertification) -> str:
@@ -214,10 +235,20 @@ def _speaks_of_another(path: Path, promise: Promise) -> bool:
     return Promise(arithmetic=claims.arithmetic, block=claims.block, weights=claims.weights) != promise
 
 
-def _kept(found: Recertification, siege: Siege) -> str:
-    path = found.folder / found.promise.broken_name
+def _keep(found: Recertification, siege: Siege) -> str:
+    """Keeps what broke a promise in a file of its own, for what is there is evidence too; says why if it cannot."""
+    path = found.evidence or found.promise.new_broken_file(found.folder)
     try:
         siege.save(path, found.promise)
     except RecordError as error:
-        return f"The images that broke it are not kept: {error}"
-    return f"The images are in {path}"
+        return f": {error}"
+    found.evidence, found.kept = path, siege.broken
+    return ""
+
+
+def _evidence(found: Recertification, siege: Siege, failed: str) -> str:
+    if found.evidence is None:
+        return f"The images that broke it are not kept{failed}"
+    if found.kept == siege.broken:
+        return f"The images are in {found.evidence}"
+    return f"{found.kept} of {siege.broken} images are in {found.evidence}; the others are not kept{failed}"

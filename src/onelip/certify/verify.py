@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from ..bound import Bound
-from ..errors import CertificateError, UnsoundError
+from ..errors import CertificateError, ProgramError, UnsoundError
 from ..linalg.rounding import UP, norms
 from ..nn.base import LipschitzModule
 from ..nn.freeze import FrozenLayer, applied_layer
@@ -202,7 +202,10 @@ class _Judge:
         """What is known of inputs, and of what lies within a reach around them; a program's own logits have to fit."""
         state = self.errors.at(self._seen(x), reach_B)
         if self.program is not None:
-            check_program(self.program(x.to(torch.float32)).to(torch.float64), state, x)
+            try:
+                check_program(self.program(x.to(torch.float32)).to(torch.float64), state, x)
+            except ProgramError as error:
+                raise CertificateError(f"inputs: {error.reason}") from error
         return state
 
     def _seen(self, x: Tensor) -> Tensor:

@@ -82,19 +82,22 @@ def certify(
         spoken_of, device_ = options.arithmetic(arithmetic), find_device(device)
         sums, restarts = _block(block, spoken_of), _restarts(attack_restarts, attack)
         opened = open_run(run, method=method, data=data, data_dir=data_dir)
-        with live_notes("certify") as note:
-            found = steps.recertify(opened, run, device=device_, arithmetic=spoken_of, block=sums, note=note)
-        _warn(found.refuted)
+        found = steps.to_be_certified(opened, run, device=device_, arithmetic=spoken_of, block=sums)
         try:
-            if not as_json:
+            with live_notes("certify") as note:
+                steps.recertify(found, note)
+            _warn(found.refuted)
+            if found.result is not None and not as_json:
                 print_evaluation(opened.record, found.result.evaluation, block=found.promise.block)
                 say(_against_the_record(found.result))
-            if spoken_of == "executed":
+            if spoken_of == "executed" and not found.broken:
                 _price(found, silent=as_json)
-            if attack:
+            if attack and not found.broken:
                 _attack(found, attack, restarts, silent=as_json)
         finally:
-            if as_json:
+            for line in found.broken:
+                _warn(line)
+            if as_json and (found.result is not None or found.broken):
                 typer.echo(json.dumps(_facts(run, found), indent=2))
         if found.certificate in found.written and not as_json:
             say(f"Certificate: {found.certificate}; onelip verify {found.certificate} checks it.")
@@ -173,9 +176,6 @@ def _attack(found: Recertification, images: int, restarts: int, *, silent: bool)
         if not found.broken:
             raise
         _warn(plain(str(error)))
-    finally:
-        for line in found.broken:
-            _warn(line)
     if found.siege is not None and not silent:
         print_siege(found.siege)
 
@@ -195,28 +195,38 @@ def _against_the_record(result: Recertified) -> str:
 
 
 def _facts(run: Path, found: Recertification) -> dict[str, object]:
-    from onelip.bench.report.metrics import RADII
-
-    record, evaluation, block = found.result.record, found.result.evaluation, found.promise.block
+    cell, promise = found.run.record.cell, found.promise
     return {
         "run": str(run),
-        "method": record.cell.method,
-        "data": record.cell.data,
-        "evaluate_on": record.cell.evaluate_on,
+        "method": cell.method,
+        "data": cell.data,
+        "evaluate_on": cell.evaluate_on,
+        "arithmetic": promise.arithmetic,
+        "arithmetic_means": meaning(promise.arithmetic, promise.block),
+        **_evaluation_facts(found.result),
+        "certificate": _if_written(found, found.certificate),
+        "refuted": found.refuted or None,
+        "broken": list(found.broken),
+        **_price_facts(found),
+        **_attack_facts(found.siege),
+    }
+
+
+def _evaluation_facts(result: Recertified | None) -> dict[str, object]:
+    """Nothing where a program errs by too much to be evaluated."""
+    from onelip.bench.report.metrics import RADII
+
+    if result is None:
+        return {}
+    evaluation = result.evaluation
+    return {
         "images": evaluation.images,
         "correct": evaluation.correct,
         "accuracy": evaluation.correct / evaluation.images,
         "cra": {str(radius): evaluation.certified[radius] / evaluation.images for radius in RADII},
         "certified": list(evaluation.certified),
         "lipschitz": evaluation.lipschitz,
-        "arithmetic": evaluation.arithmetic,
-        "arithmetic_means": meaning(evaluation.arithmetic, block),
-        "agrees_with_record": found.result.agrees,
-        "certificate": _if_written(found, found.certificate),
-        "refuted": found.refuted or None,
-        "broken": list(found.broken),
-        **_price_facts(found),
-        **_attack_facts(found.siege),
+        "agrees_with_record": result.agrees,
     }
 
 
