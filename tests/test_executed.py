@@ -271,6 +271,15 @@ def test_variables_that_lower_float32_are_refused(name: str, value: str, monkeyp
         program(torch.zeros(1, 3))
 
 
+@pytest.mark.parametrize("arithmetic", ["float64", "executed"])
+def test_so_are_those_that_emulate_float64(arithmetic: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    x, y = torch.rand(2, 3), torch.tensor([0, 1])
+    monkeypatch.setenv("CUBLAS_EMULATE_DOUBLE_PRECISION", "1")
+    with pytest.raises(UnsoundError, match="CUBLAS_EMULATE_DOUBLE_PRECISION=1 has float64 emulated"):
+        onelip.certified_radius(nn.Linear(3, 2), x, y, arithmetic=arithmetic)
+    onelip.certified_radius(nn.Linear(3, 2), x, y, arithmetic="real")
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
 def test_other_types_are_refused(dtype: torch.dtype) -> None:
     with pytest.raises(UnsoundError, match="float32"):
@@ -280,8 +289,15 @@ def test_other_types_are_refused(dtype: torch.dtype) -> None:
     program = certified_program(nn.Linear(3, 2), (3,))
     with pytest.raises(UnsoundError, match="takes inputs in float32"):
         program(torch.zeros(1, 3, dtype=dtype))
-    with pytest.raises(UnsoundError, match="do not convert"):
-        program.to(dtype)(torch.zeros(1, 3))
+    x = torch.rand(4, 3)
+    expected = program(x)
+    for convert in (lambda: program.to(dtype), lambda: program.type(dtype)):
+        with pytest.raises(UnsoundError, match=f"the types it was made with: torch.float32, not {dtype}"):
+            convert()
+    assert torch.equal(program.to("cpu").float()(x), expected), "it is what it was"
+    program.model.to(dtype)
+    with pytest.raises(UnsoundError, match="do not convert its modules"):
+        program(x)
 
 
 def test_so_are_other_shapes_training_mode_and_compilation() -> None:
@@ -334,10 +350,24 @@ def test_a_program_that_errs_by_more_than_is_possible_is_no_program_of_the_certi
     state = ErrorsAlong(certifier.steps, certifier.program.model).at(x.double(), torch.zeros(5, dtype=torch.float64))
     logits = certifier.logits(x)
     check_program(logits, state, x)
-    logits[2:4] *= 1 + 1e-4
+    logits[2] *= 1 + 1e-4
+    logits[3] *= 1 + 1e-2
     with pytest.raises(ProgramError, match="errs by") as raised:
         check_program(logits, state, x)
     for error in (raised.value, pickle.loads(pickle.dumps(raised.value))):
         assert torch.equal(error.inputs, x[2:4])
         assert torch.equal(error.labels, state.x[2:4].argmax(1))
         assert str(error) == str(raised.value)
+    worst = float((logits - state.x)[3].norm())
+    assert f"errs by {worst:.3g} at an input" in str(raised.value)
+    logits[2] = math.nan
+    with pytest.raises(ProgramError, match="errs by nan at an input"):
+        check_program(logits, state, x)
+
+
+@pytest.mark.parametrize("arithmetic", ["real", "float64", "executed"])
+def test_nothing_is_said_of_no_inputs(arithmetic: str) -> None:
+    certifier = Certifier(nn.Linear(3, 2), (3,), arithmetic=arithmetic)
+    none = torch.zeros(0, 3)
+    assert certifier.errors(none, torch.zeros(0, dtype=torch.float64)).shape == (0,)
+    assert certifier.radii(none, torch.zeros(0, dtype=torch.int64)).shape == (0,)

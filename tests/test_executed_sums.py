@@ -180,6 +180,22 @@ def test_products_that_are_rounded_in_one_direction_are_noticed(towards, monkeyp
         check_sums(convolution(5, 3, "zeros", None), (32, 5, 8, 8))
 
 
+def test_so_is_one_product_in_hundreds_of_a_small_layer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a head whose batch has 64 logits."""
+
+    def seldom_wrong(*factors: Tensor, **options):
+        exact = plain(*factors, **options)
+        if exact.dtype == torch.float64:
+            return exact
+        chosen = exact.view(torch.int32) & 511 == 257
+        return torch.where(chosen, torch.nextafter(exact, torch.tensor(math.inf)), exact)
+
+    monkeypatch.setattr("onelip.nn.blocked.F.conv2d", seldom_wrong)
+    head = BlockedConv2d(torch.zeros(2, 32, 1, 1), None, padding="zeros", block=None)
+    with pytest.raises(UnsoundError, match="not evaluated as sums"):
+        check_sums(head, (32, 32, 1, 1))
+
+
 def test_sums_that_lose_something_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Single products come out right where it is sums of several that are rounded."""
 

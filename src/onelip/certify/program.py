@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import sys
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -27,8 +28,9 @@ class Program(nn.Module):
 
     Its forward switches off what would evaluate sums otherwise, for the whole process, and switches it on again: TF32,
     reduced precision of oneDNN, autocast, NNPACK and cuDNN. It refuses to be traced or exported, other types, tensors
-    with operations of their own, derivatives along tangents, and hooks; `torch.compile` leaves it as it is. Other
-    weights, loaded into it afterwards, make another program, unnoticed.
+    with operations of their own, derivatives along tangents, and hooks; `torch.compile` leaves it as it is. It
+    is not converted to other types. Other weights, loaded into it or into its modules afterwards, make another program,
+    unnoticed, as modules that are converted one by one, there and back.
 
     Args:
         model: A frozen model in float32.
@@ -71,8 +73,9 @@ class Program(nn.Module):
             return none
         if self._found() != self._made_of:
             raise UnsoundError(
-                "a certified program has the modules, options and types it was made with, in eval mode; do not convert "
-                "it (DataParallel does, of Cayley and LOT: it makes parameters of replicas plain attributes)"
+                "a certified program has the modules, options and types it was made with, in eval mode, and none that "
+                "is compiled; do not convert its modules (DataParallel does, of Cayley and LOT: it makes parameters of "
+                "replicas plain attributes)"
             )
         return self._evaluated(x)
 
@@ -81,6 +84,20 @@ class Program(nn.Module):
             # A copy: a module that works in place would change the caller's input.
             y: Tensor = self.model(x.clone())
         return y
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Program:
+        """What `to`, `half` and others of torch do to all tensors: they may move them, and not convert them.
+
+        Converted back, weights would be others, and nothing would tell.
+
+        Raises:
+            UnsoundError: If a tensor would be of another type; none has been changed then.
+        """
+        for tensor in (*self.parameters(), *self.buffers()):
+            if (other := fn(tensor.new_empty(0)).dtype) != tensor.dtype:
+                raise UnsoundError(f"a certified program has the types it was made with: {tensor.dtype}, not {other}")
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        return self
 
     def check_sums(self, batch: int = 32) -> None:
         """Computes sums that float32 has no need to round, with every convolution, and compares them.

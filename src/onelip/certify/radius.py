@@ -216,6 +216,8 @@ class Certifier:
         refuse_other_numbers(x)
         if self.arithmetic == "real":
             return torch.zeros_like(radii_B)
+        if not len(x):
+            return torch.zeros_like(radii_B)
         if self.program is not None:
             return self._state(x, radii_B.clamp(min=0)).around
         none, one = self.error_coefficients
@@ -250,7 +252,7 @@ def check_program(logits_BK: Tensor, state: State, x: Tensor) -> None:
     allowed_B = (state.error + state.around) * UP
     wrong_B = torch.isfinite(allowed_B) & ~(apart_B <= allowed_B)
     if bool(wrong_B.any()):
-        worst = int(wrong_B.to(torch.int8).argmax())
+        worst = int((apart_B - allowed_B).where(wrong_B, -math.inf).nan_to_num(math.inf).argmax())
         raise ProgramError(
             f"the float32 program errs by {float(apart_B[worst]):.3g} at an input where no more than "
             f"{float(allowed_B[worst]):.3g} is possible by what is assumed of this machine: IEEE arithmetic, and sums "

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import itertools
+import math
 from collections.abc import Callable, Iterator
 
 import torch
@@ -17,6 +19,8 @@ TERMS = 4096
 """Products of a wide number with 0 or 1 in magnitude that may be added in float32 without rounding, in any order."""
 BITS = 24
 """Of the significand of float32."""
+PRODUCTS = 4096
+"""At least so many products of two numbers of all bits are looked at, one in a sum."""
 SCALES = 20
 """Numbers of all bits are multiplied by 2^-20 to 2^20: a sum of two of them rarely fits into float32."""
 
@@ -41,7 +45,9 @@ def check_sums(module: BlockedConv2d, shape: Shape) -> None:
         UnsoundError: If it does not.
     """
     kernel, generator = module.kernel, torch.Generator("cpu").manual_seed(0)
-    for drawn, weights in (*_many_terms(kernel.shape, shape, generator), *_single(module, shape, generator)):
+    times = math.ceil(PRODUCTS / (shape[0] * len(kernel) * math.prod(shape[2:])))
+    singles = itertools.chain.from_iterable(_single(module, shape, generator) for _ in range(times))
+    for drawn, weights in itertools.chain(_many_terms(kernel.shape, shape, generator), singles):
         own = BlockedConv2d(weights.to(kernel), None, padding=module.padding, block=module.block)
         exact, images = copy.deepcopy(own).double(), drawn.to(kernel)
         # float64 holds all of these; but for the products of two numbers of all bits, so does float32.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -24,6 +24,8 @@ _LOWERING = {
     "DNNL_DEFAULT_FPMATH_MODE": ("bf16", "f16", "tf32", "any"),
 }
 """Variables by which a library computes float32 in less, and the values that make it do so: no switch undoes them."""
+_EMULATING = {"CUBLAS_EMULATE_DOUBLE_PRECISION": ("1",)}
+"""Those by which one computes products of matrices in float64 from whole numbers: no sums of products then."""
 
 
 @contextmanager
@@ -81,16 +83,19 @@ def sums_of_products(device: torch.device) -> Iterator[None]:
     Raises:
         UnsoundError: The environment makes a library compute float32 in less, which cannot be switched off here.
     """
-    for name, values in _LOWERING.items():
-        if (value := os.environ.get(name, "").lower()) in values:
-            raise UnsoundError(f"the variable {name}={value} lowers the precision of float32; unset it and start again")
+    _refuse(_LOWERING, "lowers the precision of float32")
     with switched_off(), torch.autocast(device.type, enabled=False):
         yield
 
 
 @contextmanager
 def switched_off() -> Iterator[None]:
-    """The settings of `sums_of_products`, of all but autocast, which each thread has for itself."""
+    """The settings of `sums_of_products`, of all but autocast, which each thread has for itself.
+
+    Raises:
+        UnsoundError: The environment makes a library compute float64 otherwise.
+    """
+    _refuse(_EMULATING, "has float64 emulated")
     with _Users.lock:
         if not _Users.count:
             _Users.restore = _switch_off()
@@ -102,6 +107,12 @@ def switched_off() -> Iterator[None]:
             _Users.count -= 1
             if not _Users.count:
                 _Users.restore()
+
+
+def _refuse(variables: Mapping[str, tuple[str, ...]], what: str) -> None:
+    for name, values in variables.items():
+        if (value := os.environ.get(name, "").lower()) in values:
+            raise UnsoundError(f"the variable {name}={value} {what}; unset it and start again")
 
 
 def _switch_off() -> Callable[[], None]:
