@@ -105,7 +105,7 @@ def test_more_than_can_be_proved_is_refused(issued):
 
 def test_a_promise_is_what_it_means(issued):
     model, x, y, certificate = issued
-    with pytest.raises(ValueError, match="its meaning"):
+    with pytest.raises(ValueError, match="its meaning is not that of radii in float64 arithmetic here: it was edited"):
         edited(certificate, arithmetic="float64")
     with pytest.raises(UnsoundError, match="not sound for any program"):
         onelip.issue_certificate(model, x, y, arithmetic="real")

@@ -46,8 +46,9 @@ MEANINGS: Mapping[str, str] = MappingProxyType(
         "units of the pixels, the network, frozen and evaluated in float64, gives the input's label the single largest "
         "logit.",
         "executed": "For every array of float32 numbers whose L2 distance from an input is below its radius, in units "
-        "of the pixels, the network's certified program of float32, which sums over as many input channels at a time "
-        "as the block says, over all where there is none, gives the input's label the single largest logit.",
+        "of the pixels, the network's certified program of float32, which sums in float32 over at most as many input "
+        "channels at a time as the block says, over all where there is none, gives the input's label the single "
+        "largest logit.",
     }
 )
 """What a certificate means, by its arithmetic; with other words, certificates of before are refused."""
@@ -129,7 +130,10 @@ class Certificate(_Frozen):
     @model_validator(mode="after")
     def _means_what_it_says(self) -> Certificate:
         if self.meaning != MEANINGS[self.arithmetic]:
-            raise ValueError(f"its meaning was written by another version of onelip ({self.onelip}): certify again")
+            raise ValueError(
+                f"its meaning is not that of radii in {self.arithmetic} arithmetic here: it was edited, or written by "
+                f"another version (it says {self.onelip}); certify again"
+            )
         return self
 
     @classmethod

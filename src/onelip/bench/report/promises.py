@@ -79,7 +79,7 @@ def _ratios(rounds: Iterable[int]) -> str:
 
 def _place(one: ArithmeticsRecord) -> str:
     """Where a program was executed, and how it sums."""
-    sums = "all input channels" if one.block is None else counted(one.block, "input channel")
+    sums = "all input channels" if one.block is None else f"at most {counted(one.block, 'input channel')}"
     return f"on {device(one.machine)}, {counted(one.machine.threads, 'thread')}, in sums over {sums}"
 
 
