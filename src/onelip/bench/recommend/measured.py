@@ -24,7 +24,7 @@ from onelip.bench.statistics import wilson
 
 Image = tuple[int, int, int]
 ROOM, FEW_RUNS = 1.1, 4
-"""How many times as long another run of as many epochs may take than the longest of fewer than so many."""
+"""By what factor another run of as many epochs may be slower than the slowest, or faster than the fastest, of few."""
 UNCHOSEN = Missing(
     reason="it was run with several settings, of which no scan chose one",
     remedy="onelip compare --scan RATES --scan-budget TIME chooses one",
@@ -187,7 +187,7 @@ def _train_time(runs: Sequence[TrainRecord], evidence: str, row: Row) -> Number:
     least, most, budget = min(taken), max(taken), runs[0].budget_seconds
     if budget is None:
         mean, room = sum(taken) / len(taken), ROOM if len(taken) < FEW_RUNS else 1.0
-        evidence += f"; {ROOM - 1:.0%} to either side, as they are few" if len(taken) < FEW_RUNS else ""
+        evidence += f"; a factor of {ROOM:g} to either side, as they are few" if len(taken) < FEW_RUNS else ""
         return Known(value=mean, low=least / room, high=most * room, basis="measured", evidence=evidence)
     shown = list(dict.fromkeys(three_digits(time) for time in (least, most)))
     evidence += f", which took {' to '.join(shown)} s of {three_digits(budget)} s"
