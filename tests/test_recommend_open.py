@@ -282,6 +282,10 @@ def test_published_collapses_are_no_choices_and_said():
     assert "CPL S, 24h (1 of 1, collapsed)" in line
 
 
+LARGE = {"image": (1, 64, 64), "width": 8}
+"""What a session of size XS says of itself on larger images."""
+
+
 class TestRecords:
     """Files that lie in a folder and do not count."""
 
@@ -417,6 +421,18 @@ class TestRecords:
         statuses = {row["method"]: (row["label"], row["status"]) for row in found["ranking"]}
         assert statuses["aol"] == ("AOL XS, 20s", "unknown")
         assert any(line.startswith("No CRA 36 of AOL: it was run with several settings") for line in found["details"])
+
+    def test_sessions_of_other_images_say_nothing_of_what_no_scan_chose_either(self, sample_records, tmp_path):
+        rates = [sample_records.Recipe(learning_rate=rate) for rate in (0.1, 0.2)]
+        runs = [sample_records.train_record("aol", recipe=recipe) for recipe in rates]
+        sessions = [sample_records.cost_record(), sample_records.cost_record().model_copy(update=LARGE)]
+        sample_records.write(tmp_path, *runs, sample_records.train_record("cpl"), *sessions)
+        for options in ((), ("--image", "64")):
+            rows = self.recommend(tmp_path, "--max-latency", "10s", *options)["ranking"]
+            said = {row["method"]: row["judgements"]["latency"] for row in rows}
+            assert said["cpl"]["basis"] == "measured"
+            assert said["aol"]["value"] is None
+            assert "several settings" in said["aol"]["reason"]
 
     def test_a_remedy_for_a_measured_network_is_one(self, tmp_path, monkeypatch):
         """What the answer says would measure it is done, and then it is known: also at another batch."""

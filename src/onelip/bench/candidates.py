@@ -104,10 +104,8 @@ def candidates(
     choices = [
         _of_own(_with_promise(choice, facts))
         for records in found.records
-        for choice in measured_choices(records, batch=batch, image=image, book=book, sessions=sessions)
+        for choice in measured_choices(records, batch=batch, image=image, book=book, sessions=sessions, widths=width_of)
     ]
-    if image is not None:
-        choices = [_with_sessions(one, sessions, batch) if one.image != one.cost_image else one for one in choices]
     if found.source == "measured":
         if not choices:
             where = f"no trained network in {', '.join(map(str, found.folders)) or DEFAULT_FOLDER}"

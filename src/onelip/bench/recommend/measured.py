@@ -38,6 +38,7 @@ def measured_choices(
     image: Image | None = None,
     book: FormulaBook | None,
     sessions: Sequence[CostRecord] = (),
+    widths: Callable[[str, int], int] | None = None,
 ) -> tuple[Choice, ...]:
     """The networks of a folder that were trained or failed, but unconstrained ones.
 
@@ -49,16 +50,15 @@ def measured_choices(
         image: The shape of the images that costs are asked of; None for those of the data set.
         book: What formulas say of a network, for what was not measured; None where they cannot be asked.
         sessions: What was measured elsewhere of the same networks.
+        widths: Channels of a size on images of a side; None where no other images than the data set's are asked of.
     """
     everywhere, choices = (*records.cost, *sessions), []
     for group in comparisons(records):
         if (cell := group.cell) is None:
             continue
         for row in _eligible(group):
-            found = _choice(group, row, batch, image)
-            if found.cost_image == found.image:
-                found = with_sessions(found, everywhere, width=cell.width, batch=batch)
-            choices.append(_with_formulas(found, cell, row.padding, book, batch))
+            found = _with_formulas(_choice(group, row, batch, image), cell, row.padding, book, batch)
+            choices.append(with_sessions(found, everywhere, width=_width(found, cell, widths), batch=batch))
         choices += [_unchosen(group, row, batch, image) for row in field(group).unchosen]
     return tuple(choices)
 
@@ -71,6 +71,14 @@ def _eligible(group: Group) -> tuple[Row, ...]:
         *found.constant,
         *(row for row in found.absent if row.runs),
     )
+
+
+def _width(choice: Choice, cell: Cell, widths: Callable[[str, int], int] | None) -> int:
+    """Channels of a choice's network on the images that its costs are of."""
+    if choice.cost_image == choice.image:
+        return cell.width
+    assert widths is not None
+    return widths(cell.size, choice.cost_image[1])
 
 
 def _unchosen(group: Group, row: Row, batch: int, image: Image | None) -> Choice:
