@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -39,6 +39,7 @@ def measured_choices(
     book: FormulaBook | None,
     sessions: Sequence[CostRecord] = (),
     widths: Callable[[str, int], int] | None = None,
+    own: Container[str] = (),
 ) -> tuple[Choice, ...]:
     """The networks of a folder that were trained or failed, but unconstrained ones.
 
@@ -51,15 +52,16 @@ def measured_choices(
         book: What formulas say of a network, for what was not measured; None where they cannot be asked.
         sessions: What was measured elsewhere of the same networks.
         widths: Channels of a size on images of a side; None where no other images than the data set's are asked of.
+        own: Names of methods of the user's own.
     """
     everywhere, choices = (*records.cost, *sessions), []
     for group in comparisons(records):
         if (cell := group.cell) is None:
             continue
         for row in _eligible(group):
-            found = _with_formulas(_choice(group, row, batch, image), cell, row.padding, book, batch)
+            found = _with_formulas(_choice(group, row, batch, image, own), cell, row.padding, book, batch)
             choices.append(with_sessions(found, everywhere, width=_width(found, cell, widths), batch=batch))
-        choices += [_unchosen(group, row, batch, image) for row in field(group).unchosen]
+        choices += [_unchosen(group, row, batch, image, own) for row in field(group).unchosen]
     return tuple(choices)
 
 
@@ -81,13 +83,13 @@ def _width(choice: Choice, cell: Cell, widths: Callable[[str, int], int] | None)
     return widths(cell.size, choice.cost_image[1])
 
 
-def _unchosen(group: Group, row: Row, batch: int, image: Image | None) -> Choice:
+def _unchosen(group: Group, row: Row, batch: int, image: Image | None, own: Container[str]) -> Choice:
     """A method of whose settings none is chosen; nothing is said of it by one of them."""
-    found = _choice(group, row, batch, image)
+    found = _choice(group, row, batch, image, own)
     return replace(found, detail="", numbers=dict.fromkeys(QUANTITIES, UNCHOSEN))
 
 
-def _choice(group: Group, row: Row, batch: int, image: Image | None) -> Choice:
+def _choice(group: Group, row: Row, batch: int, image: Image | None, own: Container[str]) -> Choice:
     """A network with what was measured beside it."""
     cell, data = group.cell, group.data
     assert cell is not None
@@ -96,7 +98,8 @@ def _choice(group: Group, row: Row, batch: int, image: Image | None) -> Choice:
     runs = [run for run in row.runs if run.status == "ok"]
     place = row.runs[0].machine.device_name
     evidence = f"{counted(len(runs), 'run')} of {row.label} on {place}"
-    remedy = functools.partial(_remedy, group, row, batch, image or data.image)
+    is_own = row.method.name in own
+    remedy = functools.partial(_remedy, group, row, batch, image or data.image, is_own=is_own)
     numbers: dict[str, Number] = {
         "accuracy": _share(row, "accuracy", evidence),
         **{f"cra{radius}": _certified(row, radius, evidence) for radius in RADII},
@@ -127,6 +130,7 @@ def _choice(group: Group, row: Row, batch: int, image: Image | None) -> Choice:
         images=row.evaluations[0].images if row.evaluations else 0,
         seeds=len(runs),
         revision=row.method.revision,
+        is_own=is_own,
         learned=row.learned or not row.evaluations,
         failed=row.failed,
         detail=row.detail,
@@ -202,7 +206,7 @@ def _train_time(runs: Sequence[TrainRecord], evidence: str, row: Row) -> Number:
     return Known(value=budget, low=min(budget, least), high=max(budget, most), basis="measured", evidence=evidence)
 
 
-def _remedy(group: Group, row: Row, batch: int, image: Image, key: str) -> str:
+def _remedy(group: Group, row: Row, batch: int, image: Image, key: str, *, is_own: bool) -> str:
     """The command that measures a cost."""
     assert group.cell is not None
     assert group.data is not None
@@ -214,6 +218,7 @@ def _remedy(group: Group, row: Row, batch: int, image: Image, key: str) -> str:
         kernel_size=group.cell.kernel_size,
         batch=group.cell.recipe.batch_size if key.startswith("train") else batch,
         padding=group.cell.padding,
+        is_own=is_own,
     )
 
 
