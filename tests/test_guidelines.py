@@ -4,16 +4,25 @@ import re
 from dataclasses import replace
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from onelip import METHODS
 from onelip.bench import published
-from onelip.bench.recommend.facts import collapse_fact, kernel_fact, overall_fact, resolution_fact, size_fact
+from onelip.bench.recommend.facts import (
+    collapse_fact,
+    identity_fact,
+    kernel_fact,
+    overall_fact,
+    resolution_fact,
+    size_fact,
+)
 from onelip.bench.recommend.from_paper import published_choices
 from onelip.bench.recommend.guidelines import SITUATIONS, VERDICTS, advise
 from onelip.bench.theory import RESOLUTIONS, construction_growth
 from onelip.bench.theory_costs import Formulas, method_facts
 from onelip.cli import app
+from onelip.nn.residual import ResidualConv2d
 
 DATA = ("cifar10", "cifar100", "tiny_imagenet")
 PAPER = {one.key: one for one in published.guidelines()}
@@ -123,6 +132,22 @@ def test_what_collapsed_is_counted_by_method():
     shares = {"accuracy": low.accuracy, "cra36": low.cra36}
     worse = [one.model_copy(update=shares) if (one.method, one.data) == ("lot", low.data) else one for one in results]
     assert "LOT" in collapse_fact(PAPER["collapse"], replace(paper, accuracy=tuple(worse)), TITLES).sentence
+
+
+def test_what_is_said_of_the_identity_and_of_skips_is_so_here():
+    torch.manual_seed(0)
+    images = torch.randn(2, 4, 8, 8)
+    layers = {name: method.conv2d(4, 4, 3).eval() for name, method in METHODS.items()}
+    begins = {name for name, layer in layers.items() if torch.allclose(layer(images), images, atol=1e-4)}
+    skips = {name for name, layer in layers.items() if isinstance(layer, ResidualConv2d)}
+    assert begins
+    assert skips
+    assert not begins & skips
+    assert begins | skips < set(METHODS)
+    said = identity_fact(PAPER["identity"])
+    assert said.agreement == "untested"
+    assert "some methods begin with layers at the identity, and others have a skip connection in" in said.sentence
+    assert "none of our records" not in said.sentence
 
 
 def test_nothing_is_decided_by_nothing():

@@ -4,10 +4,12 @@ import json
 from dataclasses import replace
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from onelip import METHODS
 from onelip.bench import published
+from onelip.bench.candidates import candidates, evidence, scaled_to_here
 from onelip.bench.recommend.calibrated import Calibration, calibrated, factors, published_steps, recorded_steps
 from onelip.bench.recommend.from_paper import PLACE, published_choices
 from onelip.bench.recommend.options import Known, Missing
@@ -112,6 +114,19 @@ def test_inference_that_was_measured_elsewhere_is_not_known_here(session):
     kept = by_name(calibrated(mine, published_here(session)))
     assert kept["cpl", "M", "2h"].number("latency") == slow
     assert kept["cpl", "M", "2h"].number("train_time").value == 7200, "what was trained here took what it took"
+
+
+def test_a_method_of_ones_own_is_measured_here_by_where_it_is(session, sample_records, tmp_path, monkeypatch):
+    monkeypatch.setattr("onelip.bench.calibrate.measure_costs", lambda *_, **__: session)
+    everyone = [*METHODS.values(), replace(METHODS["aol"], name="mine", title="Mine")]
+    there = sample_records.MACHINE.model_copy(update={"device_name": "another machine"})
+    info = sample_records.method("mine")
+    sample_records.write(tmp_path, sample_records.train_record("mine", method=info, machine=there))
+    read = evidence([tmp_path], "measured")
+    found = candidates(read, everyone, batch=1, image=None)
+    (one,) = scaled_to_here(found, read, everyone, batch=1, device=torch.device("cpu"), note=lambda *_: None)
+    assert one.number("latency").reason == "not measured here at size XS"
+    assert one.number("latency").remedy.startswith("onelip measure --method package.module:NAME --sizes XS ")
 
 
 def test_our_own_records_are_scaled_by_sessions_of_their_own_place(session):

@@ -90,6 +90,9 @@ def test_what_runs_leave_of_a_budget_in_time_is_no_merit(sample_records):
     by_epochs = {one.method: one.number("train_time") for one in choices("12epochs")}
     found = by_epochs["aol"]
     assert (found.low, found.value, found.high) == pytest.approx((17.0 / 1.1, 17.5, 18.0 * 1.1)), "there are two runs"
+    guide = " ".join((Path(__file__).parents[1] / "docs" / "choosing.md").read_text(encoding="utf-8").split())
+    for said in (found.evidence, guide):
+        assert "a factor of 1.1 to either side" in said
 
 
 def test_formulas_fill_in_what_was_not_measured_and_the_help_says_so(monkeypatch):

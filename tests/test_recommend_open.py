@@ -8,7 +8,9 @@ import pytest
 from tests.test_recommend import CRA, PAPER, at_revision, choice, known, limit, of_paper
 from typer.testing import CliRunner
 
+from onelip import METHODS
 from onelip.bench import published
+from onelip.bench.candidates import candidates, evidence
 from onelip.bench.recommend import words
 from onelip.bench.recommend.answer import answer
 from onelip.bench.recommend.facts import kernel_fact
@@ -282,6 +284,10 @@ def test_published_collapses_are_no_choices_and_said():
     assert "CPL S, 24h (1 of 1, collapsed)" in line
 
 
+LARGE = {"image": (1, 64, 64), "width": 8}
+"""What a session of size XS says of itself on larger images."""
+
+
 class TestRecords:
     """Files that lie in a folder and do not count."""
 
@@ -417,6 +423,36 @@ class TestRecords:
         statuses = {row["method"]: (row["label"], row["status"]) for row in found["ranking"]}
         assert statuses["aol"] == ("AOL XS, 20s", "unknown")
         assert any(line.startswith("No CRA 36 of AOL: it was run with several settings") for line in found["details"])
+
+    def test_sessions_of_other_images_say_nothing_of_what_no_scan_chose_either(self, sample_records, tmp_path):
+        rates = [sample_records.Recipe(learning_rate=rate) for rate in (0.1, 0.2)]
+        runs = [sample_records.train_record("aol", recipe=recipe) for recipe in rates]
+        sessions = [sample_records.cost_record(), sample_records.cost_record().model_copy(update=LARGE)]
+        sample_records.write(tmp_path, *runs, sample_records.train_record("cpl"), *sessions)
+        for options in ((), ("--image", "64")):
+            rows = self.recommend(tmp_path, "--max-latency", "10s", *options)["ranking"]
+            said = {row["method"]: row["judgements"]["latency"] for row in rows}
+            assert said["cpl"]["basis"] == "measured"
+            assert said["aol"]["value"] is None
+            assert "several settings" in said["aol"]["reason"]
+
+    @pytest.mark.parametrize("name", ["mine", "bnb"])
+    def test_commands_name_a_method_of_ones_own_by_where_it_is(self, name, sample_records, tmp_path):
+        """Also one that was published and is not in onelip; the others keep their names."""
+        mine = replace(METHODS["aol"], name=name, title="Mine")
+        runs = [sample_records.train_record(name, method=sample_records.method(name))]
+        sample_records.write(tmp_path, *runs, sample_records.train_record("cpl"))
+        everyone = [*METHODS.values(), mine]
+        found = candidates(evidence([tmp_path], "both"), everyone, batch=7, image=None)
+        said = {one.source: one.number("latency").remedy for one in found if one.method == name and one.seeds}
+        assert set(said) == {"measured"} | ({"published"} if name == "bnb" else set())
+        for remedy in said.values():
+            command, reading = remedy.split(" measures it here, and ")
+            assert command.startswith("onelip measure --method package.module:NAME --sizes ")
+            assert reading == "onelip recommend --method package.module:NAME FOLDER reads that"
+        others = {one.number("latency").remedy for one in found if one.method == "cpl" and one.seeds}
+        assert all(remedy.startswith("onelip measure --methods cpl --sizes ") for remedy in others)
+        assert all(remedy.endswith("and onelip recommend FOLDER reads that") for remedy in others)
 
     def test_a_remedy_for_a_measured_network_is_one(self, tmp_path, monkeypatch):
         """What the answer says would measure it is done, and then it is known: also at another batch."""

@@ -13,10 +13,11 @@ from onelip.bench import published
 from onelip.bench.calibrate import calibration
 from onelip.bench.data import DATASETS
 from onelip.bench.recommend.calibrated import Calibration, calibrated, factors, published_steps, recorded_steps
+from onelip.bench.recommend.costs import OWN_METHOD
 from onelip.bench.recommend.from_paper import PLACE, MethodFacts, published_choices
 from onelip.bench.recommend.from_sessions import with_sessions
 from onelip.bench.recommend.measured import measured_choices
-from onelip.bench.recommend.options import Choice, Missing, keeps_norms, told_apart
+from onelip.bench.recommend.options import Choice, keeps_norms, told_apart
 from onelip.bench.records import CostRecord
 from onelip.bench.report.wording import counted, joined
 from onelip.bench.results import Records, load_records, place
@@ -101,13 +102,15 @@ def candidates(
     book = Formulas(methods)
     facts = method_facts(methods)
     sessions = [session for records in found.records for session in records.cost]
+    trained = (run.method.name for records in found.records for run in records.train)
+    own = {*trained, *(method.name for method in methods)} - set(METHODS)
     choices = [
-        _of_own(_with_promise(choice, facts))
+        _with_promise(choice, facts)
         for records in found.records
-        for choice in measured_choices(records, batch=batch, image=image, book=book, sessions=sessions)
+        for choice in measured_choices(
+            records, batch=batch, image=image, book=book, sessions=sessions, widths=width_of, own=own
+        )
     ]
-    if image is not None:
-        choices = [_with_sessions(one, sessions, batch) if one.image != one.cost_image else one for one in choices]
     if found.source == "measured":
         if not choices:
             where = f"no trained network in {', '.join(map(str, found.folders)) or DEFAULT_FOLDER}"
@@ -116,7 +119,7 @@ def candidates(
             makes = "onelip compare or onelip grid makes records"
             raise OnelipError(f"{where if found.records else nowhere}; {makes}.{unused}".removesuffix("."))
         return choices
-    others = published_choices(published.paper(), facts, batch=batch, image=image, book=book)
+    others = published_choices(published.paper(), facts, batch=batch, image=image, book=book, own=own)
     return [*choices, *(_with_sessions(choice, sessions, batch) for choice in others)]
 
 
@@ -162,19 +165,6 @@ def _with_sessions(choice: Choice, sessions: Sequence[CostRecord], batch: int) -
     """A published choice with what was measured of its network."""
     width = width_of(choice.size, choice.cost_image[1])
     return with_sessions(choice, sessions, width=width, batch=batch)
-
-
-def _of_own(choice: Choice) -> Choice:
-    """A network of a user's own method, with remedies that say how such a method is named."""
-    if choice.method in METHODS:
-        return choice
-    named, own = f"--methods {choice.method} ", "--method package.module:NAME "
-    gaps = {key: gap for key, gap in choice.numbers.items() if isinstance(gap, Missing)}
-    reading, reads = "onelip recommend FOLDER", f"onelip recommend {own}FOLDER"
-    changed = {
-        key: replace(gap, remedy=gap.remedy.replace(named, own).replace(reading, reads)) for key, gap in gaps.items()
-    }
-    return replace(choice, numbers={**choice.numbers, **changed})
 
 
 def _with_promise(choice: Choice, facts: Mapping[str, MethodFacts]) -> Choice:
@@ -236,7 +226,7 @@ def _training(data: str, methods: Sequence[str]) -> str:
     if data not in DATASETS and not Path(data).is_dir():
         return ""
     shipped = [name for name in methods if name in METHODS]
-    own = " --method package.module:NAME" * (len(shipped) < len(methods))
+    own = f" {OWN_METHOD}" * (len(shipped) < len(methods))
     named = f" --methods {','.join(shipped)}" if shipped else ""
     return f"; onelip compare{named}{own} --data {quote(data)} --out FOLDER trains some"
 

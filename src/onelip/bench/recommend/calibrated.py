@@ -155,6 +155,7 @@ def _elsewhere(choice: Choice, batch: int) -> Missing:
             kernel_size=choice.kernel_size,
             batch=batch,
             padding=choice.padding if choice.source == "measured" else "paper",
+            is_own=choice.is_own,
         ),
     )
 

@@ -26,6 +26,8 @@ SHOWN = 0.4
 What is no convolution takes every network the same, and the terms of a series find their kernel and image in the cache:
 a series of twelve convolutions took 5.4 to 8.8 times as long as one.
 """
+OWN_METHOD = "--method package.module:NAME"
+"""How commands name a method of the user's own; where it is no record says."""
 PER_FREQUENCY = Missing(
     reason="it acts per frequency, which took 1.9 to 3 times as long as its operations say wherever we measured it"
 )
@@ -132,15 +134,20 @@ def measure_command(
     kernel_size: int,
     batch: int,
     padding: str = "paper",
+    is_own: bool = False,
 ) -> str:
-    """The command that measures a network, by default with the padding of its method's paper, and what reads it."""
+    """The command that measures a network, by default with the padding of its method's paper, and what reads it.
+
+    Both name a method of the user's own by where it is.
+    """
+    named, reads = (OWN_METHOD, f"{OWN_METHOD} FOLDER") if is_own else (f"--methods {method}", "FOLDER")
     own = f" --kernel-size {kernel_size}" * (kernel_size != 3)
     own += f" --image {'x'.join(map(str, image))}" * (image != (3, 32, 32))
     own += f" --classes {classes}" * (classes != 10)
     own += f" --padding {padding}" * (padding != "paper")
     return (
-        f"onelip measure --methods {method} --sizes {size}{own} --batch-size {batch} --out FOLDER measures it here, "
-        "and onelip recommend FOLDER reads that"
+        f"onelip measure {named} --sizes {size}{own} --batch-size {batch} --out FOLDER measures it here, "
+        f"and onelip recommend {reads} reads that"
     )
 
 

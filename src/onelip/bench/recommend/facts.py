@@ -157,7 +157,9 @@ def identity_fact(guideline: Guideline) -> Fact:
         title="Skip connections",
         guideline=guideline,
         agreement="untested",
-        sentence="No network was published with and without them, all else equal, and none of our records has them.",
+        sentence="No network was published with and without them, all else equal. Here some methods begin with layers "
+        "at the identity, and others have a skip connection in every layer, as a part of the method: their records do "
+        "not tell what either does by itself.",
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -58,6 +58,7 @@ def published_choices(
     batch: int,
     image: tuple[int, int, int] | None,
     book: FormulaBook | None,
+    own: Container[str] = (),
 ) -> tuple[Choice, ...]:
     """Every published network; of those that collapsed no number is known.
 
@@ -67,8 +68,12 @@ def published_choices(
         batch: How many images are inferred at a time.
         image: The shape of the images that costs are asked of; None for those of the data set.
         book: What our formulas say of a network; None where they cannot be asked.
+        own: Names of methods of the user's own.
     """
-    return tuple(_choice(result, paper, methods, batch=batch, image=image, book=book) for result in paper.accuracy)
+    return tuple(
+        _choice(result, paper, methods, batch=batch, image=image, book=book, is_own=result.method in own)
+        for result in paper.accuracy
+    )
 
 
 def _choice(
@@ -79,6 +84,7 @@ def _choice(
     batch: int,
     image: tuple[int, int, int] | None,
     book: FormulaBook | None,
+    is_own: bool,
 ) -> Choice:
     facts, images = methods.get(result.method), IMAGES[result.data][1]
     shape, classes = INPUTS[result.data]
@@ -103,7 +109,7 @@ def _choice(
         numbers |= said or ({} if book is None or image is None else dict.fromkeys(COSTS, no_network(result.size)))
         if book is not None and own_images:
             numbers |= _step_ratio(result, paper, methods, network, book)
-        numbers |= _with_remedies(numbers, network, batch)
+        numbers |= _with_remedies(numbers, network, batch, is_own=is_own)
     if result.collapsed:
         numbers = dict.fromkeys(QUANTITIES, Missing(reason="collapsed"))
     return Choice(
@@ -124,13 +130,16 @@ def _choice(
         images=images,
         seeds=0 if result.collapsed else 1,
         failed=paper.collapses(result) + result.collapsed,
+        is_own=is_own,
         revision=0 if facts is None else facts.revision,
         records=(" ".join(result.source.split()),),
         numbers=numbers,
     )
 
 
-def _with_remedies(numbers: Mapping[str, Number], network: Network, batch: int) -> Mapping[str, Number]:
+def _with_remedies(
+    numbers: Mapping[str, Number], network: Network, batch: int, *, is_own: bool
+) -> Mapping[str, Number]:
     """What is not known of costs, with the command that measures it; but of networks that do not exist."""
     there = {key: number for key in COSTS if isinstance(number := numbers[key], Missing)}
     nowhere = no_network(network.size)
@@ -143,6 +152,7 @@ def _with_remedies(numbers: Mapping[str, Number], network: Network, batch: int) 
             classes=network.classes,
             kernel_size=network.kernel_size,
             batch=BATCH if key.startswith("train") else batch,
+            is_own=is_own,
         )
 
     return {key: replace(number, remedy=command(key)) for key, number in there.items() if number != nowhere}

@@ -18,7 +18,7 @@ def with_sessions(choice: Choice, sessions: Iterable[CostRecord], *, width: int,
     Args:
         choice: Whose costs are asked for.
         sessions: What was measured, on any machine; the newest counts.
-        width: Of the choice's network.
+        width: Of the choice's network, on the images that its costs are of.
         batch: How many images are inferred at a time.
     """
     if not choice.seeds:

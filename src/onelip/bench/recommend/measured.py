@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -24,7 +24,7 @@ from onelip.bench.statistics import wilson
 
 Image = tuple[int, int, int]
 ROOM, FEW_RUNS = 1.1, 4
-"""How many times as long another run of as many epochs may take than the longest of fewer than so many."""
+"""By what factor another run of as many epochs may be slower than the slowest, or faster than the fastest, of few."""
 UNCHOSEN = Missing(
     reason="it was run with several settings, of which no scan chose one",
     remedy="onelip compare --scan RATES --scan-budget TIME chooses one",
@@ -38,6 +38,8 @@ def measured_choices(
     image: Image | None = None,
     book: FormulaBook | None,
     sessions: Sequence[CostRecord] = (),
+    widths: Callable[[str, int], int] | None = None,
+    own: Container[str] = (),
 ) -> tuple[Choice, ...]:
     """The networks of a folder that were trained or failed, but unconstrained ones.
 
@@ -49,17 +51,17 @@ def measured_choices(
         image: The shape of the images that costs are asked of; None for those of the data set.
         book: What formulas say of a network, for what was not measured; None where they cannot be asked.
         sessions: What was measured elsewhere of the same networks.
+        widths: Channels of a size on images of a side; None where no other images than the data set's are asked of.
+        own: Names of methods of the user's own.
     """
     everywhere, choices = (*records.cost, *sessions), []
     for group in comparisons(records):
         if (cell := group.cell) is None:
             continue
         for row in _eligible(group):
-            found = _choice(group, row, batch, image)
-            if found.cost_image == found.image:
-                found = with_sessions(found, everywhere, width=cell.width, batch=batch)
-            choices.append(_with_formulas(found, cell, row.padding, book, batch))
-        choices += [_unchosen(group, row, batch, image) for row in field(group).unchosen]
+            found = _with_formulas(_choice(group, row, batch, image, own), cell, row.padding, book, batch)
+            choices.append(with_sessions(found, everywhere, width=_width(found, cell, widths), batch=batch))
+        choices += [_unchosen(group, row, batch, image, own) for row in field(group).unchosen]
     return tuple(choices)
 
 
@@ -73,13 +75,21 @@ def _eligible(group: Group) -> tuple[Row, ...]:
     )
 
 
-def _unchosen(group: Group, row: Row, batch: int, image: Image | None) -> Choice:
+def _width(choice: Choice, cell: Cell, widths: Callable[[str, int], int] | None) -> int:
+    """Channels of a choice's network on the images that its costs are of."""
+    if choice.cost_image == choice.image:
+        return cell.width
+    assert widths is not None
+    return widths(cell.size, choice.cost_image[1])
+
+
+def _unchosen(group: Group, row: Row, batch: int, image: Image | None, own: Container[str]) -> Choice:
     """A method of whose settings none is chosen; nothing is said of it by one of them."""
-    found = _choice(group, row, batch, image)
+    found = _choice(group, row, batch, image, own)
     return replace(found, detail="", numbers=dict.fromkeys(QUANTITIES, UNCHOSEN))
 
 
-def _choice(group: Group, row: Row, batch: int, image: Image | None) -> Choice:
+def _choice(group: Group, row: Row, batch: int, image: Image | None, own: Container[str]) -> Choice:
     """A network with what was measured beside it."""
     cell, data = group.cell, group.data
     assert cell is not None
@@ -88,7 +98,8 @@ def _choice(group: Group, row: Row, batch: int, image: Image | None) -> Choice:
     runs = [run for run in row.runs if run.status == "ok"]
     place = row.runs[0].machine.device_name
     evidence = f"{counted(len(runs), 'run')} of {row.label} on {place}"
-    remedy = functools.partial(_remedy, group, row, batch, image or data.image)
+    is_own = row.method.name in own
+    remedy = functools.partial(_remedy, group, row, batch, image or data.image, is_own=is_own)
     numbers: dict[str, Number] = {
         "accuracy": _share(row, "accuracy", evidence),
         **{f"cra{radius}": _certified(row, radius, evidence) for radius in RADII},
@@ -119,6 +130,7 @@ def _choice(group: Group, row: Row, batch: int, image: Image | None) -> Choice:
         images=row.evaluations[0].images if row.evaluations else 0,
         seeds=len(runs),
         revision=row.method.revision,
+        is_own=is_own,
         learned=row.learned or not row.evaluations,
         failed=row.failed,
         detail=row.detail,
@@ -187,14 +199,14 @@ def _train_time(runs: Sequence[TrainRecord], evidence: str, row: Row) -> Number:
     least, most, budget = min(taken), max(taken), runs[0].budget_seconds
     if budget is None:
         mean, room = sum(taken) / len(taken), ROOM if len(taken) < FEW_RUNS else 1.0
-        evidence += f"; {ROOM - 1:.0%} to either side, as they are few" if len(taken) < FEW_RUNS else ""
+        evidence += f"; a factor of {ROOM:g} to either side, as they are few" if len(taken) < FEW_RUNS else ""
         return Known(value=mean, low=least / room, high=most * room, basis="measured", evidence=evidence)
     shown = list(dict.fromkeys(three_digits(time) for time in (least, most)))
     evidence += f", which took {' to '.join(shown)} s of {three_digits(budget)} s"
     return Known(value=budget, low=min(budget, least), high=max(budget, most), basis="measured", evidence=evidence)
 
 
-def _remedy(group: Group, row: Row, batch: int, image: Image, key: str) -> str:
+def _remedy(group: Group, row: Row, batch: int, image: Image, key: str, *, is_own: bool) -> str:
     """The command that measures a cost."""
     assert group.cell is not None
     assert group.data is not None
@@ -206,6 +218,7 @@ def _remedy(group: Group, row: Row, batch: int, image: Image, key: str) -> str:
         kernel_size=group.cell.kernel_size,
         batch=group.cell.recipe.batch_size if key.startswith("train") else batch,
         padding=group.cell.padding,
+        is_own=is_own,
     )
 
 

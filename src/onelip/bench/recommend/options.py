@@ -90,6 +90,7 @@ class Choice:
         orthogonal: Whether its layers keep the norm of gradients; None: not known, see `keeps_norms`.
         images: Test images that its shares are of; 0 where it has none.
         revision: Of the method, as the network was trained; 0 where it is not known.
+        is_own: Whether its method is the user's own, which commands name by where it is.
         learned: Whether more is certified of it at 36/255 than of a constant answer; also where that is not known.
         seeds: How many runs it rests on.
         failed: How many runs failed besides.
@@ -116,6 +117,7 @@ class Choice:
     seeds: int
     records: tuple[str, ...]
     revision: int = 0
+    is_own: bool = False
     learned: bool = True
     failed: int = 0
     detail: str = ""
