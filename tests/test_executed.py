@@ -271,13 +271,23 @@ def test_variables_that_lower_float32_are_refused(name: str, value: str, monkeyp
         program(torch.zeros(1, 3))
 
 
-@pytest.mark.parametrize("arithmetic", ["float64", "executed"])
+@pytest.mark.parametrize("arithmetic", ["float64", "executed", "real"])
 def test_so_are_those_that_emulate_float64(arithmetic: str, monkeypatch: pytest.MonkeyPatch) -> None:
     x, y = torch.rand(2, 3), torch.tensor([0, 1])
     monkeypatch.setenv("CUBLAS_EMULATE_DOUBLE_PRECISION", "1")
     with pytest.raises(UnsoundError, match="CUBLAS_EMULATE_DOUBLE_PRECISION=1 has float64 emulated"):
         onelip.certified_radius(nn.Linear(3, 2), x, y, arithmetic=arithmetic)
-    onelip.certified_radius(nn.Linear(3, 2), x, y, arithmetic="real")
+    for layer, shape in ((nn.Linear(3, 2), (3,)), (nn.Conv2d(3, 2, 3, padding=1), (3, 4, 4))):
+        with pytest.raises(UnsoundError, match="has float64 emulated; unset it"):
+            onelip.lipschitz_bound(layer, shape)
+
+
+@pytest.mark.parametrize("arithmetic", ["float64", "executed"])
+def test_nor_is_anything_evaluated_there(arithmetic: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    certifier = Certifier(nn.Linear(3, 2), (3,), arithmetic=arithmetic)
+    monkeypatch.setenv("CUBLAS_EMULATE_DOUBLE_PRECISION", "1")
+    with pytest.raises(UnsoundError, match="has float64 emulated"):
+        certifier.logits(torch.rand(2, 3))
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])

@@ -180,20 +180,28 @@ def test_products_that_are_rounded_in_one_direction_are_noticed(towards, monkeyp
         check_sums(convolution(5, 3, "zeros", None), (32, 5, 8, 8))
 
 
-def test_so_is_one_product_in_hundreds_of_a_small_layer(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a head whose batch has 64 logits."""
+@pytest.mark.parametrize("padding", ["circular", "zeros"])
+@pytest.mark.parametrize(
+    "sizes",
+    [(2, 32, 1, 1), (3, 3, 1, 32), (16, 16, 1, 16), (4, 3, 3, 32), (8, 8, 5, 2), (1, 1, 3, 3)],
+)
+def test_so_is_one_product_in_hundreds_of_any_layer(sizes, padding, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where both factors have all bits, and also of a head whose batch has 64 logits."""
+    outputs, inputs, side, image = sizes
 
     def seldom_wrong(*factors: Tensor, **options):
         exact = plain(*factors, **options)
         if exact.dtype == torch.float64:
             return exact
         chosen = exact.view(torch.int32) & 511 == 257
-        return torch.where(chosen, torch.nextafter(exact, torch.tensor(math.inf)), exact)
+        # Odd numbers of all bits are kept by a product with plus or minus 1, and sums of whole numbers are shorter.
+        copied = torch.isin(exact.abs(), torch.cat([factor.abs().unique() for factor in factors[:2]]))
+        return torch.where(chosen & ~copied, torch.nextafter(exact, torch.tensor(math.inf)), exact)
 
     monkeypatch.setattr("onelip.nn.blocked.F.conv2d", seldom_wrong)
-    head = BlockedConv2d(torch.zeros(2, 32, 1, 1), None, padding="zeros", block=None)
+    layer = BlockedConv2d(torch.zeros(outputs, inputs, side, side), None, padding=padding, block=None)
     with pytest.raises(UnsoundError, match="not evaluated as sums"):
-        check_sums(head, (32, 32, 1, 1))
+        check_sums(layer, (32, inputs, image, image))
 
 
 def test_sums_that_lose_something_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -236,7 +244,10 @@ def test_verification_looks_before_it_verifies(monkeypatch: pytest.MonkeyPatch) 
 def test_one_product_is_all_there_is_in_a_sum() -> None:
     """Else what is compared would have to be rounded, and plain sums could be refused."""
     generator = torch.Generator().manual_seed(0)
-    for padding, image in (("zeros", (8, 8)), ("zeros", (1, 1)), ("circular", (8, 8)), ("circular", (1, 2))):
+    for padding, image in (
+        *(("zeros", size) for size in ((8, 8), (1, 1), (7, 10))),
+        *(("circular", size) for size in ((8, 8), (1, 2), (3, 3), (5, 4), (10, 7))),
+    ):
         for images, weights in sums._single(convolution(4, 3, padding, 2), (5, 4, *image), generator):
             there = BlockedConv2d((weights != 0).float(), None, padding=padding, block=2)((images != 0).float())
             assert float(there.amax()) == 1

@@ -14,7 +14,7 @@ from tests.test_cli_certify import onelip
 
 from onelip.bench import attacked, executed, recertify
 from onelip.bench.arithmetics import ArithmeticsRecord
-from onelip.bench.broken import Promise
+from onelip.bench.broken import Promise, broken_files
 from onelip.bench.report.build import build_report
 from onelip.bench.results import RECORD_NAME, read_record
 from onelip.bench.single import open_run
@@ -297,6 +297,40 @@ def test_evidence_is_not_written_over(run, monkeypatch):
     broken_in(monkeypatch, run, "float64")
     assert (run / "broken.safetensors").read_bytes() == b"refutes everything"
     assert Promise.model_validate_json(promised(run / "broken-2.safetensors")).arithmetic == "float64"
+
+
+def test_nor_by_what_comes_after(run, monkeypatch):
+    """Whoever attacks what was broken before breaks it again, with other images."""
+
+    def errs(value):
+        def evaluated(*arguments, **settings):
+            raise ProgramError("errs", torch.full((1, 1, 8, 8), value), torch.zeros(1, dtype=torch.int64))
+
+        return evaluated
+
+    opened = open_run(run, method=None, data=None, data_dir=None)
+    found = recertify.to_be_certified(opened, run, device=torch.device("cpu"), arithmetic="executed")
+    monkeypatch.setattr(recertify, "certify_again", errs(1.0))
+    monkeypatch.setattr(recertify, "besiege", errs(2.0))
+    recertify.recertify(found)
+    recertify.attack(found, images=8)
+    kept = [load_file(path)["image"].unique().tolist() for path in broken_files(run)]
+    assert sorted(kept) == [[1.0], [2.0]]
+
+
+@pytest.mark.parametrize("arithmetic", ["real", "float64"])
+def test_a_program_refutes_no_other_promise(run, monkeypatch, arithmetic):
+    """As where the record of a run is in executed arithmetic."""
+
+    def errs(*arguments, **settings):
+        raise ProgramError("it errs", torch.zeros(1, 1, 8, 8), torch.zeros(1, dtype=torch.int64))
+
+    monkeypatch.setattr(recertify, "certify_again", errs)
+    result = onelip("certify", run, "--arithmetic", arithmetic)
+    assert result.exit_code == 2
+    assert result.stderr.strip() == "onelip: it errs"
+    assert there(run) == list(FILES)
+    assert not broken_files(run)
 
 
 def promised(path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from pathlib import Path
 
@@ -38,7 +39,7 @@ class Promise(Model):
     def new_broken_file(self, folder: Path) -> Path:
         """Where in a run's folder to keep images that break it: a new file, for a break undoes no other."""
         stem = "broken" if self.arithmetic != "executed" else f"broken-{self.arithmetic}-{self.block or 'all'}"
-        numbers = ("", *(f"-{number}" for number in range(2, 2 + len(broken_files(folder)))))
+        numbers = itertools.chain([""], (f"-{number}" for number in itertools.count(2)))
         return next(path for number in numbers if not os.path.lexists(path := folder / f"{stem}{number}.safetensors"))
 
     def refuted_in(self, folder: Path) -> Path | None:

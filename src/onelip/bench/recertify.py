@@ -169,11 +169,14 @@ def attack(
 @contextmanager
 def _refuting(found: Recertification) -> Iterator[Siege]:
     """What breaks the promise meanwhile is kept, and removes what says it, however this ends."""
+    found.evidence, found.kept = None, 0
     siege = Siege(arithmetic=found.promise.arithmetic)
     siege.told = lambda: _refute(found, siege)
     try:
         yield siege
     except ProgramError as error:
+        if found.promise.arithmetic != "executed":
+            raise  # the program of another promise, as a record in executed arithmetic has one
         siege.exceed(error)
     finally:
         # An interrupt may have come between keeping and removing.

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import itertools
-import math
 from collections.abc import Callable, Iterator
 
 import torch
@@ -20,7 +18,7 @@ TERMS = 4096
 BITS = 24
 """Of the significand of float32."""
 PRODUCTS = 4096
-"""At least so many products of two numbers of all bits are looked at, one in a sum."""
+"""So many products of two numbers of all bits are looked at, one in a sum, or more."""
 SCALES = 20
 """Numbers of all bits are multiplied by 2^-20 to 2^20: a sum of two of them rarely fits into float32."""
 
@@ -44,18 +42,27 @@ def check_sums(module: BlockedConv2d, shape: Shape) -> None:
     Raises:
         UnsoundError: If it does not.
     """
-    kernel, generator = module.kernel, torch.Generator("cpu").manual_seed(0)
-    times = math.ceil(PRODUCTS / (shape[0] * len(kernel) * math.prod(shape[2:])))
-    singles = itertools.chain.from_iterable(_single(module, shape, generator) for _ in range(times))
-    for drawn, weights in itertools.chain(_many_terms(kernel.shape, shape, generator), singles):
-        own = BlockedConv2d(weights.to(kernel), None, padding=module.padding, block=module.block)
-        exact, images = copy.deepcopy(own).double(), drawn.to(kernel)
-        # float64 holds all of these; but for the products of two numbers of all bits, so does float32.
-        if not torch.equal(own(images), exact(images.double()).to(torch.float32)):
-            raise UnsoundError(
-                f"{module} is not evaluated as sums of products in float32 on {kernel.device}: sums whose rounding is "
-                f"known came out otherwise (of 1 or of {min(kernel[0].numel(), TERMS)} products each)"
-            )
+    generator, looked_at = torch.Generator("cpu").manual_seed(0), 0
+    for images, weights in _many_terms(module.kernel.shape, shape, generator):
+        _compare(module, images, weights)
+    while looked_at < PRODUCTS:
+        *_, last = [_compare(module, images, weights) for images, weights in _single(module, shape, generator)]
+        looked_at += last
+
+
+def _compare(module: BlockedConv2d, drawn: Tensor, weights: Tensor) -> int:
+    """Raises where sums that a convolution of this kind computes are not what they must be; says how many are not 0."""
+    kernel = module.kernel
+    own = BlockedConv2d(weights.to(kernel), None, padding=module.padding, block=module.block)
+    exact, images = copy.deepcopy(own).double(), drawn.to(kernel)
+    # float64 holds all of these; but for the products of two numbers of all bits, so does float32.
+    wanted = exact(images.double()).to(torch.float32)
+    if not torch.equal(own(images), wanted):
+        raise UnsoundError(
+            f"{module} is not evaluated as sums of products in float32 on {kernel.device}: sums whose rounding is "
+            f"known came out otherwise (of 1 or of {min(kernel[0].numel(), TERMS)} products each)"
+        )
+    return int(wanted.count_nonzero())
 
 
 def _many_terms(kernel: Shape, image: Shape, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
@@ -75,8 +82,8 @@ def _single(module: BlockedConv2d, image: Shape, generator: torch.Generator) -> 
     if module.padding == "circular" and min(image[-2:]) < module.side:
         # A pixel meets several entries of a kernel that is larger than the image.
         weights *= _one_each((kernel[0] * kernel[1], 1, *kernel[2:]), generator).abs().view(kernel)
-    yield _one_each(image, generator), weights
-    yield _one_each(image, generator) * _of_all_bits(image, generator), weights
+    yield _apart(image, module.side, generator), weights
+    yield _apart(image, module.side, generator) * _of_all_bits(image, generator), weights
 
 
 def _whole_numbers(generator: torch.Generator, largest: int) -> Drawn:
@@ -94,6 +101,23 @@ def _of_all_bits(shape: Shape, generator: torch.Generator) -> Tensor:
     powers = torch.tensor([2.0**power for power in range(-SCALES, SCALES + 1)], dtype=torch.float32, device="cpu")
     scale = powers[torch.randint(0, len(powers), tuple(shape), generator=generator, device="cpu")]
     return (odd * sign).to(torch.float32) * scale
+
+
+def _apart(image: Shape, side: int, generator: torch.Generator) -> Tensor:
+    """Images of 1 or -1 in one channel of pixels of which a kernel of this side meets one at a time, zeros elsewhere.
+
+    Also where they continue periodically, if the kernel is no larger than they are.
+    """
+    places = []
+    for length in image[-2:]:
+        first = int(torch.randint(0, min(side, length), (), generator=generator, device="cpu"))
+        places.append(torch.arange(first, min(length, first + max(1, length - side + 1)), side, device="cpu"))
+    rows, columns = places
+    count = image[0] * len(rows) * len(columns)
+    ones = _one_each((count, image[1]), generator).view(image[0], len(rows), len(columns), image[1])
+    images = torch.zeros(image, dtype=torch.float32, device="cpu")
+    images[:, :, rows[:, None], columns] = ones.movedim(-1, 1)
+    return images
 
 
 def _one_each(shape: Shape, generator: torch.Generator) -> Tensor:

@@ -95,7 +95,7 @@ def switched_off() -> Iterator[None]:
     Raises:
         UnsoundError: The environment makes a library compute float64 otherwise.
     """
-    _refuse(_EMULATING, "has float64 emulated")
+    refuse_emulation()
     with _Users.lock:
         if not _Users.count:
             _Users.restore = _switch_off()
@@ -107,6 +107,15 @@ def switched_off() -> Iterator[None]:
             _Users.count -= 1
             if not _Users.count:
                 _Users.restore()
+
+
+def refuse_emulation() -> None:
+    """Raises where a library computes products of float64 matrices from whole numbers.
+
+    Raises:
+        UnsoundError: The environment makes it do so.
+    """
+    _refuse(_EMULATING, "has float64 emulated")
 
 
 def _refuse(variables: Mapping[str, tuple[str, ...]], what: str) -> None:
