@@ -160,6 +160,17 @@ def test_what_kind_of_module_evaluates_what() -> None:
         assert type(program.model) is kinds.get(name, BlockedConv2d)
 
 
+@pytest.mark.parametrize(
+    ("block", "expected"),
+    [(16, [4, 8, 16, 20, 20]), (1, [1, 1, 1, 2, 4]), (None, [20] * 5), (40, [10, 20, 20, 20, 20])],
+)
+def test_the_smaller_a_term_of_a_series_the_more_channels_it_sums_over(block: int | None, expected: list[int]) -> None:
+    module = certified_program(METHODS["soc"].conv2d(20, 20, 3), (20, 4, 4), block=block).model
+    assert isinstance(module, BlockedSeries)
+    assert [one.block for one in module.convolutions][:5] == expected
+    assert len(module.convolutions) == 12
+
+
 class Doubled(METHODS["sll"].conv2d):  # type: ignore[misc]
     """Applies its weights in a way of its own, of which the family's module knows nothing."""
 

@@ -46,9 +46,8 @@ MEANINGS: Mapping[str, str] = MappingProxyType(
         "units of the pixels, the network, frozen and evaluated in float64, gives the input's label the single largest "
         "logit.",
         "executed": "For every array of float32 numbers whose L2 distance from an input is below its radius, in units "
-        "of the pixels, the network's certified program of float32, which sums in float32 over at most as many input "
-        "channels at a time as the block says, over all where there is none, gives the input's label the single "
-        "largest logit.",
+        "of the pixels, the network's certified program of float32, made with the block that stands here, or with none "
+        "where none does, gives the input's label the single largest logit.",
     }
 )
 """What a certificate means, by its arithmetic; with other words, certificates of before are refused."""

@@ -78,8 +78,10 @@ def meaning(arithmetic: Arithmetic, block: int | None = None) -> str:
     """What radii mean; of the float32 program also how it sums."""
     if arithmetic != "executed":
         return ARITHMETICS[arithmetic]
-    channels = "all input channels at once" if block is None else f"at most {block} input channels at a time"
-    return f"{ARITHMETICS[arithmetic]} In float32 it sums over {channels} (block {block or 'all'})."
+    if block is None:
+        return f"{ARITHMETICS[arithmetic]} In float32 its convolutions sum over all input channels at once (block all)."
+    sums = f"In float32 its convolutions, but for terms of series, sum over {block} input channels at a time"
+    return f"{ARITHMETICS[arithmetic]} {sums} (block {block})."
 
 
 def print_evaluation(record: TrainRecord, evaluation: Evaluation, *, block: int | None = None) -> None:

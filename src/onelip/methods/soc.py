@@ -170,11 +170,10 @@ class SOCConv2d(LipschitzModule):
 
 @register_executed(SOCConv2d)
 def _executed(layer: SOCConv2d, weights: Weights, block: int | None) -> nn.Module:
-    """The terms of a series are sums over half as many channels: their errors add up."""
+    """A 1x1 kernel is exponentiated; others are applied term by term."""
     (kernel,), padding, outputs = weights, layer.padding_mode, layer.out_channels
     if layer.kernel_size == 1:
         return BlockedConv2d(kernel[:outputs, : layer.inner_channels], layer.bias, padding=padding, block=block)
-    block = None if block is None else (block + 1) // 2
     return BlockedSeries(kernel, EVAL_DEGREE, layer.bias, out_channels=outputs, padding=padding, block=block)
 
 

@@ -183,6 +183,20 @@ class BlockedResidual(nn.Module):
         return total[:, : self.out_channels]
 
 
+def series_blocks(block: int | None, degree: int) -> tuple[int | None, ...]:
+    """Input channels that the terms of a series sum over at a time.
+
+    A quarter of a block for the first, and twice as many for each one after it: where ||L|| is near 1, the terms of
+    order i + 1 are i + 1 times smaller than those of order i, and so is what they err by.
+
+    >>> series_blocks(16, 5)
+    (4, 8, 16, 32, 64)
+    """
+    if block is None:
+        return (None,) * degree
+    return tuple(max(1, block * 2**order // 8) for order in range(1, degree + 1))
+
+
 class BlockedSeries(nn.Module):
     """The exponential series sum_{i <= d} L^i x / i! of a convolution L, of d blocked convolutions.
 
@@ -192,7 +206,7 @@ class BlockedSeries(nn.Module):
         bias_O: Is added last; None for none.
         out_channels: Outputs that are kept; fewer input channels than C are padded with zeros.
         padding: "circular" or "zeros".
-        block: As of `BlockedConv2d`.
+        block: As of `BlockedConv2d`, for the third term: see `series_blocks`.
     """
 
     def __init__(
@@ -207,7 +221,10 @@ class BlockedSeries(nn.Module):
     ) -> None:
         super().__init__()
         kernels = [kernel_CCKK / order for order in range(1, degree + 1)]
-        self.convolutions = nn.ModuleList(BlockedConv2d(one, None, padding=padding, block=block) for one in kernels)
+        self.convolutions = nn.ModuleList(
+            BlockedConv2d(one, None, padding=padding, block=own)
+            for one, own in zip(kernels, series_blocks(block, degree), strict=True)
+        )
         self.out_channels = out_channels
         self.bias: Tensor | None
         self.register_buffer("bias", None if bias_O is None else bias_O.detach().clone())

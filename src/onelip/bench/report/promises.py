@@ -79,8 +79,8 @@ def _ratios(rounds: Iterable[int]) -> str:
 
 def _place(one: ArithmeticsRecord) -> str:
     """Where a program was executed, and how it sums."""
-    sums = "all input channels" if one.block is None else f"at most {counted(one.block, 'input channel')}"
-    return f"on {device(one.machine)}, {counted(one.machine.threads, 'thread')}, in sums over {sums}"
+    sums = "sums over all input channels" if one.block is None else f"blocks of {counted(one.block, 'input channel')}"
+    return f"on {device(one.machine)}, {counted(one.machine.threads, 'thread')}, in {sums}"
 
 
 def _where(found: _Found) -> str:
