@@ -52,11 +52,11 @@ def test_the_command_writes_samples_and_table(tmp_path):
 
 def test_bare_steps_take_nothing_from_the_budget(monkeypatch):
     """Bare steps that sleep: the training goes on for its own time besides, and its samples stay short."""
-    monkeypatch.setattr(overhead.Trained, "train_step", lambda self: time.sleep(0.05))
+    monkeypatch.setattr(overhead.Trained, "train_step", lambda self: time.sleep(0.5))
     began = time.perf_counter()
     (one,) = measure_overhead(jobs(METHODS["aol"], budget="1s"), CPU, show=unseen).overheads
-    assert min(one.bare) >= 0.05
-    assert sum(one.loop) / len(one.loop) < 0.05
+    assert min(one.bare) >= 0.5
+    assert sum(one.loop) / len(one.loop) < 0.5
     assert time.perf_counter() - began > 2
 
 

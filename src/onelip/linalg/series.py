@@ -97,7 +97,7 @@ def carried_on_bounds(norm: float, degree: int) -> tuple[float, ...]:
     is unitary: its norm is at most 1. What lies beyond the last degree is at most a geometric series.
 
     >>> [round(bound, 2) for bound in carried_on_bounds(2.0, 4)]
-    [1.2, 1.2, 1.2, 1.0]
+    [1.2, 1.2, 1.3, 1.0]
 
     Args:
         norm: Upper bound of ||L||.
