@@ -50,6 +50,7 @@ def run(certified, tmp_path):
 def quick(monkeypatch):
     """Few rounds, and the attacks of onelip alone."""
     monkeypatch.setattr(executed, "ROUNDS", 2)
+    monkeypatch.setattr(executed, "SINGLE_ROUNDS", 3)
     monkeypatch.setitem(sys.modules, "foolbox", None)
 
 
@@ -468,6 +469,8 @@ def test_as_many_images_are_timed_as_there_are(tmp_path, given, timed):
     assert f"plain frozen network for {timed} images" in words(result)
     record = ArithmeticsRecord.model_validate_json((run / "arithmetics.json").read_bytes())
     assert (record.timed, record.images) == (timed, 64)
+    assert [len(record.plain), len(record.program)] == [2, 2]
+    assert [len(record.plain_single), len(record.program_single)] == [3, 3]
     assert f"Inference of {timed}" in build_report(tmp_path).markdown.read_text(encoding="utf-8")
     earlier = ArithmeticsRecord.model_validate(record.model_dump(exclude={"timed"}))
     assert (earlier.timed, earlier.batch) == (None, timed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import get_args
 
 import torch
@@ -18,7 +18,8 @@ from onelip.certify import Arithmetic
 from onelip.certify.tightness import ModuleRounding, rounding_by_module
 from onelip.nn.freeze import freeze
 
-ROUNDS, WARMUP = 12, 2
+ROUNDS, SINGLE_ROUNDS, WARMUP = 12, 100, 2
+"""Of batches, and of single images, whose milliseconds scatter more; rounds before either that do not count."""
 IMAGES = 64
 """Of so many of the first test images errors are measured."""
 
@@ -44,11 +45,7 @@ def arithmetics_record(
             evaluations[arithmetic] = evaluate_again(run, arithmetic, device=device, note=note)
     x, few = (_first(run, images, device) for images in (record.cell.recipe.batch_size, IMAGES))
     note("timing the program beside the plain frozen network")
-    plain = freeze(run.model, run.data.image)
-    cases = {"plain": (plain, x), "program": (program, x)}
-    cases |= {f"{name}_single": (model, x[:1]) for name, (model, _) in list(cases.items())}
-    timed = {name: functools.partial(_inferred, model, images) for name, (model, images) in cases.items()}
-    seconds = interleave(timed, rounds=ROUNDS, warmup=WARMUP, device=device)
+    seconds = _times({"plain": freeze(run.model, run.data.image), "program": program}, x, device)
     note("measuring what the program errs by")
     bounds = certifier.errors(few, result.answers.radii[:IMAGES].to(device))
     modules = rounding_by_module(certifier, few)
@@ -67,6 +64,15 @@ def arithmetics_record(
         modules=tuple(map(_rounding, modules)),
         **seconds,
     )
+
+
+def _times(models: Mapping[str, torch.nn.Module], x: Tensor, device: torch.device) -> dict[str, tuple[float, ...]]:
+    """Seconds of inference of a batch and of its first image, by name; apart, for a batch empties caches of weights."""
+    seconds: dict[str, tuple[float, ...]] = {}
+    for suffix, images, rounds in (("", x, ROUNDS), ("_single", x[:1], SINGLE_ROUNDS)):
+        cases = {f"{name}{suffix}": functools.partial(_inferred, model, images) for name, model in models.items()}
+        seconds |= interleave(cases, rounds=rounds, warmup=WARMUP, device=device)
+    return seconds
 
 
 def _first(run: Opened, images: int, device: torch.device) -> Tensor:
