@@ -7,7 +7,7 @@ from torch import nn
 import onelip
 from onelip.certify import Certifier
 from onelip.certify.attack import margin_attack
-from onelip.certify.certificate import inputs_digest
+from onelip.certify.digests import inputs_digest
 from onelip.nn.reshape import FitChannels
 
 INTEGERS = [torch.uint8, torch.int8, torch.int16, torch.int32, torch.uint16, torch.uint32, torch.uint64]

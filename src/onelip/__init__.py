@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from .certify import lipschitz_bound as lipschitz_bound
     from .certify import register_bound as register_bound
     from .certify.certificate import Certificate as Certificate
-    from .certify.certificate import issue_certificate as issue_certificate
     from .certify.diagnose import LayerDiagnosis as LayerDiagnosis
     from .certify.diagnose import diagnose as diagnose
+    from .certify.issue import issue_certificate as issue_certificate
     from .certify.verify import verify_certificate as verify_certificate
     from .cost import ConvShape as ConvShape
     from .cost import Cost as Cost
@@ -75,7 +75,7 @@ _HOMES = {
     "certified_radius": "certify",
     "diagnose": "certify.diagnose",
     "freeze": "nn.freeze",
-    "issue_certificate": "certify.certificate",
+    "issue_certificate": "certify.issue",
     "lipschitz_bound": "certify",
     "register_bound": "certify",
     "verify_certificate": "certify.verify",

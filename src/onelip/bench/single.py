@@ -22,7 +22,8 @@ from onelip.bench.saved import WEIGHTS_NAME, filled_network, load_network, read_
 from onelip.bench.selection import find_method
 from onelip.bench.shared import claimed_above
 from onelip.certify import Arithmetic
-from onelip.certify.certificate import Certificate, certificate_of
+from onelip.certify.certificate import Certificate
+from onelip.certify.issue import certificate_of
 from onelip.certify.verify import verify_certificate
 from onelip.errors import DataError, OnelipError, RecordError, UnknownNameError
 from onelip.method import Method

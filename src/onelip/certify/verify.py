@@ -25,8 +25,9 @@ from ..nn.linear import PointwiseLinear
 from ..nn.refusals import in_eval_mode
 from ..nn.reshape import FitChannels
 from .along import ErrorsAlong, State
-from .certificate import Certificate, InputClaim, LayerClaim, check_inputs
+from .certificate import Certificate, InputClaim, LayerClaim
 from .digests import inputs_digest, weights_digest
+from .issue import check_inputs
 from .lipschitz import Shape
 from .plain import check_labels
 from .program import Program, certified_program
