@@ -169,3 +169,37 @@ def test_the_memory_format_is_kept_and_empty_batches_stay_empty(form):
     empty = circular(x[:0], kernel, bias)
     assert empty.shape == (0, 3, 4, 5)
     assert torch.autograd.grad(empty.sum(), kernel)[0].abs().sum() == 0
+
+
+@pytest.mark.parametrize("padding", ["circular", "zeros"])
+@pytest.mark.parametrize(("dtype", "largest"), [(torch.float64, 3), (torch.float32, 8)])
+def test_in_float64_few_images_are_unfolded_at_a_time(padding, dtype, largest, monkeypatch):
+    """What torch copies of them is new memory, which takes longer than the products where it is much."""
+    x, kernel, bias = (tensor.detach().requires_grad_() for tensor in problem(batch=8, dtype=dtype))
+    whole = convolve.convolve(x, kernel, bias, padding)
+    counts, convolution = [], torch.nn.functional.conv2d
+
+    def counted(images, *args, **kwargs):
+        counts.append(len(images))
+        return convolution(images, *args, **kwargs)
+
+    monkeypatch.setattr(torch.nn.functional, "conv2d", counted)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    pixels = 6 * 7 if padding == "circular" else 4 * 5
+    monkeypatch.setattr(convolve, "AT_ONCE", 8 * 2 * pixels * 9 * 3)
+    parts = convolve.convolve(x, kernel, bias, padding)
+    assert sum(counts) == 8
+    assert max(counts) == largest
+    torch.testing.assert_close(parts, whole, rtol=1e-6, atol=0)
+    direction = torch.randn_like(whole)
+    for one, other in zip(*(torch.autograd.grad(y, (x, kernel, bias), direction) for y in (parts, whole)), strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_as_many_images_as_threads_are_unfolded_at_least(monkeypatch):
+    x, kernel, bias = problem(batch=4)
+    monkeypatch.setattr(convolve, "AT_ONCE", 1)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    assert torch.equal(circular(x, kernel, bias), convolve_padded(x, kernel, bias))
+    monkeypatch.setattr(torch, "cat", lambda parts: [len(part) for part in parts])
+    assert convolve._convolve_in_parts(x, kernel, None) == [3, 1]

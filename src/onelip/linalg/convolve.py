@@ -5,6 +5,7 @@ Shapes: B images, O output channels, I input channels, K kernel side, H x W imag
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,6 +18,9 @@ from .again import gradients_by_torch, is_plain, loses_derivatives, needs_torch
 from .autocast import autocast_to, lowered, without_autocast
 from .conv import Padding, transpose_kernel
 from .images import empty_images, is_channels_last
+
+AT_ONCE = 2**24
+"""Bytes that torch may take at once for copies of images, one per entry of a kernel, where it convolves in float64."""
 
 
 class _CircularPad(torch.autograd.Function):
@@ -102,7 +106,7 @@ def convolve(x_BIHW: Tensor, kernel_OIKK: Tensor, bias_O: Tensor | None, padding
     """Images of shape (B, O, H, W)."""
     half = kernel_OIKK.shape[-1] // 2
     if padding == "zeros" or half == 0:
-        return F.conv2d(x_BIHW, kernel_OIKK, bias_O, padding=half)
+        return _convolve_in_parts(x_BIHW, kernel_OIKK, bias_O, padding=half)
     tensors: tuple[Tensor, ...] = (x_BIHW, kernel_OIKK) if bias_O is None else (x_BIHW, kernel_OIKK, bias_O)
     if (dtype := autocast_to(x_BIHW.device)) is not None:
         tensors = lowered(dtype, *tensors)
@@ -116,7 +120,22 @@ def convolve(x_BIHW: Tensor, kernel_OIKK: Tensor, bias_O: Tensor | None, padding
 
 def convolve_padded(x_BIHW: Tensor, kernel_OIKK: Tensor, bias_O: Tensor | None = None) -> Tensor:
     """`convolve` with circular padding, differentiated by torch."""
-    return F.conv2d(circular_pad(x_BIHW, kernel_OIKK.shape[-1] // 2), kernel_OIKK, bias_O)
+    return _convolve_in_parts(circular_pad(x_BIHW, kernel_OIKK.shape[-1] // 2), kernel_OIKK, bias_O)
+
+
+def _convolve_in_parts(x_BIHW: Tensor, kernel_OIKK: Tensor, bias_O: Tensor | None, *, padding: int = 0) -> Tensor:
+    """`F.conv2d`; in float64 on a CPU so many images at a time that what torch copies of them stays in fast memory.
+
+    Of all images it makes these copies at once, in new memory: for a batch of small images that takes longer than the
+    products.
+    """
+    if x_BIHW.dtype == torch.float64 and x_BIHW.device.type == "cpu" and is_plain(x_BIHW, kernel_OIKK):
+        copied = 8 * math.prod(x_BIHW.shape[1:]) * math.prod(kernel_OIKK.shape[2:])
+        at_once = max(AT_ONCE // max(copied, 1), torch.get_num_threads())
+        if len(x_BIHW) > at_once:
+            parts = x_BIHW.split(at_once)
+            return torch.cat([F.conv2d(part, kernel_OIKK, bias_O, padding=padding) for part in parts])
+    return F.conv2d(x_BIHW, kernel_OIKK, bias_O, padding=padding)
 
 
 class _CircularConvolution(torch.autograd.Function):
