@@ -16,6 +16,7 @@ from onelip.certify.along import ErrorsAlong
 from onelip.certify.certificate import MEANINGS, Certificate
 from onelip.certify.rounding import Plan, steps
 from onelip.errors import CertificateError, RecordError, UnsoundError
+from onelip.nn.blocked import series_blocks
 
 METHODS = [name for name, method in onelip.METHODS.items() if method.traits.constrained]
 
@@ -393,6 +394,34 @@ def test_the_words_of_a_meaning_are_part_of_the_schema():
     """Who rewords it makes all earlier certificates unreadable, and should know it; change this digest with them."""
     words = hashlib.sha256(json.dumps(dict(MEANINGS), sort_keys=True).encode()).hexdigest()
     assert words == "66c9f7456d9099ace66817f38a3f4d24a761b3895cbbb8d4d187175553583f05"
+
+
+def test_so_is_how_a_program_sums_by_its_block():
+    """Who changes it makes another program of a certificate's block; change the words and the REVISION with it."""
+    assert series_blocks(16, 12) == (4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192)
+    assert series_blocks(1, 5) == (1, 1, 1, 2, 4)
+    layer = onelip.certified_program(nn.Conv2d(40, 2, 3, padding=1), (40, 4, 4)).model
+    assert (layer.block, layer.count, layer.roundings) == (16, 3, 9 * 16 + 2 + 2)
+
+
+@pytest.mark.parametrize("position", [0, 1])
+def test_a_verifier_may_come_to_other_last_digits_of_the_rounding_error(issued, position, monkeypatch):
+    model, x, y, certificate = issued
+    room = 1.0
+
+    class Elsewhere(ErrorsAlong):
+        def __init__(self, *args):
+            super().__init__(*args)
+            found = list(self.coefficients)
+            found[position] *= room
+            self.coefficients = tuple(found)
+
+    monkeypatch.setattr(verification, "ErrorsAlong", Elsewhere)
+    room = 1 + 2.0**-21
+    onelip.verify_certificate(certificate, model, x, y)
+    room = 1 + 2.0**-19
+    with pytest.raises(CertificateError, match=["error_at_zero", "error_per_norm"][position]):
+        onelip.verify_certificate(certificate, model, x, y)
 
 
 def test_words_of_another_version_are_said_to_be_that(issued, tmp_path):

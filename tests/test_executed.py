@@ -293,6 +293,18 @@ def test_so_are_those_that_emulate_float64(arithmetic: str, monkeypatch: pytest.
             onelip.lipschitz_bound(layer, shape)
 
 
+@pytest.mark.parametrize("method", ["CPL", "SOC"])
+def test_layers_that_bound_their_own_norm_are_evaluated_there(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is constructed promises nothing; bounds and certificates, which do, are refused."""
+    torch.manual_seed(0)
+    layer, x = getattr(onelip, f"{method}Conv2d")(4, 4, 3), torch.rand(1, 4, 6, 6)
+    expected = layer.eval()(x)
+    monkeypatch.setenv("CUBLAS_EMULATE_DOUBLE_PRECISION", "1")
+    assert torch.equal(freeze(layer.train().eval(), (4, 6, 6))(x), expected)
+    with pytest.raises(UnsoundError, match="has float64 emulated"):
+        onelip.lipschitz_bound(layer, (4, 6, 6))
+
+
 @pytest.mark.parametrize("arithmetic", ["float64", "executed"])
 def test_nor_is_anything_evaluated_there(arithmetic: str, monkeypatch: pytest.MonkeyPatch) -> None:
     certifier = Certifier(nn.Linear(3, 2), (3,), arithmetic=arithmetic)
@@ -342,6 +354,7 @@ def test_a_block_is_a_positive_integer_or_none(block: object) -> None:
         lambda: certified_program(model, (3,), block=block),
         lambda: Program(freeze(model, (3,)), (3,), block=block),
         lambda: BlockedConv2d(torch.rand(2, 3, 1, 1), None, padding="zeros", block=block),
+        lambda: BlockedSeries(torch.rand(3, 3, 1, 1), 4, None, out_channels=3, padding="zeros", block=block),
         lambda: certified_radius(model, x, y, block=block),
         *(
             functools.partial(Certifier, model, (3,), arithmetic=arithmetic, block=block)

@@ -250,7 +250,59 @@ def test_one_product_is_all_there_is_in_a_sum() -> None:
     ):
         for images, weights in sums._single(convolution(4, 3, padding, 2), (5, 4, *image), generator):
             there = BlockedConv2d((weights != 0).float(), None, padding=padding, block=2)((images != 0).float())
-            assert float(there.amax()) == 1
+            assert float(there.amax()) <= 1
+        assert float(there.amax()) == 1, "of the last kind, which is counted, there always is one"
+
+
+@pytest.mark.parametrize("padding", ["circular", "zeros"])
+@pytest.mark.parametrize(("side", "length"), [(3, 32), (3, 8), (3, 7), (5, 8), (5, 4), (3, 1)])
+def test_every_pixel_meets_every_entry_of_a_kernel(side: int, length: int, padding) -> None:
+    """Libraries run other code at the edges of images and at the ends of vectors."""
+    generator = torch.Generator().manual_seed(0)
+    drawn = sum(sums._apart((32, 1, length, length), side, generator).abs().sum(0) for _ in range(120))
+    assert drawn.shape == (1, length, length)
+    assert int(drawn.amin()) > 0
+    taps = torch.eye(side**2).view(-1, 1, side, side)
+    met = BlockedConv2d(taps, None, padding=padding, block=None)(drawn[None])
+    reached = BlockedConv2d(taps, None, padding=padding, block=None)(torch.ones(1, 1, length, length))
+    assert bool((met[reached > 0] > 0).all())
+
+
+@pytest.mark.parametrize("padding", ["circular", "zeros"])
+@pytest.mark.parametrize(("channels", "length"), [(5, 8), (16, 16), (5, 32), (16, 32)])
+@pytest.mark.parametrize("bits", [12, 23])
+def test_so_is_what_happens_in_the_last_column_alone(bits, channels, length, padding, monkeypatch) -> None:
+    def cut_at_the_end(x: Tensor, kernel: Tensor, bias: Tensor | None = None, padding: int = 0) -> Tensor:
+        y = plain(x, kernel, bias, padding=padding)
+        if x.dtype == torch.float32:
+            wide = kernel * (2.0 ** (24 - bits) + 1)
+            y[..., -1] = plain(x, wide - (wide - kernel), bias, padding=padding)[..., -1]
+        return y
+
+    monkeypatch.setattr("onelip.nn.blocked.F.conv2d", cut_at_the_end)
+    layer = BlockedConv2d(torch.zeros(channels, channels, 3, 3), None, padding=padding, block=None)
+    with pytest.raises(UnsoundError, match="not evaluated as sums"):
+        check_sums(layer, (32, channels, length, length))
+
+
+@pytest.mark.parametrize("padding", ["circular", "zeros"])
+def test_so_are_pixels_that_were_added_to_others_and_taken_apart_again(padding, monkeypatch) -> None:
+    def together(x: Tensor, kernel: Tensor, bias: Tensor | None = None, padding: int = 0) -> Tensor:
+        beside = x.roll(1, -1)
+        return plain((x + beside) - beside, kernel, bias, padding=padding)
+
+    monkeypatch.setattr("onelip.nn.blocked.F.conv2d", together)
+    with pytest.raises(UnsoundError, match="not evaluated as sums"):
+        check_sums(convolution(5, 3, padding, None), (32, 5, 8, 8))
+
+
+@pytest.mark.parametrize("side", [1, 3])
+def test_a_device_on_which_every_product_is_zero_is_refused(side, monkeypatch) -> None:
+    """Zeros are equal, however often they are compared."""
+    nothing = lambda x, kernel, *_, **__: x.new_zeros(len(x), len(kernel), *x.shape[-2:])  # noqa: E731
+    monkeypatch.setattr("onelip.nn.blocked.F.conv2d", nothing)
+    with pytest.raises(UnsoundError, match="products in float64 are zeros"):
+        check_sums(convolution(5, side, "zeros", None), (32, 5, 8, 8))
 
 
 def test_sums_of_two_of_the_numbers_do_not_fit() -> None:

@@ -476,14 +476,33 @@ def test_as_many_images_are_timed_as_there_are(tmp_path, given, timed):
     assert (earlier.timed, earlier.batch) == (None, timed)
 
 
-@pytest.mark.parametrize(("given", "said"), [("16", "16"), ("1000", "1000"), ("0", "all")])
-def test_the_block_of_a_certificate_is_said(run, given, said):
+def test_batches_and_single_images_are_timed_apart():
+    seen = {"plain": [], "program": []}
+    models = {name: lambda x, sizes=sizes: sizes.append(len(x)) or x for name, sizes in seen.items()}
+    seconds = executed._times(models, torch.zeros(5, 3), torch.device("cpu"))
+    assert {name: len(samples) for name, samples in seconds.items()} == {
+        "plain": 2, "program": 2, "plain_single": 3, "program_single": 3
+    }  # fmt: skip
+    for sizes in seen.values():
+        assert sorted(set(sizes)) == [1, 5]
+        assert sizes == sorted(sizes, reverse=True), "no batch between single images"
+
+
+@pytest.mark.parametrize(
+    ("given", "sums"),
+    [
+        ("1", "up to 1 input channel at a time, later terms of series over more (block 1)."),
+        ("1000", "up to 1000 input channels at a time, later terms of series over more (block 1000)."),
+        ("0", "all input channels at once (block all)."),
+    ],
+)
+def test_the_block_of_a_certificate_is_said(run, given, sums):
     printed = words(onelip("certify", run, *EXECUTED, "--block", given))
     checked = words(onelip("verify", run / "certificate-executed.json"))
     for text in (printed, checked):
-        assert f"input channels at {'once' if said == 'all' else 'a time'} (block {said})." in text
+        assert f"In float32 its layers sum over {sums}" in text
     content = json.loads(onelip("certify", run, *EXECUTED, "--block", given, "--json").stdout)
-    assert content["arithmetic_means"].endswith(f"(block {said}).")
+    assert content["arithmetic_means"].endswith(f" sum over {sums}")
     for text in (words(onelip("certify", run)), words(onelip("verify", run / "certificate.json"))):
         assert "(block " not in text
 

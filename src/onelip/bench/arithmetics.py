@@ -12,7 +12,7 @@ from onelip.bench.records import SCHEMA, Evaluation, impossible_counts
 
 ARITHMETICS_NAME = "arithmetics.json"
 REVISION = 2
-"""Of what is charged for rounding; a change of the charges makes another."""
+"""Of what is charged for rounding; a change of the charges, or of how programs sum, makes another."""
 ORDER = ("real", "float64", "executed")
 """In which a record has the arithmetics."""
 
@@ -31,7 +31,7 @@ class ArithmeticsRecord(BesideRun):
     """A network certified in real arithmetic, in float64, and as a float32 program on one machine.
 
     Attributes:
-        block: Input channels that the program sums over at a time; None for all.
+        block: That of the program, see `onelip.certified_program`; None for all channels at once.
         evaluations: On the same images, in the arithmetics of `ORDER`.
         timed: How many images the batches below have; None in earlier records, whose batches are those of the recipe
             or all test images, if these are fewer.

@@ -21,7 +21,8 @@ class Promise(Model):
 
     Attributes:
         arithmetic: In which the network is evaluated.
-        block: Input channels that the float32 program sums over at a time; None for all, and where there is none.
+        block: That of a float32 program, see `onelip.certified_program`; None for all channels, and where there is no
+            program.
         weights: SHA-256 of the network's state, see `onelip.certify.digests.weights_digest`.
     """
 

@@ -86,7 +86,7 @@ class Certificate(_Frozen):
         onelip: The version that wrote it; like `kind` and `why` of a layer for information, and not verified.
         arithmetic: What the radii speak of.
         meaning: The same as a sentence, one of `MEANINGS`.
-        block: For "executed" the input channels that the program sums over at a time; None for all of them.
+        block: For "executed" that of the program, see `onelip.certified_program`; None for all channels at once.
         weights: SHA-256 of the network's state, see `weights_digest`.
         data: SHA-256 of inputs and labels, see `InputsDigest`.
         image: Shape of one input.

@@ -15,6 +15,7 @@ from torch import nn
 
 from ..bound import Bound, rounded_up
 from ..errors import UnsoundError, UnsupportedShapeError
+from ..linalg.precision import refuse_emulation
 from ..linalg.proof import largest_norm_bound
 from ..nn.activations import Abs, GroupSort, MaxMin
 from ..nn.base import LipschitzModule, checked_dtype
@@ -76,7 +77,7 @@ def lipschitz_bound(model: nn.Module, image: tuple[int, ...]) -> Bound:
         The bound; `float(bound)` is its value, `bound.parts` those of the layers, `bound.why` what it rests on.
 
     Raises:
-        UnsoundError: If a module has no rule, or a weight is not finite.
+        UnsoundError: If a module has no rule, a weight is not finite, or the environment has float64 emulated.
         UnsupportedShapeError: If the image does not fit the model.
     """
     return bound_and_shape(model, tuple(image))[0]
@@ -100,6 +101,7 @@ def bound_and_shape(module: nn.Module, shape: Shape, *, enough: float = 0.0) -> 
         shape: Of its input.
         enough: A bound that needs not be improved; what this function gave is found enough on any machine.
     """
+    refuse_emulation()
     refuse_hooks(module)
     rule, search = _RULES.get(type(module)), _SEARCHES.get(type(module))
     if rule is None and search is not None:

@@ -35,7 +35,7 @@ class Program(nn.Module):
     Args:
         model: A frozen model in float32.
         image: Shape of one input.
-        block: Input channels that are summed over at a time; None for all, as a plain convolution does.
+        block: As of `certified_program`.
 
     Raises:
         UnsoundError: If a weight is not in float32.
@@ -155,8 +155,9 @@ def certified_program(model: nn.Module, image: tuple[int, ...] | None = None, *,
     Args:
         model: As for `onelip.freeze`.
         image: As for `onelip.freeze`.
-        block: Input channels that are summed over at a time: fewer of them round less. None for all of them, as a plain
-            convolution does.
+        block: Input channels that a convolution or linear layer sums over at a time, or as many as it has: fewer of
+            them round less. None for all at once, as torch's do. The terms of SOC's series sum over a quarter of a
+            block, half a block, and so on, each over twice as many as the one before.
 
     Raises:
         UnsoundError: If the model is not in float32, or how a module rounds is not known, even in float64.

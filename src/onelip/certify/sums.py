@@ -47,6 +47,8 @@ def check_sums(module: BlockedConv2d, shape: Shape) -> None:
         _compare(module, images, weights)
     while looked_at < PRODUCTS:
         *_, last = [_compare(module, images, weights) for images, weights in _single(module, shape, generator)]
+        if not last:  # in each image is a pixel that a kernel meets, and none of the factors is 0
+            raise UnsoundError(f"{module} is not evaluated on {module.kernel.device}: products in float64 are zeros")
         looked_at += last
 
 
@@ -106,18 +108,16 @@ def _of_all_bits(shape: Shape, generator: torch.Generator) -> Tensor:
 def _apart(image: Shape, side: int, generator: torch.Generator) -> Tensor:
     """Images of 1 or -1 in one channel of pixels of which a kernel of this side meets one at a time, zeros elsewhere.
 
-    Also where they continue periodically, if the kernel is no larger than they are.
+    Also where they continue periodically, if the kernel is no larger than they are. Each image is shifted by itself, so
+    that every pixel is met by every entry of the kernel in some of them.
     """
-    places = []
-    for length in image[-2:]:
-        first = int(torch.randint(0, min(side, length), (), generator=generator, device="cpu"))
-        places.append(torch.arange(first, min(length, first + max(1, length - side + 1)), side, device="cpu"))
-    rows, columns = places
+    rows, columns = (torch.arange(0, max(1, length - side + 1), side, device="cpu") for length in image[-2:])
     count = image[0] * len(rows) * len(columns)
     ones = _one_each((count, image[1]), generator).view(image[0], len(rows), len(columns), image[1])
     images = torch.zeros(image, dtype=torch.float32, device="cpu")
     images[:, :, rows[:, None], columns] = ones.movedim(-1, 1)
-    return images
+    shifts = torch.randint(0, 2**20, (image[0], 2), generator=generator, device="cpu").tolist()
+    return torch.stack([one.roll(shift, (-2, -1)) for one, shift in zip(images, shifts, strict=True)])
 
 
 def _one_each(shape: Shape, generator: torch.Generator) -> Tensor:

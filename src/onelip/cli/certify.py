@@ -41,8 +41,9 @@ def certify(
     block: Annotated[
         int | None,
         typer.Option(
-            help="Input channels that the float32 program sums over at a time: fewer of them round less and take "
-            "longer; 0 for all, as a plain convolution does. [dim]Default: 16.[/dim]",
+            help="Input channels that the layers of the float32 program sum over at a time (terms of series: over a "
+            "quarter of it and more): fewer of them round less and take longer; 0 for all, as plain layers do. "
+            "[dim]Default: 16.[/dim]",
             min=0,
             show_default=False,
         ),

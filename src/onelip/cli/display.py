@@ -78,10 +78,12 @@ def meaning(arithmetic: Arithmetic, block: int | None = None) -> str:
     """What radii mean; of the float32 program also how it sums."""
     if arithmetic != "executed":
         return ARITHMETICS[arithmetic]
+    from onelip.bench.report.wording import counted
+
     if block is None:
-        return f"{ARITHMETICS[arithmetic]} In float32 its convolutions sum over all input channels at once (block all)."
-    sums = f"In float32 its convolutions, but for terms of series, sum over {block} input channels at a time"
-    return f"{ARITHMETICS[arithmetic]} {sums} (block {block})."
+        return f"{ARITHMETICS[arithmetic]} In float32 its layers sum over all input channels at once (block all)."
+    channels = f"up to {counted(block, 'input channel')} at a time, later terms of series over more"
+    return f"{ARITHMETICS[arithmetic]} In float32 its layers sum over {channels} (block {block})."
 
 
 def print_evaluation(record: TrainRecord, evaluation: Evaluation, *, block: int | None = None) -> None:

@@ -15,7 +15,6 @@ from .conv import Image, Padding, spectral_matrices, torus
 from .estimates import start_vector
 from .krylov import largest_eigenvalue_estimate, norm_proved, room_for
 from .norms import CUT, TINY, frobenius, gram_error, product_error, scaled, spectral_error
-from .precision import refuse_emulation
 from .rounding import UNIT_ROUNDOFF
 
 LARGEST = 4096
@@ -50,9 +49,7 @@ def largest_norm_bound(matrices: Tensor, *, enough: float = 0.0) -> float:
 
     Raises:
         TypeError: If the matrices are of another dtype.
-        UnsoundError: If the environment has float64 emulated.
     """
-    refuse_emulation()
     if matrices.dtype not in (torch.float64, torch.complex128):
         raise TypeError(f"largest_norm_bound needs float64 or complex128 matrices, not {matrices.dtype}")
     stack, unit = scaled(matrices.reshape(1, -1, matrices.shape[-1]))
@@ -165,11 +162,7 @@ def conv_largest_norm_bound(
     Returns:
         The bound, infinite where an entry is not finite, and the way in words. Tight is up to 1e-6, and up to 1e-13 of
         the norms of the taps, where these cancel.
-
-    Raises:
-        UnsoundError: If the environment has float64 emulated.
     """
-    refuse_emulation()
     kernel, size = kernel_OIKK.to(torch.float64), kernel_OIKK.shape[-1]
     if size == 1:
         return largest_norm_bound(kernel.flatten(-3), enough=enough), "matrix"

@@ -186,13 +186,16 @@ class BlockedResidual(nn.Module):
 def series_blocks(block: int | None, degree: int) -> tuple[int | None, ...]:
     """Input channels that the terms of a series sum over at a time.
 
-    A quarter of a block for the first, and twice as many for each one after it: where ||L|| is near 1, the terms of
-    order i + 1 are i + 1 times smaller than those of order i, and so is what they err by.
+    A quarter of a block for the first, twice as many for each one after it, and at least 1: where ||L|| is near 1, the
+    terms of order i + 1 are i + 1 times smaller than those of order i, and so is what they err by.
 
     >>> series_blocks(16, 5)
     (4, 8, 16, 32, 64)
+
+    Raises:
+        UnsupportedShapeError: If the block is no positive integer, and not None.
     """
-    if block is None:
+    if (block := checked_block(block)) is None:
         return (None,) * degree
     return tuple(max(1, block * 2**order // 8) for order in range(1, degree + 1))
 

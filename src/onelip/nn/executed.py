@@ -53,7 +53,7 @@ def register_executed(
 
     Returns:
         A decorator for a function `build(layer, weights, block)` that makes the module of images, without the stride,
-        with sums over so many input channels at a time; or None where the layer is to be evaluated in float64.
+        with sums by that block, as of `BlockedConv2d`; or None where the layer is to be evaluated in float64.
     """
 
     def register(build: Callable[[L, Weights, int | None], nn.Module | None]) -> Builder:
