@@ -300,9 +300,16 @@ def test_layers_that_bound_their_own_norm_are_evaluated_there(method: str, monke
     layer, x = getattr(onelip, f"{method}Conv2d")(4, 4, 3), torch.rand(1, 4, 6, 6)
     expected = layer.eval()(x)
     monkeypatch.setenv("CUBLAS_EMULATE_DOUBLE_PRECISION", "1")
-    assert torch.equal(freeze(layer.train().eval(), (4, 6, 6))(x), expected)
-    with pytest.raises(UnsoundError, match="has float64 emulated"):
-        onelip.lipschitz_bound(layer, (4, 6, 6))
+    frozen = freeze(layer.train().eval(), (4, 6, 6))
+    assert torch.equal(frozen(x), expected)
+    for bounded in (
+        lambda: onelip.lipschitz_bound(layer, (4, 6, 6)),
+        lambda: layer.bound((6, 6)),
+        lambda: frozen.bound((6, 6)),
+        lambda: onelip.diagnose(nn.Sequential(layer, nn.Flatten()), torch.rand(2, 4, 6, 6), torch.tensor([0, 1])),
+    ):
+        with pytest.raises(UnsoundError, match="has float64 emulated"):
+            bounded()
 
 
 @pytest.mark.parametrize("arithmetic", ["float64", "executed"])

@@ -1,5 +1,7 @@
 """Circular convolutions: the lean way and padded images agree, in value and in every derivative."""
 
+import warnings
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -203,3 +205,25 @@ def test_as_many_images_as_threads_are_unfolded_at_least(monkeypatch):
     assert torch.equal(circular(x, kernel, bias), convolve_padded(x, kernel, bias))
     monkeypatch.setattr(torch, "cat", lambda parts: [len(part) for part in parts])
     assert convolve._convolve_in_parts(x, kernel, None) == [3, 1]
+    monkeypatch.setattr(convolve, "AT_ONCE", 8 * 9 * x[0].numel() * 5)
+    assert convolve._convolve_in_parts(x.repeat(4, 1, 1, 1), kernel, None) == [3, 3, 3, 3, 3, 1], "all threads have one"
+    assert convolve._convolve_in_parts(x, kernel[:, :, :1, :1], None).shape == (4, 3, 4, 5), "of which none is copied"
+
+
+def test_a_trace_by_proxies_or_by_jit_takes_batches_of_any_size(monkeypatch):
+    """Where torch's own convolution does; circular padding makes images of the size that it is traced with."""
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    monkeypatch.setattr(convolve, "AT_ONCE", 1)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    x, kernel, bias = (tensor.detach() for tensor in problem(batch=7))
+
+    def convolved(images):
+        return convolve.convolve(images, kernel, bias, "zeros")
+
+    expected = convolved(x)
+    assert torch.equal(make_fx(convolved)(x[:4])(x), expected)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        traced = torch.jit.trace(convolved, (x[:4],))
+    assert torch.equal(traced(x), expected)

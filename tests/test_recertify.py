@@ -500,9 +500,9 @@ def test_the_block_of_a_certificate_is_said(run, given, sums):
     printed = words(onelip("certify", run, *EXECUTED, "--block", given))
     checked = words(onelip("verify", run / "certificate-executed.json"))
     for text in (printed, checked):
-        assert f"In float32 its layers sum over {sums}" in text
+        assert f"What it sums in float32 it sums over {sums}" in text
     content = json.loads(onelip("certify", run, *EXECUTED, "--block", given, "--json").stdout)
-    assert content["arithmetic_means"].endswith(f" sum over {sums}")
+    assert content["arithmetic_means"].endswith(f" it sums over {sums}")
     for text in (words(onelip("certify", run)), words(onelip("verify", run / "certificate.json"))):
         assert "(block " not in text
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from ..errors import OnelipError, UnsoundError, UnsupportedShapeError
 from ..linalg.autocast import without_autocast
+from ..linalg.precision import refuse_emulation
 from ..nn.base import LipschitzModule
 from ..nn.freeze import ImageModel, applied_layer
 from ..nn.loss import MarginCrossEntropy
@@ -142,6 +143,7 @@ def diagnose(
 
     Raises:
         ValueError: If inputs, labels and logits do not fit, or an input is not finite.
+        UnsoundError: If the environment has float64 emulated.
 
     >>> model = nn.Sequential(nn.Flatten(), nn.Linear(4, 3))
     >>> _ = nn.init.eye_(model[1].weight)
@@ -149,6 +151,7 @@ def diagnose(
     >>> [(layer.name, layer.variance, layer.growth) for layer in diagnose(model, x, torch.tensor([0, 2]))]
     [('0', 5.0, 1.0), ('1', 1.0, 0.2)]
     """
+    refuse_emulation()
     _check(model, x, y)
     with torch.inference_mode(False), without_autocast(x.device):
         found_units = tuple(_units("", model))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import copy
-import sys
 from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
 from ..errors import UnsoundError, UnsupportedShapeError
+from ..linalg.again import is_traced_by_fx
 from ..linalg.precision import sums_of_products
 from ..nn.blocked import BLOCK, BlockedConv2d, checked_block, convolutions
 from ..nn.executed import Widened, executed_convolution, executed_layer, executed_linear
@@ -61,7 +61,7 @@ class Program(nn.Module):
                 tangents, in training mode, or no longer what it was made of: hooks, other modules, options or types.
             UnsupportedShapeError: If the shape does not fit.
         """
-        if torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None or _is_traced_by_fx():
+        if torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None or is_traced_by_fx():
             raise UnsoundError("a certified program is not what tracing or compiling makes of it: run it as it is")
         refuse_other_evaluation(x)
         if x.dtype != torch.float32:
@@ -157,7 +157,8 @@ def certified_program(model: nn.Module, image: tuple[int, ...] | None = None, *,
         image: As for `onelip.freeze`.
         block: Input channels that a convolution or linear layer sums over at a time, or as many as it has: fewer of
             them round less. None for all at once, as torch's do. The terms of SOC's series sum over a quarter of a
-            block, half a block, and so on, each over twice as many as the one before.
+            block, half a block, and so on, each over twice as many as the one before, rounded down, and over 1 at
+            least.
 
     Raises:
         UnsoundError: If the model is not in float32, or how a module rounds is not known, even in float64.
@@ -169,12 +170,6 @@ def certified_program(model: nn.Module, image: tuple[int, ...] | None = None, *,
     frozen = freeze(model, image)
     assert image is not None, "freeze has asked for it"
     return Program(frozen, image, block=block)
-
-
-def _is_traced_by_fx() -> bool:
-    """Whether calls are recorded instead of computed; without loading what records where nothing has."""
-    tracing = sys.modules.get("torch.fx.experimental.proxy_tensor")
-    return tracing is not None and tracing.get_proxy_mode() is not None
 
 
 def _executed(module: nn.Module, block: int | None, made: dict[int, nn.Module]) -> nn.Module:

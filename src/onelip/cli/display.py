@@ -81,9 +81,9 @@ def meaning(arithmetic: Arithmetic, block: int | None = None) -> str:
     from onelip.bench.report.wording import counted
 
     if block is None:
-        return f"{ARITHMETICS[arithmetic]} In float32 its layers sum over all input channels at once (block all)."
+        return f"{ARITHMETICS[arithmetic]} What it sums in float32 it sums over all input channels at once (block all)."
     channels = f"up to {counted(block, 'input channel')} at a time, later terms of series over more"
-    return f"{ARITHMETICS[arithmetic]} In float32 its layers sum over {channels} (block {block})."
+    return f"{ARITHMETICS[arithmetic]} What it sums in float32 it sums over {channels} (block {block})."
 
 
 def print_evaluation(record: TrainRecord, evaluation: Evaluation, *, block: int | None = None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 
 import torch
@@ -80,11 +81,18 @@ def needs_torch(gradient: Tensor) -> bool:
     return torch.is_grad_enabled() or in_forward_mode() or is_transformed(gradient)
 
 
+def is_traced_by_fx() -> bool:
+    """Whether calls are recorded instead of computed; without loading what records where nothing has."""
+    tracing = sys.modules.get("torch.fx.experimental.proxy_tensor")
+    return tracing is not None and tracing.get_proxy_mode() is not None
+
+
 def is_plain(*tensors: Tensor) -> bool:
     """Whether these are real numbers outside of compilers, transforms, forward-mode derivatives and autocast."""
     hidden = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
     if (
         hidden
+        or is_traced_by_fx()
         or tensors[0].device.type == "meta"
         or not tensors[0].is_floating_point()
         or torch._C._functorch.peek_interpreter_stack() is not None

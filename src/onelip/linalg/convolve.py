@@ -20,7 +20,7 @@ from .conv import Padding, transpose_kernel
 from .images import empty_images, is_channels_last
 
 AT_ONCE = 2**24
-"""Bytes that torch may take at once for copies of images, one per entry of a kernel, where it convolves in float64."""
+"""Bytes of the copies that torch makes of images where it convolves in float64; of a batch with more it gets parts."""
 
 
 class _CircularPad(torch.autograd.Function):
@@ -124,15 +124,15 @@ def convolve_padded(x_BIHW: Tensor, kernel_OIKK: Tensor, bias_O: Tensor | None =
 
 
 def _convolve_in_parts(x_BIHW: Tensor, kernel_OIKK: Tensor, bias_O: Tensor | None, *, padding: int = 0) -> Tensor:
-    """`F.conv2d`; in float64 on a CPU so many images at a time that what torch copies of them stays in fast memory.
+    """`F.conv2d`; in float64 on a CPU of a few images at a time, one per thread or more.
 
-    Of all images it makes these copies at once, in new memory: for a batch of small images that takes longer than the
-    products.
+    Of a whole batch torch makes copies at once, in new memory: that takes longer than the products of small images.
     """
     if x_BIHW.dtype == torch.float64 and x_BIHW.device.type == "cpu" and is_plain(x_BIHW, kernel_OIKK):
-        copied = 8 * math.prod(x_BIHW.shape[1:]) * math.prod(kernel_OIKK.shape[2:])
-        at_once = max(AT_ONCE // max(copied, 1), torch.get_num_threads())
-        if len(x_BIHW) > at_once:
+        entries, threads = math.prod(kernel_OIKK.shape[2:]), torch.get_num_threads()
+        copied = 8 * entries * math.prod(x_BIHW.shape[1:])
+        at_once = max(1, AT_ONCE // max(copied, 1) // threads) * threads
+        if entries > 1 and len(x_BIHW) > at_once:
             parts = x_BIHW.split(at_once)
             return torch.cat([F.conv2d(part, kernel_OIKK, bias_O, padding=padding) for part in parts])
     return F.conv2d(x_BIHW, kernel_OIKK, bias_O, padding=padding)

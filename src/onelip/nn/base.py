@@ -21,6 +21,7 @@ from ..bound import Bound
 from ..errors import UnsoundError, UnsupportedShapeError
 from ..linalg.autocast import without_autocast
 from ..linalg.conv import Image, Padding
+from ..linalg.precision import refuse_emulation
 from ..linalg.rounding import Computed
 from .arguments import one_of, positive
 from .memo import Memo
@@ -259,8 +260,9 @@ class LipschitzModule(nn.Module, abc.ABC):
             enough: As for `realised_bound`.
 
         Raises:
-            UnsoundError: If the weights are not finite.
+            UnsoundError: If the weights are not finite, or the environment has float64 emulated.
         """
+        refuse_emulation()
         for name, tensor in self.named_parameters():
             if not bool(torch.isfinite(checked_dtype(tensor, type(self).__name__)).all()):
                 raise UnsoundError(f"no bound of {type(self).__name__}: its parameter {name} holds NaN or inf")

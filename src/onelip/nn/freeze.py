@@ -13,6 +13,7 @@ from ..bound import Bound
 from ..errors import UnsoundError, UnsupportedShapeError
 from ..linalg.conv import Image, Padding
 from ..linalg.convolve import circular_pad
+from ..linalg.precision import refuse_emulation
 from ..linalg.rounding import Computed
 from .memo import Memo
 from .refusals import children, in_eval_mode, refuse_hooks, refuse_inherited, refuse_other_path
@@ -119,7 +120,12 @@ class FrozenLayer(nn.Module):
         return self.skeleton.forward(x, self.weights())
 
     def bound(self, image: Image, *, enough: float = 0.0) -> Bound:
-        """Proved bound of the operator that the buffers realise, on images of one size."""
+        """Proved bound of the operator that the buffers realise, on images of one size.
+
+        Raises:
+            UnsoundError: If the environment has float64 emulated.
+        """
+        refuse_emulation()
         self._check(image)
         return self.skeleton.realised_bound(self.weights(), self.skeleton.inner_image(image), enough=enough)
 

@@ -79,8 +79,7 @@ def _ratios(rounds: Iterable[int]) -> str:
 
 def _place(one: ArithmeticsRecord) -> str:
     """Where a program was executed, and how it sums."""
-    sums = "sums over all input channels" if one.block is None else f"blocks of {counted(one.block, 'input channel')}"
-    return f"on {device(one.machine)}, {counted(one.machine.threads, 'thread')}, in {sums}"
+    return f"on {device(one.machine)}, {counted(one.machine.threads, 'thread')}, block {one.block or 'all'}"
 
 
 def _where(found: _Found) -> str:
