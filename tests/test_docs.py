@@ -81,6 +81,24 @@ def test_the_ranges_of_what_is_charged_are_those_of_the_tables():
         assert f"{low} to {high}" in text.partition("the 1x1 layers are left, and it is")[2][:60]
 
 
+def test_what_the_float32_program_costs_is_said_alike_in_readme_proof_and_report():
+    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    rows = numbers(ROOT / "docs" / "certification.md", "| Method | Real | Float64 | Executed | Executed")
+    columns = [{row["Method"]: row[name] for row in rows} for name in ("Executed over float64", "Time, 256", "Time, 1")]
+    (low, high), (fast, slow) = ((min(one, key=one.get), max(one, key=one.get)) for one in columns[:2])
+    assert f"keep {columns[0][low]} ({low}) to {columns[0][high]} (" in readme
+    assert (
+        f"at {columns[1][fast]} ({fast}) to {columns[1][slow]} times ({slow}) the time of the plain frozen network"
+        in readme
+    )
+    report = (ROOT / "results" / "cpu" / "report.md").read_text(encoding="utf-8")
+    for row in rows:
+        parts = [row["Real"], row["Float64"], row["Executed"], columns[0][row["Method"]]]
+        times = [rf"{re.escape(column[row['Method']])} \([^|]*" for column in columns[1:]]
+        cells = r" \| ".join([row["Method"], "0", *(rf"{re.escape(one)}[^|]*" for one in parts[:3]), parts[3], *times])
+        assert re.search(rf"^\| {cells}\|", report, re.MULTILINE), row["Method"]
+
+
 def test_every_public_layer_is_in_the_reference():
     named = set(re.findall(r"onelip\.(\w+)", (ROOT / "docs" / "api.md").read_text(encoding="utf-8")))
     layers = {name for name in dir(onelip) if name.endswith("Conv2d")}
