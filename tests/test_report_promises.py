@@ -48,7 +48,7 @@ def test_times_say_of_how_many_rounds_each_of_them_is(sample_records, runs):
 
 def test_where_the_program_was_executed_and_how_it_sums(sample_records, runs):
     one = sample_records.arithmetics_record(runs[0])
-    here = "on x86_64 server processor (cpu), 2 threads, block 16"
+    here = "on x86_64 server processor (cpu), 2 threads, which sums over up to 16 input channels at a time"
     table = promises(group_of(runs), [one])
     assert table.caption.endswith(f"as the float32 program is executed {here}")
     other = sample_records.arithmetics_record(runs[2], block=None)
@@ -56,7 +56,7 @@ def test_where_the_program_was_executed_and_how_it_sums(sample_records, runs):
     assert table.caption.endswith("as each line says")
     assert {line.head for line in table.lines} == {
         f"AOL, {here}",
-        "CPL, on x86_64 server processor (cpu), 2 threads, block all",
+        "CPL, on x86_64 server processor (cpu), 2 threads, which sums over all input channels at once",
     }
 
 

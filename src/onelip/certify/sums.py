@@ -109,7 +109,7 @@ def _apart(image: Shape, side: int, generator: torch.Generator) -> Tensor:
     """Images of 1 or -1 in one channel of pixels of which a kernel of this side meets one at a time, zeros elsewhere.
 
     Also where they continue periodically, if the kernel is no larger than they are. Each image is shifted by itself, so
-    that any pixel may be drawn, and be met by any entry of the kernel.
+    that any pixel may be drawn, and be met by any entry of the kernel that reaches it.
     """
     rows, columns = (torch.arange(0, max(1, length - side + 1), side, device="cpu") for length in image[-2:])
     count = image[0] * len(rows) * len(columns)

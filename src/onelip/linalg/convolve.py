@@ -20,7 +20,7 @@ from .conv import Padding, transpose_kernel
 from .images import empty_images, is_channels_last
 
 AT_ONCE = 2**24
-"""Bytes of the copies that torch makes of images where it convolves in float64; of a batch with more it gets parts."""
+"""Bytes that the copies which torch makes of images in float64 may take, but for one image per thread."""
 
 
 class _CircularPad(torch.autograd.Function):

@@ -27,7 +27,8 @@ READING = (
     "network as float64 evaluates it, its rounding paid for; executed: its float32 program, likewise, on the machine "
     "that the table names. Both of these take the distances between the rows of the last layer times the bound of the "
     "layers before it, where it is linear. That can certify more than \u221a2 does: real may be less than they are, "
-    "and what float32 costs is executed over float64.",
+    "and what float32 costs is executed over float64. Of SOC's series the later terms are summed over more channels at "
+    "a time than the program's other sums.",
 )
 """For those who read the page."""
 _FILLS: tuple[tuple[float, str], ...] = ((0.0, "////"), (0.65, ""), (1.0, ""))
@@ -79,7 +80,10 @@ def _ratios(rounds: Iterable[int]) -> str:
 
 def _place(one: ArithmeticsRecord) -> str:
     """Where a program was executed, and how it sums."""
-    return f"on {device(one.machine)}, {counted(one.machine.threads, 'thread')}, block {one.block or 'all'}"
+    sums = (
+        "all input channels at once" if one.block is None else f"up to {counted(one.block, 'input channel')} at a time"
+    )
+    return f"on {device(one.machine)}, {counted(one.machine.threads, 'thread')}, which sums over {sums}"
 
 
 def _where(found: _Found) -> str:
