@@ -28,10 +28,8 @@ from .plain import check_labels
 
 SLACK = 1e-6
 """How far a module may stretch beyond what it is allowed: methods are granted as much for constructing in float32."""
-
 ROUNDING = 1e-12
 """What evaluating one module in float64 may err by, over the norms of its input and output: 9000 roundings of 2^-53."""
-
 STEP = 1e-3
 """Length of the steps that norm preservation is measured with, over the norms of input and output: far above rounding,
 and so short that few pieces of a piecewise linear module are left."""

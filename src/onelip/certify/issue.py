@@ -11,11 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import UnsoundError
-from ..linalg.rounding import norms
 from ..nn.blocked import BLOCK
 from .certificate import MEANINGS, Certificate, InputClaim, LayerClaim
 from .digests import inputs_digest, weights_digest
-from .plain import LARGEST, refuse_other_numbers
+from .plain import check_inputs
 from .radius import ROOM, Certifier, leads
 from .rounding import Step, flattened
 
@@ -86,21 +85,6 @@ def certificate_of(
         layers=tuple(_layer_claims(certifier.steps)),
         inputs=tuple(_input_claims(logits_NK, y, radii_N)),
     )
-
-
-def check_inputs(x: Tensor) -> None:
-    """Raises where there is nothing to certify.
-
-    Raises:
-        UnsoundError: There is no input, or one is not finite or too large, or they are complex.
-    """
-    refuse_other_numbers(x)
-    if not len(x):
-        raise UnsoundError("there is no input to certify")
-    if not bool((finite_N := torch.isfinite(x.flatten(1)).all(1)).all()):
-        raise UnsoundError(f"no certificate: input {int((~finite_N).nonzero()[0])} holds NaN or inf")
-    if not bool((norms(x.flatten(1)) < LARGEST / 2).all()):
-        raise UnsoundError(f"no certificate: an input has a norm of {LARGEST / 2} or more")
 
 
 def _layer_claims(steps: Sequence[Step]) -> Iterator[LayerClaim]:

@@ -18,11 +18,11 @@ from ..errors import UnsoundError, UnsupportedShapeError
 from ..linalg.precision import refuse_emulation
 from ..linalg.proof import largest_norm_bound
 from ..nn.activations import Abs, GroupSort, MaxMin
-from ..nn.base import LipschitzModule, checked_dtype
+from ..nn.base import LipschitzModule
 from ..nn.freeze import CircularConv2d, FrozenLayer, same_padding
 from ..nn.kernel import convolution_bound
 from ..nn.linear import PointwiseLinear
-from ..nn.refusals import children, other_path, refuse_hooks, refuse_inherited, refuse_other_path
+from ..nn.refusals import checked_dtype, children, other_path, refuse_hooks, refuse_inherited, refuse_other_path
 from ..nn.reshape import Center, FitChannels, Normalize
 from ..nn.sum import Sum
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ..bound import Bound
 from ..errors import UnsoundError, UnsupportedShapeError
 from ..linalg.rounding import HUGE, TINY, UP, Computed, gamma, length
-from ..nn.base import checked_dtype
+from ..nn.refusals import checked_dtype
 from .lipschitz import Shape, register_bound
 from .rounding import register_exact, register_rounding
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..errors import UnsoundError
 from ..linalg.precision import switched_off
+from ..linalg.rounding import norms
 from ..nn.refusals import refuse_other_evaluation, refuse_own_operations
 
 LARGEST = 1e100
@@ -34,6 +35,21 @@ def plain_evaluation(x: Tensor, *, cudnn: bool = False) -> Iterator[None]:
         refuse_other_evaluation(x)
     with nullcontext() if cudnn else switched_off(), torch.autocast(x.device.type, enabled=False):
         yield
+
+
+def check_inputs(x: Tensor) -> None:
+    """Raises where there is nothing to certify.
+
+    Raises:
+        UnsoundError: There is no input, or one is not finite or too large, or they are complex.
+    """
+    refuse_other_numbers(x)
+    if not len(x):
+        raise UnsoundError("there is no input to certify")
+    if not bool((finite_N := torch.isfinite(x.flatten(1)).all(1)).all()):
+        raise UnsoundError(f"no certificate: input {int((~finite_N).nonzero()[0])} holds NaN or inf")
+    if not bool((norms(x.flatten(1)) < LARGEST / 2).all()):
+        raise UnsoundError(f"no certificate: an input has a norm of {LARGEST / 2} or more")
 
 
 def check_labels(x: Tensor, y: Tensor) -> None:

@@ -21,7 +21,7 @@ from ..bound import Bound, rounded_up
 from ..errors import UnsoundError, UnsupportedShapeError
 from ..linalg import rounding
 from ..linalg.rounding import Computed
-from ..nn.base import checked_dtype
+from ..nn.refusals import checked_dtype
 from .lipschitz import Rule, Shape, register_bound
 from .rounding import register_exact, register_rounding
 

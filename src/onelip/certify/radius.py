@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from ..bound import Bound
 from ..errors import ProgramError, UnsoundError, UnsupportedShapeError
 from ..linalg.rounding import TINY, UP, norms
-from ..nn.base import checked_dtype
 from ..nn.blocked import BLOCK, checked_block
 from ..nn.freeze import freeze
+from ..nn.refusals import checked_dtype
 from ..nn.reshape import FitChannels
 from .along import ErrorsAlong, State
 from .lipschitz import lipschitz_bound

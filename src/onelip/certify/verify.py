@@ -27,9 +27,8 @@ from ..nn.reshape import FitChannels
 from .along import ErrorsAlong, State
 from .certificate import Certificate, InputClaim, LayerClaim
 from .digests import inputs_digest, weights_digest
-from .issue import check_inputs
 from .lipschitz import Shape
-from .plain import check_labels
+from .plain import check_inputs, check_labels
 from .program import Program, certified_program
 from .radius import DOWN, SMALLEST_RADIUS, SMALLEST_SLOPE, check_program, leads
 from .rounding import Plan, Step, flattened, steps

@@ -26,25 +26,13 @@ from ..linalg.rounding import Computed
 from .arguments import one_of, positive
 from .memo import Memo
 from .modes import eval_mode, in_inference_mode, initialise
-from .refusals import refuse_own_operations, sealed
+from .refusals import checked_dtype, sealed
 
 Weights = tuple[Tensor, ...]
 Role = Literal["first", "block", "head"]
 KERNEL_SIZES = (1, 3, 5)
 STRIDES = (1, 2)
 PADDINGS: tuple[Padding, ...] = ("circular", "zeros")
-
-
-def checked_dtype(tensor: Tensor, name: str) -> Tensor:
-    """The tensor, if it is a plain one in float32 or float64: what bounds are proved for.
-
-    Raises:
-        UnsoundError: If it is not.
-    """
-    refuse_own_operations(tensor, f"a weight of {name}")
-    if tensor.dtype not in (torch.float32, torch.float64):
-        raise UnsoundError(f"bounds are proved for float32 and float64 weights; those of {name} are {tensor.dtype}")
-    return tensor
 
 
 @sealed

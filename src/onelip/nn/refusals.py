@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, TypeVar
 
+import torch
 import torch.nn.modules.module as global_hooks
 from torch import Tensor, nn
 
@@ -78,6 +79,18 @@ def refuse_own_operations(tensor: Tensor, name: str) -> None:
         raise UnsoundError(
             f"{name} is a {type(tensor).__name__}, whose operations may be its own; make it a plain tensor"
         )
+
+
+def checked_dtype(tensor: Tensor, name: str) -> Tensor:
+    """The tensor, if it is a plain one in float32 or float64: what bounds are proved for.
+
+    Raises:
+        UnsoundError: If it is not.
+    """
+    refuse_own_operations(tensor, f"a weight of {name}")
+    if tensor.dtype not in (torch.float32, torch.float64):
+        raise UnsoundError(f"bounds are proved for float32 and float64 weights; those of {name} are {tensor.dtype}")
+    return tensor
 
 
 def refuse_other_evaluation(x: Tensor) -> None:
